@@ -1,0 +1,3 @@
+"""Horizon, a customer data platform."""
+
+__version__ = "0.1.0"

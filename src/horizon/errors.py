@@ -1,0 +1,72 @@
+"""Every error that Horizon raises on purpose.
+
+::
+
+    HorizonError                 something failed; the message says what to do (exit code 1)
+    ├── UsageError               the command or its input is wrong (exit code 2)
+    │   ├── SettingsError        a setting is unknown or malformed
+    │   ├── MappingError         a file source's mapping cannot be used
+    │   └── TemplateError        a mail template cannot be used
+    ├── DatabaseError            the database cannot be reached or is not ours
+    ├── PortInUseError           another program listens where we would
+    ├── AlreadyRunningError      another Horizon serves the same home
+    └── TransportError           a channel did not take a message
+
+The text of an error is one sentence for the person who typed the command: what is wrong and
+what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class HorizonError(Exception):
+    exit_code = 1
+
+
+class UsageError(HorizonError):
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    pass
+
+
+class MappingError(UsageError):
+    pass
+
+
+class TemplateError(UsageError):
+    pass
+
+
+class DatabaseError(HorizonError):
+    pass
+
+
+class PortInUseError(HorizonError):
+    pass
+
+
+class AlreadyRunningError(HorizonError):
+    pass
+
+
+class TransportError(HorizonError):
+    """What a channel says when it could not deliver.
+
+    ``permanent`` says that trying again cannot help. ``content_begun`` says that the message's
+    content may have left, so that nobody can know whether the provider took it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        permanent: bool = False,
+        content_begun: bool = False,
+        address_invalid: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+        self.content_begun = content_begun
+        self.address_invalid = address_invalid

@@ -1,0 +1,26 @@
+"""The audit: who changed what, append-only."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from horizon.postgres.database import Connection
+
+
+def write_audit(tx: Connection, action: str, thing: str, details: Mapping[str, Any]) -> None:
+    """Record, in the transaction that does it, what the person at this terminal did."""
+    tx.execute(
+        "INSERT INTO audit (actor, action, object, details) VALUES (%s, %s, %s, %s)",
+        [f"cli:{_actor()}", action, thing, Jsonb(dict(details))],
+    )
+
+
+def _actor() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as containers have them
+        return "unknown"

@@ -1,0 +1,159 @@
+"""Backup and restore: one file with everything, and the keys apart in FILE.keys.
+
+A dump and not a base backup (docs/adr/0004): it serves any PostgreSQL from 15 on, also one that
+only PG_DSN names, and a restored cluster opens a new era anyway.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from datetime import datetime
+from pathlib import Path
+
+from psycopg import sql
+
+from horizon import clock
+from horizon import keys as keyring
+from horizon.errors import HorizonError, UsageError
+from horizon.postgres.database import Connection, Database, Role, closing_connection
+from horizon.postgres.embedded import binaries
+from horizon.postgres.era import open_era
+from horizon.postgres.queries import Queries
+
+QUERIES = Queries("horizon.postgres")
+
+
+def backup(database: Database, home: Path, target: Path) -> None:
+    """Write ``target`` and ``target.keys``, whole or not at all. Raises HorizonError."""
+    if not target.parent.is_dir():
+        raise UsageError(f"There is no folder {target.parent}: make it, or name another file.")
+    half = target.with_name(f".{target.name}.half")
+    with database.transaction(Role.OWNER) as tx:
+        tx.execute(QUERIES["record_backup"], {"taken_at": clock.now()})
+    try:
+        _run(
+            "pg_dump", "--format=custom", "--no-owner", f"--file={half}", f"--dbname={database.dsn}"
+        )
+        _write_keys(home, target)
+        half.rename(target)
+    finally:
+        half.unlink(missing_ok=True)
+
+
+def _write_keys(home: Path, target: Path) -> None:
+    kept = {name: (home / "keys" / name).read_text().strip() for name in keyring.NAMES}
+    path = keys_of(target)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(file, "w") as stream:
+        json.dump(kept, stream)
+
+
+def keys_of(target: Path) -> Path:
+    return target.with_name(f"{target.name}.keys")
+
+
+def restore(database: Database, home: Path, source: Path, *, nothing_sent_since: bool) -> str:
+    """Bring a backup back in place of the database; give back the name the old one has now.
+
+    What was planned or under way becomes ``unknown``: nobody can know what was sent since the
+    backup. Raises HorizonError; until the last step the old database is untouched.
+    """
+    kept = _read_keys(source)
+    now = clock.now()
+    fresh = database.named(f"{database.name}_restoring_{time.time_ns()}")
+    fresh.make()
+    try:
+        _run("pg_restore", "--no-owner", "--exit-on-error", f"--dbname={fresh.dsn}", str(source))
+        with fresh.transaction(Role.OWNER) as tx:
+            _send_nothing_again(tx, now, nothing_sent_since)
+    except HorizonError:
+        _drop(fresh)
+        raise
+    _put_keys(home, kept)
+    return _swap(database, fresh, now)
+
+
+def _read_keys(source: Path) -> dict[str, str]:
+    if not source.is_file():
+        raise UsageError(f"There is no backup {source}: give the file that `horizon backup` wrote.")
+    try:
+        kept = json.loads(keys_of(source).read_text())
+        return {name: str(kept[name]) for name in keyring.NAMES}
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise UsageError(
+            f"{keys_of(source)} is missing or damaged: a backup comes back only with its keys."
+        ) from exc
+
+
+def _send_nothing_again(tx: Connection, now: datetime, nothing_sent_since: bool) -> None:
+    row = tx.execute("SELECT max(taken_at) AS taken_at FROM backups").fetchone()
+    if row is None or row.taken_at is None:
+        raise UsageError(
+            "The file is no backup of Horizon's: give one that `horizon backup` wrote."
+        )
+    open_era(tx, "restore")
+    values = {"now": now, "taken_at": row.taken_at, "nothing_sent_since": nothing_sent_since}
+    tx.execute(QUERIES["record_restore"], values)
+    if not nothing_sent_since:
+        tx.execute(QUERIES["doubt_messages"], values)
+
+
+def adopt(tx: Connection, now: datetime) -> int:
+    """Take over a database that was copied from another server: a new era, nothing sent again."""
+    era = open_era(tx, "adopted")
+    values = {"now": now, "taken_at": now, "nothing_sent_since": False}
+    tx.execute(QUERIES["record_restore"], values)
+    tx.execute(QUERIES["doubt_messages"], values)
+    return era
+
+
+def _put_keys(home: Path, kept: dict[str, str]) -> None:
+    folder = home / "keys"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, key in kept.items():
+        path = folder / name
+        if path.exists() and path.read_text().strip() == key:
+            continue
+        if path.exists():
+            path.rename(folder / f"{name}.before_restore_{time.time_ns()}")
+        path.touch(mode=0o600)
+        path.write_text(key)
+
+
+def _swap(database: Database, fresh: Database, now: datetime) -> str:
+    old = f"{database.name}_before_{now:%Y%m%dT%H%M%S}"
+    with closing_connection(database.named("postgres").connect(autocommit=True)) as server:
+        for name in (database.name, fresh.name):
+            server.execute(QUERIES["disconnect"], {"database": name})
+        with server.transaction():
+            _rename(server, database.name, old)
+            _rename(server, fresh.name, database.name)
+    return old
+
+
+def _rename(server: Connection, name: str, new: str) -> None:
+    server.execute(
+        sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(new))
+    )
+
+
+def _drop(database: Database) -> None:
+    with closing_connection(database.named("postgres").connect(autocommit=True)) as server:
+        server.execute(
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database.name))
+        )
+
+
+def _run(program: str, *arguments: str) -> None:
+    done = subprocess.run(
+        [str(binaries() / program), *arguments], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        reason = said[0] if said else f"it ended with {done.returncode}"
+        raise HorizonError(
+            f"{program} failed ({reason}): look at the file and the disk's free space."
+        )

@@ -1,0 +1,90 @@
+-- Roles: what each may do stands beside its tables. They belong to the whole server, so several
+-- databases of one server share them.
+DO $$
+DECLARE
+    wanted text;
+BEGIN
+    FOREACH wanted IN ARRAY ARRAY['horizon_edge', 'horizon_worker', 'horizon_console', 'horizon_reader']
+    LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL;  -- another database's migration was faster
+            END;
+        END IF;
+        IF NOT pg_has_role(current_user, wanted, 'MEMBER') OR current_setting('server_version_num')::int >= 160000 THEN
+            BEGIN
+                EXECUTE format('GRANT %I TO CURRENT_USER', wanted);
+            EXCEPTION WHEN insufficient_privilege THEN
+                NULL;  -- connecting as the role says what is missing
+            END;
+        END IF;
+    END LOOP;
+END $$;
+
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO horizon_edge, horizon_worker, horizon_console, horizon_reader;
+
+CREATE EXTENSION IF NOT EXISTS btree_gist;
+
+-- An era is the life of one cluster: transaction ids mean something only within it. A restore
+-- into another cluster opens a new one.
+CREATE TABLE eras (
+    era int PRIMARY KEY,
+    system_identifier text NOT NULL,
+    opened_at timestamptz NOT NULL DEFAULT now(),
+    reason text NOT NULL
+);
+
+CREATE TABLE backups (
+    taken_at timestamptz PRIMARY KEY
+);
+
+-- What a backup cannot know: whether anything was sent between it and its restore. While that
+-- span lies within a campaign's cooldown, the campaign writes to nobody.
+CREATE TABLE restores (
+    restored_at timestamptz PRIMARY KEY,
+    backup_at timestamptz NOT NULL,
+    nothing_sent_since boolean NOT NULL
+);
+
+CREATE TABLE runs (
+    run_id uuid PRIMARY KEY,
+    correlation_id uuid NOT NULL,
+    stage text NOT NULL,
+    status text NOT NULL CHECK (status IN ('started', 'done', 'failed')),
+    "now" timestamptz NOT NULL,
+    started_at timestamptz NOT NULL,
+    finished_at timestamptz,
+    figures jsonb,
+    error text
+);
+CREATE INDEX runs_by_stage ON runs (stage, started_at DESC);  -- status, the demo's summary
+
+CREATE TABLE watermarks (
+    stage text PRIMARY KEY,
+    era int NOT NULL,
+    seen pg_snapshot NOT NULL
+);
+
+CREATE TABLE audit (
+    audit_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT now(),
+    actor text NOT NULL,
+    action text NOT NULL,
+    object text NOT NULL,
+    details jsonb NOT NULL DEFAULT '{}'
+);
+
+CREATE TABLE simulations (
+    name text PRIMARY KEY,
+    epoch timestamptz NOT NULL,
+    seed int NOT NULL
+);
+
+GRANT SELECT ON eras, restores, runs, watermarks TO horizon_edge, horizon_worker, horizon_console, horizon_reader;
+GRANT INSERT, UPDATE ON runs, watermarks TO horizon_worker;
+GRANT SELECT, INSERT ON simulations TO horizon_worker;
+GRANT INSERT ON audit TO horizon_worker, horizon_console;
+GRANT SELECT ON audit TO horizon_console;

@@ -1,0 +1,109 @@
+CREATE TABLE sources (
+    source_id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text NOT NULL UNIQUE,
+    -- public: its key is readable, so it is not believed; server: its key is secret;
+    -- file: the operator's own files; internal: what Horizon itself writes
+    kind text NOT NULL CHECK (kind IN ('public', 'server', 'file', 'internal')),
+    key_sha256 bytea UNIQUE,
+    enabled boolean NOT NULL DEFAULT true,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CHECK ((key_sha256 IS NOT NULL) = (kind IN ('public', 'server')))
+);
+INSERT INTO sources (name, kind) VALUES ('horizon', 'internal');
+
+-- Ids of what came in, in a table of their own: events are partitioned by the day they were
+-- received, and a copy may come after midnight. Days around now have partitions; the default one
+-- holds the absent and the absurd, and old files.
+CREATE TABLE event_ids (
+    hour timestamptz NOT NULL,  -- of the original timestamp
+    digest uuid NOT NULL,       -- of source and messageId
+    PRIMARY KEY (hour, digest)
+) PARTITION BY RANGE (hour);
+CREATE TABLE event_ids_default PARTITION OF event_ids DEFAULT;
+
+CREATE TABLE events (
+    event_id uuid NOT NULL,
+    source_id int NOT NULL,
+    message_id text NOT NULL,
+    type text NOT NULL CHECK (type IN ('track', 'page', 'screen', 'identify', 'group', 'alias')),
+    name text,
+    user_id text,
+    anonymous_id text,
+    email text,        -- an identify call's, from a source that may assert one
+    previous_id text,
+    group_id text,
+    nodes uuid[] NOT NULL CHECK (cardinality(nodes) > 0),  -- strongest identifier first
+    original_timestamp timestamptz,
+    time timestamptz NOT NULL,  -- the client's, its clock's error taken out
+    received_at timestamptz NOT NULL,
+    time_flag text CHECK (time_flag IN ('unreadable', 'far_ahead')),
+    trusted boolean NOT NULL,
+    activity boolean NOT NULL,  -- caused by the person: decided once, in events/model.py
+    properties text,
+    traits text,
+    context text,
+    consent text,      -- {"PURPOSE.CHANNEL": true}
+    era int NOT NULL,
+    tx xid8 NOT NULL DEFAULT pg_current_xact_id()
+) PARTITION BY RANGE (received_at);
+CREATE TABLE events_default PARTITION OF events DEFAULT;
+CREATE INDEX events_by_tx ON events (era, tx);       -- the windows of stages
+CREATE INDEX events_by_node ON events ((nodes[1]));  -- a profile's page, explain
+
+CREATE TABLE rejected_events (
+    rejected_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    source_id int NOT NULL,
+    received_at timestamptz NOT NULL,
+    position bigint NOT NULL,  -- in its request, or the line in its file
+    code text NOT NULL,
+    message text NOT NULL,
+    body text NOT NULL
+);
+
+-- The rows of a window: committed after the snapshot seen (of its era) was taken and before the
+-- snapshot until (of the current era). Sequence values and times are not in commit order, so a
+-- reader that remembers the highest one would miss what commits late. Inlined by the planner.
+CREATE FUNCTION events_between(era_now int, until pg_snapshot, era_seen int, seen pg_snapshot)
+RETURNS SETOF events LANGUAGE sql STABLE AS $$
+    SELECT * FROM events e
+    WHERE (e.era = era_now AND era_seen = era_now AND e.tx >= pg_snapshot_xmin(seen)
+           AND NOT pg_visible_in_snapshot(e.tx, seen) AND pg_visible_in_snapshot(e.tx, until))
+       OR (e.era = era_now AND era_seen < era_now AND pg_visible_in_snapshot(e.tx, until))
+       OR (e.era > era_seen AND e.era < era_now)
+       OR (e.era = era_seen AND era_seen < era_now AND NOT pg_visible_in_snapshot(e.tx, seen))
+$$;
+
+-- Makes the partitions that events of these days need. The edge may not make tables, so it runs
+-- as its owner. Ids that wait in the default partition move to the new one.
+CREATE FUNCTION ensure_partitions(first_day date, last_day date) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    day date;
+    part text;
+    parent text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('horizon.ensure_partitions'));
+    FOREACH parent IN ARRAY ARRAY['events', 'event_ids'] LOOP
+        FOR day IN SELECT d::date FROM generate_series(first_day::timestamp, last_day, '1 day') d LOOP
+            part := parent || '_' || to_char(day, 'YYYYMMDD');
+            CONTINUE WHEN to_regclass(part) IS NOT NULL;
+            -- A row that another writer adds to the default after the move would fail the ATTACH.
+            EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', parent || '_default');
+            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', part, parent);
+            EXECUTE format(
+                'WITH moved AS (DELETE FROM %I WHERE %I >= %L AND %I < %L RETURNING *) INSERT INTO %I SELECT * FROM moved',
+                parent || '_default', CASE parent WHEN 'events' THEN 'received_at' ELSE 'hour' END, day || ' 00:00+00',
+                CASE parent WHEN 'events' THEN 'received_at' ELSE 'hour' END, day + 1 || ' 00:00+00', part);
+            EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                parent, part, day || ' 00:00+00', day + 1 || ' 00:00+00');
+        END LOOP;
+    END LOOP;
+END $$;
+REVOKE EXECUTE ON FUNCTION ensure_partitions(date, date) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ensure_partitions(date, date) TO horizon_edge, horizon_worker;
+
+GRANT SELECT ON sources TO horizon_edge, horizon_worker, horizon_console;
+GRANT INSERT, UPDATE ON sources TO horizon_worker, horizon_console;
+GRANT SELECT, INSERT ON event_ids TO horizon_edge, horizon_worker;
+GRANT INSERT ON events, rejected_events TO horizon_edge, horizon_worker;
+GRANT SELECT ON events, rejected_events TO horizon_worker, horizon_console, horizon_reader;

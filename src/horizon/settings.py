@@ -1,0 +1,226 @@
+"""Settings: one frozen object, read once from horizon.toml and the environment.
+
+The environment wins over the file. A secret may also come from a file: SMTP_PASSWORD_FILE.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
+
+import msgspec
+from croniter import croniter
+from msgspec import Meta
+
+from horizon.errors import SettingsError
+
+# The descriptions end the sentence "PORT is 'x': it should be ...".
+Port = Annotated[int, Meta(ge=1, le=65535, description="a port from 1 to 65535")]
+Days = Annotated[float, Meta(gt=0, le=36500, description="a number of days above 0, like 14")]
+Share = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1, like 0.7")]
+Seconds = Annotated[float, Meta(gt=0, le=86400, description="a number of seconds above 0, like 30")]
+# No control characters: a line break in MAIL_FROM or BRAND would be a mail header of its own.
+Text = Annotated[
+    str, Meta(pattern=r"\A[^\x00-\x1f\x7f\ud800-\udfff]*\Z", description="text on one line")
+]
+Named = Annotated[Text, Meta(min_length=1, description="text on one line, and not empty")]
+Sender = Annotated[
+    str,
+    Meta(
+        pattern=r"\A([^<>\x00-\x1f]*<[^<>@\s]+@[^<>@\s]+>|[^<>@\s,]+@[^<>@\s,]+)\Z",
+        description="an address, like Horizon <hello@horizon.example>",
+    ),
+]
+
+SECRETS = ("PG_DSN", "SMTP_PASSWORD", "MAILGUN_API_KEY", "MAILGUN_SIGNING_KEY", "ES_URL")
+PATHS = ("HORIZON_HOME", "LOG_PATH")
+URLS = ("PUBLIC_URL", "TRACKING_URL", "SHOP_URL", "ES_URL")
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Every setting by the name its user types; units stand in the names where they need one."""
+
+    PG_DSN: Text | None = None  # none: the embedded PostgreSQL in HORIZON_HOME
+    HORIZON_HOME: Named = "./.horizon"
+    HOST: Named = "127.0.0.1"
+    PUBLIC_URL: Text = ""  # empty: http://HOST:COLLECTOR_PORT
+    TRACKING_URL: Text = ""  # empty: PUBLIC_URL
+    COLLECTOR_PORT: Port = 8100
+    CONSOLE_PORT: Port = 8000
+    CATCHER_SMTP_PORT: Port = 1025
+    CATCHER_PAGE_PORT: Port = 8025
+
+    WINDOW_DAYS: Days = 14
+    SCORE_HIGH: Share = 0.7
+    SCORE_MEDIUM: Share = 0.5
+    ALERT_THRESHOLD: Share = 0.7
+    COOLDOWN_DAYS: Days = 7
+    PIPELINE_CRON: Named = "* * * * *"  # when the worker runs the stages: every minute
+
+    SMTP_HOST: Text | None = None  # none: the local mail catcher
+    SMTP_PORT: Port | None = None  # none: 587, or the catcher's
+    SMTP_USER: Text | None = None
+    SMTP_PASSWORD: Text | None = None
+    SMTP_CONNECTIONS: Annotated[
+        int, Meta(ge=1, le=50, description="a whole number from 1 to 50")
+    ] = 4
+    SMTP_TIMEOUT_S: Seconds = 30
+    SEND_LEASE_S: Seconds = 120
+    MAIL_FROM: Sender = "Horizon <hello@horizon.example>"
+    BRAND: Named = "Horizon Outfitters"
+    POSTAL_ADDRESS: Text = "Horizon Outfitters, 1 Example Street, 12345 Example City"
+    SHOP_URL: Text = "https://shop.horizon.example/"
+    MAILGUN_API_KEY: Text | None = None
+    MAILGUN_DOMAIN: Text | None = None
+    MAILGUN_SIGNING_KEY: Text | None = None
+
+    ES_URL: Text | None = None
+    LOG_PATH: Named = "logs/cdp_events.log"
+    LOG_MAX_BYTES: Annotated[
+        int, Meta(ge=1_000_000, description="a whole number of bytes, at least 1000000")
+    ] = 50_000_000
+    LOG_KEEP: Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")] = 10
+    LAKE_URL: Text | None = None
+    ENGINE: Literal["duckdb", "spark"] = "duckdb"
+
+    @property
+    def home(self) -> Path:
+        return Path(self.HORIZON_HOME).expanduser().absolute()
+
+    @property
+    def log_path(self) -> Path:
+        return Path(self.LOG_PATH).expanduser().absolute()
+
+    @property
+    def public_url(self) -> str:
+        return (self.PUBLIC_URL or f"http://{self.HOST}:{self.COLLECTOR_PORT}").rstrip("/")
+
+    @property
+    def tracking_url(self) -> str:
+        return (self.TRACKING_URL or self.public_url).rstrip("/")
+
+    @property
+    def smtp_address(self) -> tuple[str, int]:
+        """Host and port of the mail server: the local catcher where none is named."""
+        if self.SMTP_HOST:
+            return self.SMTP_HOST, self.SMTP_PORT or 587
+        return "127.0.0.1", self.CATCHER_SMTP_PORT
+
+    def changed(self, **values: object) -> Settings:
+        return _convert({**msgspec.structs.asdict(self), **values})
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Every setting but the secrets: tracebacks show their locals."""
+        return [
+            (name, "***" if name in SECRETS and value else value)
+            for name, value in msgspec.structs.asdict(self).items()
+        ]
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+
+def load(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
+    """Read the settings; raise SettingsError with the setting's name and what it should be."""
+    environ = os.environ if environ is None else environ
+    values = _from_file((folder or Path.cwd()) / "horizon.toml")
+    for name in Settings.__struct_fields__:
+        if name in environ:
+            values[name] = environ[name]
+    values.update(_secrets_from_files(environ))
+    return _convert(values)
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise SettingsError(
+            f"{path.name} cannot be read ({exc}): mend it or take it away."
+        ) from exc
+    unknown = sorted(set(values) - set(Settings.__struct_fields__))
+    if unknown:
+        raise SettingsError(
+            f"horizon.toml: there is no setting {unknown[0]}: take it out, or see the list in "
+            "docs/settings.md."
+        )
+    return values
+
+
+def _secrets_from_files(environ: Mapping[str, str]) -> dict[str, str]:
+    found = {}
+    for name in SECRETS:
+        path = environ.get(f"{name}_FILE")
+        if path is None:
+            continue
+        try:
+            found[name] = Path(path).read_text().strip()
+        except (OSError, UnicodeDecodeError) as exc:
+            raise SettingsError(
+                f"{name}_FILE names {path!r}, which cannot be read: give it a readable file."
+            ) from exc
+    return found
+
+
+def _convert(values: Mapping[str, Any]) -> Settings:
+    for name, value in values.items():
+        _check(name, value)
+    settings = msgspec.convert(dict(values), Settings, strict=False)
+    if settings.SCORE_MEDIUM > settings.SCORE_HIGH:
+        raise SettingsError(
+            "SCORE_MEDIUM is above SCORE_HIGH: set SCORE_MEDIUM to at most SCORE_HIGH."
+        )
+    return settings
+
+
+def _check(name: str, value: Any) -> None:
+    """Check one setting alone, so that the error names it."""
+    try:
+        msgspec.convert({name: value}, Settings, strict=False)
+    except (msgspec.ValidationError, UnicodeError) as exc:
+        raise _error(name, value, _wanted(name)) from exc
+    if name in URLS and value and not _is_url(value):
+        raise _error(name, value, "an address, like https://example.com")
+    if name in PATHS and not _is_path(value):
+        raise _error(name, value, "a path, and the user after ~ has to exist")
+    if name == "PIPELINE_CRON" and not croniter.is_valid(value):
+        raise _error(name, value, "five fields of cron, like */5 * * * *")
+
+
+def _error(name: str, value: Any, wanted: str) -> SettingsError:
+    shown = "not what it should be" if name in SECRETS else repr(value)
+    return SettingsError(f"{name} is {shown}: it should be {wanted}.")
+
+
+def _wanted(name: str) -> str:
+    """What a setting should be: the description that its type carries."""
+    parts = [get_type_hints(Settings, include_extras=True)[name]]
+    for part in parts:
+        for meta in reversed(getattr(part, "__metadata__", ())):
+            return str(meta.description)
+        if get_origin(part) is Literal:
+            return "one of " + ", ".join(get_args(part))
+        parts.extend(get_args(part))
+    return "text"
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets without an address, a port that is no number
+        return False
+
+
+def _is_path(text: str) -> bool:
+    try:
+        Path(text).expanduser()
+    except RuntimeError:
+        return False
+    return True
