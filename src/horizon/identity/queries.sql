@@ -1,0 +1,56 @@
+-- name: assign_profiles
+-- A profile for each node that is the strongest of an event of the window and has none yet. An
+-- event that comes late can only make first_seen earlier.
+WITH seen AS (
+    SELECT nodes[1] AS node, min(least(time, received_at)) AS first_seen,
+           min(CASE WHEN user_id IS NOT NULL THEN 'user_id'
+                    WHEN email IS NOT NULL THEN 'email' ELSE 'anonymous_id' END) AS kind,
+           min(coalesce(user_id, email, anonymous_id)) AS value
+    FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s)
+    GROUP BY 1
+), earlier AS (
+    UPDATE nodes n SET first_seen = s.first_seen
+    FROM seen s WHERE n.node = s.node AND s.first_seen < n.first_seen
+), fresh AS (
+    SELECT s.*, nextval(pg_get_serial_sequence('profiles', 'profile_id')) AS profile_id
+    FROM (SELECT * FROM seen ORDER BY first_seen, node) s
+    WHERE NOT EXISTS (SELECT FROM nodes n WHERE n.node = s.node)
+), made AS (
+    INSERT INTO profiles (profile_id, created_at) OVERRIDING SYSTEM VALUE
+    SELECT profile_id, %(now)s FROM fresh
+), placed AS (
+    INSERT INTO nodes (node, kind, value, profile_id, first_seen)
+    SELECT node, kind, value, profile_id, first_seen FROM fresh
+)
+SELECT (SELECT count(*) FROM seen) AS nodes, (SELECT count(*) FROM fresh) AS profiles;
+
+-- name: record_traits
+-- The last write wins for each trait, by event time. What a source may not assert (a browser's
+-- e-mail or phone) is no trait at all.
+WITH said AS (
+    SELECT DISTINCT ON (e.nodes[1], t.key) e.nodes[1] AS node, t.key AS name, t.value,
+           CASE WHEN t.key = 'email' AND e.email IS NOT NULL
+                THEN e.nodes[CASE WHEN e.user_id IS NULL THEN 1 ELSE 2 END] END AS value_node,
+           e.time, e.trusted, e.event_id
+    FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s) e, LATERAL jsonb_each(e.traits::jsonb) t
+    WHERE e.type = 'identify' AND e.traits IS NOT NULL
+      AND (e.trusted OR t.key NOT IN ('email', 'phone'))
+      AND (t.key <> 'email' OR e.email IS NOT NULL OR t.value = 'null')
+    ORDER BY 1, 2, e.time DESC, e.event_id DESC
+)
+INSERT INTO traits AS old (node, name, value, value_node, time, trusted, event_id)
+SELECT node, name, value, value_node, time, trusted, event_id FROM said
+ON CONFLICT (node, name) DO UPDATE
+SET value = excluded.value, value_node = excluded.value_node, time = excluded.time,
+    trusted = excluded.trusted, event_id = excluded.event_id
+WHERE (excluded.time, excluded.event_id) > (old.time, old.event_id);
+
+-- name: record_consents
+-- Each answer to a question of consent as it came; an event counts once however often it is sent.
+INSERT INTO consents (node, address_hash, purpose, channel, granted, time, way, event_id)
+SELECT e.nodes[1],
+       CASE WHEN e.email IS NOT NULL THEN e.nodes[CASE WHEN e.user_id IS NULL THEN 1 ELSE 2 END] END,
+       split_part(c.key, '.', 1), split_part(c.key, '.', 2), c.value::boolean, e.time, e.type, e.event_id
+FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s) e, LATERAL jsonb_each_text(e.consent::jsonb) c
+WHERE e.consent IS NOT NULL AND (e.trusted OR c.value = 'false')
+ON CONFLICT (event_id, purpose, channel) DO NOTHING;
