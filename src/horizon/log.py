@@ -89,6 +89,8 @@ class LineFile:
                 return
         except FileNotFoundError:
             return
+        with self._opened() as file:
+            _cut_half_line(file)
         for number in range(self._keep - 1, 0, -1):
             older = self._numbered(number)
             if older.exists():
@@ -98,10 +100,17 @@ class LineFile:
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")
 
-    def _write_whole(self, data: bytes) -> None:
-        # Opened anew each time, so that a file another process rotated away is left behind.
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int]:
+        # Anew each time, so that a file another process rotated away is left behind.
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
+            yield file
+        finally:
+            os.close(file)
+
+    def _write_whole(self, data: bytes) -> None:
+        with self._opened() as file:
             _cut_half_line(file)
             before = os.fstat(file).st_size
             try:
@@ -113,8 +122,6 @@ class LineFile:
                 with contextlib.suppress(OSError):
                     os.ftruncate(file, before)
                 raise
-        finally:
-            os.close(file)
 
     def _complain(self, exc: OSError) -> None:
         if not self._complained:

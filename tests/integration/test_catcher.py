@@ -18,12 +18,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.servers.catcher import Catcher, launch
 
 from horizon.catcher import MailStore
 from horizon.catcher.message import split_envelope
 from horizon.catcher.store import NoSuchMailError
 from horizon.errors import HorizonError
+from tests.servers.catcher import Catcher, launch
 
 LINES = st.lists(
     st.one_of(

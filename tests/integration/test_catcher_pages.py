@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
-from tests.servers.catcher import Catcher
 
 from horizon.catcher import MailStore
 from horizon.catcher.pages import Pages
+from tests.servers.catcher import Catcher
 
 
 @pytest.fixture(scope="module")

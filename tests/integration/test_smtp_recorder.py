@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
+
 from tests.parts import system_program
 from tests.servers.smtp_recorder import SmtpRecorder
 

@@ -134,8 +134,10 @@ class EmbeddedPostgres:
     def _make(self) -> None:
         """Make the data folder apart and move it to its place whole: a kill leaves no half one."""
         make_folder(self.data.parent)
-        half = self.data.with_name(f".{self.data.name}.half")
-        shutil.rmtree(half, ignore_errors=True)
+        for left in self.data.parent.glob(f".{self.data.name}.half-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        # Never the same name twice: a killed start's initdb may still be writing into its own.
+        half = Path(tempfile.mkdtemp(prefix=f".{self.data.name}.half-", dir=self.data.parent))
         own_folder(half, self.account)
         made = self._run(
             "initdb", "-D", str(half), "-U", "postgres", "-E", "UTF8", "--auth=peer",
@@ -183,6 +185,8 @@ class EmbeddedPostgres:
 
     def _start(self) -> None:
         self._disown_pid_file()
+        for left in self.socket_folder.glob(".s.PGSQL.*"):
+            left.unlink()  # its lock also names the old number, and nobody else's is here
         given_up = time.monotonic() + ORPHANS_TIMEOUT_S
         while not self._started():
             # A killed server's children may still be at work; two servers on one folder ruin it.

@@ -137,6 +137,13 @@ def _apply_one(connection: Connection, name: str, text: str) -> None:
             f"The database holds something that is not Horizon's ({exc.diag.message_primary}): "
             "give PG_DSN a database of its own."
         ) from exc
+    except (psycopg.errors.InsufficientPrivilege, psycopg.OperationalError):
+        raise
+    except psycopg.Error as exc:
+        raise DatabaseError(
+            f"Migration {name} cannot be applied ({exc.diag.message_primary}): nothing of it was "
+            "done; mend that and run `horizon init` again."
+        ) from exc
 
 
 def _digest(text: str) -> str:

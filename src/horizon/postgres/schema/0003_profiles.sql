@@ -76,8 +76,9 @@ WHERE p.points_to IS NULL AND names.kind IN ('user_id', 'email');
 
 -- Why this profile may not be written to at this address, or NULL where it may. The one place
 -- that decides it: planning asks, and sending asks again. Of several records the strictest holds:
--- the latest of each of the profile's nodes and the latest of the address must all be a yes. A yes
--- given after as_of does not exist yet; a no counts whenever it came.
+-- the latest of each of the profile's nodes and the latest of the address must all be a yes; an
+-- answer that names no address is about the one its person has. A yes given after as_of does not
+-- exist yet; a no counts whenever it came.
 CREATE FUNCTION refusal(
     profile bigint, address uuid, asked_purpose text, asked_channel text, as_of timestamptz
 ) RETURNS text LANGUAGE sql STABLE AS $$
@@ -92,10 +93,15 @@ CREATE FUNCTION refusal(
                AND (c.time <= as_of OR NOT c.granted)
              ORDER BY c.node, c.time DESC, c.consent_id DESC)
             UNION ALL
-            (SELECT c.granted FROM consents c
-             WHERE c.address_hash = address AND c.purpose = asked_purpose AND c.channel = asked_channel
-               AND (c.time <= as_of OR NOT c.granted)
-             ORDER BY c.time DESC, c.consent_id DESC LIMIT 1)
+            (SELECT of_address.granted FROM (
+                SELECT c.granted, c.time, c.consent_id FROM consents c
+                WHERE c.address_hash = address AND c.purpose = asked_purpose
+                  AND c.channel = asked_channel AND (c.time <= as_of OR NOT c.granted)
+                UNION ALL
+                SELECT c.granted, c.time, c.consent_id FROM nodes n JOIN consents c USING (node)
+                WHERE n.profile_id = profile AND c.address_hash IS NULL AND c.purpose = asked_purpose
+                  AND c.channel = asked_channel AND (c.time <= as_of OR NOT c.granted)
+             ) of_address ORDER BY time DESC, consent_id DESC LIMIT 1)
          ) said))
 $$;
 

@@ -1,0 +1,62 @@
+# `make help` lists what can be made. Nothing but Python 3.11 and make has to be there.
+# PYTHON=/path/to/python3 names the Python to use, ARGS="..." is handed on to the command.
+
+.NOTPARALLEL:
+.PHONY: help demo up test test-all check bench screenshots locks
+
+export PYTHON
+unexport PYTHONPATH PYTHONHOME
+
+PY := .venv/bin/python
+RUN := requirements.lock requirements/data.lock
+INSTALL := @sh requirements/install.sh
+
+help:
+	@echo "make demo          the whole job on real input: installs, runs, shows"
+	@echo "make up            serves Horizon until Ctrl-C"
+	@echo "make test          the quick tests, on a real PostgreSQL   (ARGS=\"-k edge\")"
+	@echo "make test-all      the slow ones too"
+	@echo "make check         ruff, mypy, import contracts"
+	@echo "make bench         figures: ARGS=\"score --quick\""
+	@echo "make screenshots   takes every committed picture anew"
+	@echo "make locks         writes the locks from pyproject.toml    (ARGS=--upgrade)"
+
+demo:
+	$(INSTALL) $(RUN)
+	@.venv/bin/horizon demo $(ARGS)
+
+up:
+	$(INSTALL) $(RUN)
+	@.venv/bin/horizon up $(ARGS)
+
+test:
+	$(INSTALL) $(RUN) requirements/test.lock
+	@sh requirements/system.sh chromium
+	@$(PY) -m pytest $(ARGS)
+
+# MARKERS=slow leaves the quick ones out.
+test-all:
+	$(INSTALL) $(RUN) requirements/test.lock
+	@sh requirements/system.sh chromium postgresql-15
+	@$(PY) -m pytest -m "$(MARKERS)" $(ARGS)
+
+check:
+	$(INSTALL) $(RUN) requirements/test.lock
+	@echo "ruff check" && $(PY) -m ruff check --quiet
+	@echo "ruff format" && $(PY) -m ruff format --check --quiet
+	@echo "mypy --strict" && $(PY) -m mypy --no-error-summary
+	@echo "import contracts" && $(PY) -c "from importlinter.cli import lint_imports_command; \
+		lint_imports_command(['--no-logo'])" >.venv/contracts.txt || { cat .venv/contracts.txt; false; }
+
+bench:
+	$(INSTALL) $(RUN)
+	@$(PY) -m bench $(ARGS)
+
+screenshots:
+	$(INSTALL) $(RUN) requirements/test.lock
+	@CI=true sh requirements/system.sh chromium
+	@$(PY) -m tests.screenshots $(ARGS)
+
+locks:
+	$(INSTALL) requirements/locks.lock
+	@sh requirements/locks.sh $(ARGS)

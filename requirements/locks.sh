@@ -1,0 +1,30 @@
+#!/bin/sh
+# Writes the locks from pyproject.toml. Pinned versions stay unless it is called with --upgrade.
+# Every lock agrees with those before it, so that all of them go into one environment.
+set -eu
+cd "$(dirname "$0")/.."
+
+# An empty environment: no index, no folder of wheels of the person's own gets into a lock.
+compile() {
+    env -i PATH="$PATH" HOME="${HOME:-/}" SSL_CERT_FILE="${SSL_CERT_FILE:-}" \
+        .venv/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 \
+        --only-binary :all: --generate-hashes --no-emit-index-url --no-emit-find-links \
+        --custom-compile-command "make locks" "$@"
+}
+
+extra() {
+    .venv/bin/python -c 'import sys, tomllib
+extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]
+print("\n".join(extras[sys.argv[1]]))' "$1"
+}
+
+compile pyproject.toml -o requirements.lock "$@"
+before="-c requirements.lock"
+for name in test engines models; do
+    # shellcheck disable=SC2086  # several words are meant
+    extra "$name" | compile - $before -o "requirements/$name.lock" "$@"
+    before="$before -c requirements/$name.lock"
+done
+# Only a file of it is read, never its code: its dependencies are heavy and stay out.
+echo "lifetimes==0.11.3" | compile - --no-deps -o requirements/data.lock
+echo "uv" | compile - -o requirements/locks.lock "$@"

@@ -1,0 +1,35 @@
+#!/bin/sh
+# Parts of the tests that only the system's packages bring:  sh requirements/system.sh PART...
+# Installed where one may (root, or sudo without a password), otherwise named; in CI none may miss.
+set -eu
+
+need() {
+    program=$1
+    shift
+    command -v "$program" >/dev/null && return
+    sudo=
+    [ "$(id -u)" -eq 0 ] || sudo="sudo -n"
+    if command -v apt-get >/dev/null && $sudo true 2>/dev/null; then
+        echo "Installing $1 with apt"
+        log=$(mktemp)
+        install "$@" >"$log" 2>&1 </dev/null || tail -n 3 "$log" >&2
+        rm -f "$log"
+    fi
+    command -v "$program" >/dev/null && return
+    echo "$1 is missing, so its tests are skipped. To have it, type: sudo apt-get install $*" >&2
+    [ "${CI:-}" != true ]
+}
+
+install() {
+    $sudo apt-get update -qq || true
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qq -o DPkg::Lock::Timeout=120 \
+        --no-install-recommends "$@"
+}
+
+for part; do
+    case $part in
+    chromium) need chromium chromium fonts-liberation ;;
+    postgresql-15) need /usr/lib/postgresql/15/bin/initdb postgresql-15 ;;
+    *) echo "system.sh does not know $part" >&2 && exit 2 ;;
+    esac
+done

@@ -1,0 +1,91 @@
+-- name: find
+SELECT campaign, audience, template, channel, purpose, every_days FROM campaigns WHERE campaign = %(campaign)s;
+
+-- name: names
+SELECT campaign FROM campaigns WHERE audience <> 'operator' ORDER BY campaign;
+
+-- name: plan
+-- A message for each candidate, decided at once: whom it would go to, and why not where it may
+-- not. What is decided against is a row as well, so that nobody wonders why there was no mail.
+-- An alert is an occasion of its own; a campaign without alerts has one a day, and writes to
+-- nobody whom it decided about within every_days.
+WITH active AS (
+    SELECT s.* FROM scores s WHERE s.score_run = (SELECT score_run FROM score_runs WHERE active)
+), candidates AS (
+    SELECT a.alert_id, a.node, s.*, 'alert:' || a.alert_id AS occasion
+    FROM alerts a
+    JOIN nodes n USING (node)
+    JOIN active s ON s.profile_id = n.profile_id
+    WHERE %(audience)s = 'alerts' AND a.status = 'NEW' AND a.created_at <= %(now)s
+      AND NOT EXISTS (SELECT FROM messages m WHERE m.alert_id = a.alert_id AND m.campaign = %(campaign)s)
+    UNION ALL
+    SELECT NULL, names.node, s.*, 'day:' || to_char(%(now)s AT TIME ZONE 'UTC', 'YYYY-MM-DD')
+    FROM active s
+    JOIN LATERAL (SELECT p.node FROM profile_names p WHERE p.profile_id = s.profile_id) names ON true
+    WHERE %(audience)s = 'engaged' AND s.tier = 'low' AND s.activities > 0
+      AND NOT EXISTS (
+        SELECT FROM nodes mine JOIN messages m ON m.node = mine.node
+        WHERE mine.profile_id = s.profile_id AND m.campaign = %(campaign)s
+          AND m.status NOT IN ('failed', 'cancelled')
+          AND m.planned_at > %(now)s - %(every_days)s * interval '1 day')
+), addressed AS (
+    SELECT c.*, btrim(email.value #>> '{}', E' \t\r\n') AS to_addr, email.value_node AS address_hash,
+           coalesce(first_name.value #>> '{}', '') AS first_name
+    FROM candidates c
+    LEFT JOIN LATERAL (SELECT value, value_node FROM profile_traits t
+        WHERE t.profile_id = c.profile_id AND t.name = 'email' AND t.value_node IS NOT NULL) email ON true
+    LEFT JOIN LATERAL (SELECT value FROM profile_traits t
+        WHERE t.profile_id = c.profile_id AND t.name = 'first_name') first_name ON true
+), judged AS (
+    SELECT a.*,
+           CASE
+               WHEN a.address_hash IS NULL THEN 'no_address'
+               WHEN a.to_addr !~ '^[^@[:space:][:cntrl:]<>(),;:"\\[\]]+@[^@[:space:][:cntrl:]<>(),;:"\\[\].]+(\.[^@[:space:][:cntrl:]<>(),;:"\\[\].]+)+$'
+                   OR length(a.to_addr) > 254 THEN 'invalid_address'
+               WHEN EXISTS (SELECT FROM restores r WHERE NOT r.nothing_sent_since
+                   AND r.restored_at > %(now)s - %(quiet_days)s * interval '1 day') THEN 'restored'
+               ELSE refusal(a.profile_id, a.address_hash, %(purpose)s, %(channel)s, %(now)s)
+           END AS reason
+    FROM addressed a
+), decided AS (
+    SELECT j.*, CASE WHEN j.reason IS NULL AND row_number() OVER (
+        PARTITION BY j.address_hash, j.reason IS NULL ORDER BY j.profile_id) > 1
+        THEN 'same_address' ELSE j.reason END AS verdict
+    FROM judged j
+), written AS (
+    INSERT INTO messages (campaign, node, profile_id, occasion, alert_id, to_addr, address_hash, tier,
+        variables, template, template_digest, status, reason, correlation_id, planned_at, finished_at)
+    SELECT %(campaign)s, node, profile_id, occasion, alert_id, to_addr, address_hash, tier,
+        jsonb_build_object(
+            'first_name', first_name, 'tier', tier, 'activity_count', activities,
+            'days_silent', greatest(0, floor(silent_s / 86400))::int,
+            'last_seen', coalesce(to_char(last_activity AT TIME ZONE 'UTC', 'YYYY-MM-DD'), ''),
+            'score_percent', round(score * 100)::int),
+        %(template)s, %(template_digest)s, CASE WHEN verdict IS NULL THEN 'planned' ELSE 'skipped' END,
+        verdict, %(correlation_id)s, %(now)s, CASE WHEN verdict IS NOT NULL THEN %(now)s END
+    FROM decided ORDER BY profile_id
+    ON CONFLICT (campaign, step, profile_id, occasion) DO NOTHING
+    RETURNING message_id, profile_id, tier, status, reason
+)
+SELECT w.*, names.user_id
+FROM written w
+JOIN LATERAL (SELECT p.user_id FROM profile_names p WHERE p.profile_id = w.profile_id) names ON true
+ORDER BY w.profile_id;
+
+-- name: plan_demo
+-- Demo mode: what the newest alerts would say, to the operator alone. No alert is touched.
+INSERT INTO messages (campaign, node, profile_id, occasion, to_addr, address_hash, tier, variables,
+    template, template_digest, status, correlation_id, planned_at)
+SELECT 'demo', shown.node, shown.profile_id, shown.occasion, %(to_addr)s, %(address_hash)s, shown.tier,
+    jsonb_build_object('alerts', shown.alerts, 'count', jsonb_array_length(shown.alerts)),
+    %(template)s, %(template_digest)s, 'planned', %(correlation_id)s, %(now)s
+FROM (
+    SELECT a.node, a.profile_id, 'demo:' || %(correlation_id)s || ':' || a.alert_id AS occasion, a.tier,
+           jsonb_build_array(open_alert(a)) AS alerts
+    FROM alerts a WHERE NOT %(aggregated)s AND a.status <> 'RESOLVED' AND a.created_at <= %(now)s
+    UNION ALL
+    SELECT NULL, 0, 'demo:' || %(correlation_id)s, NULL, jsonb_agg(open_alert(a) ORDER BY a.score DESC, a.alert_id)
+    FROM alerts a WHERE %(aggregated)s AND a.status <> 'RESOLVED' AND a.created_at <= %(now)s
+    HAVING count(*) > 0
+) shown
+RETURNING message_id;

@@ -1,0 +1,93 @@
+"""Decides who gets a campaign's message, and why not where not: rows, nothing leaves yet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from horizon.errors import UsageError
+from horizon.postgres.database import Connection
+from horizon.postgres.queries import Queries
+from horizon.stage import Line, StageResult, Window, logged_user
+
+QUERIES = Queries("horizon.campaigns")
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """A campaign as its row says; ``every_days`` None: once an alert."""
+
+    campaign: str
+    audience: str
+    template: str
+    channel: str
+    purpose: str
+    every_days: float | None
+
+
+def find(tx: Connection, name: str) -> Campaign:
+    """Raises UsageError, which names the campaigns that there are."""
+    row = tx.execute(QUERIES["find"], {"campaign": name}).fetchone()
+    if row is None or row.audience == "operator":
+        raise UsageError(f"There is no campaign {name!r}: choose one of {', '.join(names(tx))}.")
+    return Campaign(**row._asdict())
+
+
+def names(tx: Connection) -> list[str]:
+    return [row.campaign for row in tx.execute(QUERIES["names"])]
+
+
+def run(
+    tx: Connection,
+    window: Window,
+    campaign: Campaign,
+    *,
+    template_digest: str,
+    cooldown_days: float,
+) -> StageResult:
+    parameters = {
+        **window.parameters(), "campaign": campaign.campaign, "audience": campaign.audience,
+        "template": campaign.template, "template_digest": template_digest,
+        "purpose": campaign.purpose, "channel": campaign.channel,
+        "every_days": campaign.every_days or 0,
+        "quiet_days": campaign.every_days or cooldown_days,
+    }  # fmt: skip
+    rows = tx.execute(QUERIES["plan"], parameters).fetchall()
+    reasons = Counter(row.reason for row in rows if row.reason)
+    planned = len(rows) - reasons.total()
+    figures = {
+        "planned": planned,
+        "skipped": reasons.total(),
+        "reasons": dict(sorted(reasons.items())),
+    }
+    return StageResult(figures, [_line(row) for row in rows if row.reason])
+
+
+def _line(row: Any) -> Line:
+    return Line(
+        "message",
+        {
+            "message_id": str(row.message_id), "user_id": logged_user(row.user_id, row.profile_id),
+            "segment": row.tier, "status": row.status, "reason": row.reason,
+        },
+    )  # fmt: skip
+
+
+def plan_demo(
+    tx: Connection,
+    window: Window,
+    *,
+    to_addr: str,
+    address_hash: object,
+    aggregated: bool,
+    template: str,
+    template_digest: str,
+) -> StageResult:
+    """Plan the operator's mails in place of people's: one an alert, or one that lists them all."""
+    parameters = {
+        **window.parameters(), "to_addr": to_addr, "address_hash": address_hash,
+        "aggregated": aggregated, "template": template, "template_digest": template_digest,
+    }  # fmt: skip
+    planned = tx.execute(QUERIES["plan_demo"], parameters).rowcount
+    return StageResult({"planned": planned, "skipped": 0, "aggregated": aggregated})

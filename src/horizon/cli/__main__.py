@@ -1,0 +1,3 @@
+from horizon.cli.main import main
+
+main()

@@ -1,0 +1,64 @@
+"""The command line: parse, call, exit code."""
+
+from __future__ import annotations
+
+import sys
+
+import psycopg
+import typer
+
+from horizon import __version__
+from horizon.cli import data, keep, serve, stages
+from horizon.cli.output import complain
+from horizon.errors import HorizonError
+from horizon.pipeline.runner import sentence
+
+app = typer.Typer(
+    name="horizon",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Horizon takes customers' events in, knows who is who, scores who is about to leave, and "
+    "writes to each person once and only with consent.",
+    context_settings={"auto_envvar_prefix": "HORIZON", "help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True,
+                                 help="Print the version."),
+) -> None:  # fmt: skip
+    pass
+
+
+for module in (serve, data, stages, keep):
+    module.register(app)
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command; give back its exit code: 0 done, 1 failed, 2 wrong use."""
+    try:
+        app(arguments)  # ends with SystemExit; wrong use shows itself and exits with 2
+    except SystemExit as exc:
+        return exc.code if isinstance(exc.code, int) else 0
+    except HorizonError as exc:
+        complain(str(exc))
+        return exc.exit_code
+    except psycopg.Error as exc:
+        complain(str(sentence(exc)))
+        return 1
+    except BrokenPipeError:
+        return 0
+    return 0

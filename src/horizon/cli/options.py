@@ -1,0 +1,29 @@
+"""Options that many commands share."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from horizon import settings as setting
+from horizon.clock import parse_instant
+from horizon.pipeline.installation import Installation, open_installation
+
+Now = Annotated[
+    datetime | None,
+    typer.Option(
+        "--now", metavar="TIME", parser=parse_instant,
+        help="Run as if it were this time (UTC where it says nothing): later events are not there.",
+    ),
+]  # fmt: skip
+DatabaseName = Annotated[
+    str | None,
+    typer.Option("--database", metavar="NAME", help="Another database of the same server."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+
+
+def installed(database: str | None = None) -> Installation:
+    return open_installation(setting.load(), database)

@@ -1,0 +1,43 @@
+"""What commands print: tables on a terminal, JSON with --json, sentences for errors."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from horizon.clock import utc_text
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    console.print(text)
+
+
+def complain(text: str) -> None:
+    print(f"horizon: {text}", file=sys.stderr)
+
+
+def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str) -> None:
+    """Print rows as a table, or as JSON; ``empty`` says what to do where there are none."""
+    if as_json:
+        print(json.dumps([dict(row) for row in rows], default=_plain, ensure_ascii=False))
+    elif not rows:
+        say(empty)
+    else:
+        table = Table(header_style="bold", box=None, pad_edge=False)
+        for name in rows[0]:
+            table.add_column(name)
+        for row in rows:
+            table.add_row(*("" if value is None else str(_plain(value)) for value in row.values()))
+        console.print(table, soft_wrap=False)
+
+
+def _plain(value: Any) -> Any:
+    return utc_text(value) if isinstance(value, datetime) else str(value)

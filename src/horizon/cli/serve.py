@@ -1,0 +1,130 @@
+"""Start, stop, look."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Annotated
+
+import typer
+
+from horizon import settings as setting
+from horizon.cli.options import AsJson, installed
+from horizon.cli.output import complain, console, say, show
+from horizon.errors import HorizonError
+from horizon.pipeline import processes
+from horizon.pipeline.installation import Installation, open_installation
+from horizon.pipeline.processes import Child
+from horizon.postgres.database import Role, row_dicts
+from horizon.postgres.embedded import EmbeddedPostgres
+from horizon.postgres.queries import Queries
+
+PANEL = "Start, stop, look"
+RESTART_WAIT_S = 1.0
+
+
+def register(app: typer.Typer) -> None:
+    for command in (demo, up, down, init, status):
+        app.command(rich_help_panel=PANEL)(command)
+
+
+def demo() -> None:
+    """Do the whole job on real input, and show it: 200 simulated people and 69,659 purchases."""
+    from horizon.demo.run import run_demo  # the page's and the SDK's imports cost others 0.2 s
+
+    run_demo(setting.load(), console)
+
+
+def up() -> None:
+    """Serve until Ctrl-C: collector, worker, and a mail catcher with a page of received mails."""
+    settings = setting.load()
+    with processes.only_one(settings.home):
+        horizon = open_installation(settings)
+        children = _children(horizon)
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        try:
+            for child in children:
+                child.start()
+            _greet(horizon)
+            _watch(children, stop)
+        finally:
+            # The collector and the worker go before the catcher they write to.
+            for child in reversed(children):
+                child.stop()
+
+
+def _children(horizon: Installation) -> list[Child]:
+    settings = horizon.settings
+    environment = processes.environment_of(settings)
+    children = [
+        processes.collector(settings.COLLECTOR_PORT, environment),
+        processes.worker(environment),
+    ]
+    if settings.SMTP_HOST is None:
+        mails = processes.catcher(settings, settings.CATCHER_SMTP_PORT, settings.CATCHER_PAGE_PORT)
+        children.insert(0, mails)
+    return children
+
+
+def _greet(horizon: Installation) -> None:
+    settings = horizon.settings
+    say(f"[bold]Horizon is up[/bold], from {settings.home}")
+    say(
+        f"  events   {settings.public_url}/v1/batch   "
+        "(Segment's API; `horizon source add NAME` gives a key)"
+    )
+    if settings.SMTP_HOST is None:
+        say(
+            f"  mails    http://127.0.0.1:{settings.CATCHER_PAGE_PORT}/   "
+            "(none leaves this machine)"
+        )
+    else:
+        say(f"  mails    through {settings.SMTP_HOST}")
+    say(f"  log      {settings.log_path}")
+    say("Ctrl-C stops it.")
+
+
+def _watch(children: list[Child], stop: threading.Event) -> None:
+    """Start a child again that ended by itself."""
+    while not stop.wait(RESTART_WAIT_S):
+        for child in children:
+            if not child.alive():
+                complain(f"the {child.name} stopped and is started again.")
+                try:
+                    child.start()
+                except HorizonError as exc:
+                    complain(str(exc))
+
+
+def down() -> None:
+    """Stop the embedded PostgreSQL; nothing is lost, the next command starts it again."""
+    settings = setting.load()
+    if settings.PG_DSN:
+        say("PG_DSN names a server that Horizon did not start, so there is nothing to stop.")
+        return
+    stopped = EmbeddedPostgres(settings.home).stop()
+    say("PostgreSQL is stopped." if stopped else "PostgreSQL was not running.")
+
+
+def init() -> None:
+    """Make keys, database and schema; safe to run again."""
+    horizon = installed()
+    say(f"Ready: {horizon.settings.home} holds the keys; the database is at {horizon.database.dsn}")
+
+
+def status(
+    as_json: AsJson = False,
+    database: Annotated[str | None, typer.Option("--database", metavar="NAME")] = None,
+) -> None:
+    """Each stage's last run, and what became of the messages."""
+    queries = Queries("horizon.pipeline")
+    with installed(database).database.transaction(Role.WORKER) as tx:
+        runs = row_dicts(tx.execute(queries["last_runs"]))
+        messages = row_dicts(tx.execute(queries["message_states"]))
+    if as_json:
+        show([{"runs": runs, "messages": messages}], as_json=True, empty="")
+        return
+    show(runs, as_json=False, empty="No stage has run yet: `horizon demo` or `horizon score`.")
+    show(messages, as_json=False, empty="No message yet.")

@@ -1,0 +1,118 @@
+-- name: claim
+-- A lease on the next messages that are due. An expired claim is anybody's: nothing of it has left.
+UPDATE messages m SET status = 'claimed', claim = %(claim)s, claimed_at = %(clock)s,
+    lease_until = %(clock)s + %(lease_s)s * interval '1 second'
+FROM (
+    SELECT message_id FROM messages
+    WHERE ((status = 'planned' AND coalesce(retry_at, '-infinity') <= %(clock)s)
+        OR (status = 'claimed' AND lease_until < %(clock)s))
+      AND (%(correlation_id)s::uuid IS NULL OR correlation_id = %(correlation_id)s)
+      AND (%(campaign)s::text IS NULL OR campaign = %(campaign)s)
+      AND (%(correlation_id)s::uuid IS NOT NULL OR campaign <> 'demo')
+    ORDER BY planned_at, message_id LIMIT %(most)s FOR UPDATE SKIP LOCKED
+) due
+WHERE m.message_id = due.message_id
+RETURNING m.message_id, m.campaign, m.profile_id, m.alert_id, m.to_addr, m.tier, m.variables, m.template, m.attempts,
+    (SELECT user_id FROM profile_names n WHERE n.profile_id = m.profile_id) AS user_id;
+
+-- name: hold_identity
+-- Merges take this lock exclusively, so that who was reached is asked of one state of the graph.
+SELECT pg_advisory_xact_lock_shared(hashtext('horizon.identity'));
+
+-- name: begin
+-- The last question before the first content byte: is the claim still mine, is it still allowed,
+-- was nobody reached by it yet. Marks the message sending, or skipped with the reason; returns no
+-- row where the claim was lost.
+WITH mine AS (
+    SELECT m.message_id, m.campaign, m.step, m.occasion, m.address_hash, c.purpose, c.channel, c.audience,
+           coalesce(n.profile_id, m.profile_id) AS profile_id
+    FROM messages m
+    JOIN campaigns c USING (campaign)
+    LEFT JOIN nodes n ON n.node = m.node
+    WHERE m.message_id = %(message_id)s AND m.status = 'claimed' AND m.claim = %(claim)s
+      AND m.lease_until > %(clock)s
+    FOR UPDATE OF m
+), asked AS (
+    SELECT mine.*, CASE WHEN audience <> 'operator'
+        THEN refusal(profile_id, address_hash, purpose, channel, %(clock)s) END AS refused
+    FROM mine
+), reaching AS (
+    INSERT INTO reached AS r (campaign, step, occasion, key, message_id)
+    SELECT campaign, step, occasion, key, message_id
+    FROM asked, LATERAL (VALUES ('address:' || address_hash), ('profile:' || profile_id)) keys (key)
+    WHERE refused IS NULL
+    ORDER BY key
+    ON CONFLICT (campaign, step, occasion, key) DO UPDATE SET message_id = r.message_id
+    RETURNING r.message_id
+), verdict AS (
+    SELECT a.message_id, coalesce(a.refused, CASE WHEN EXISTS (
+        SELECT FROM reaching r WHERE r.message_id <> a.message_id) THEN 'already_reached' END) AS reason
+    FROM asked a
+)
+UPDATE messages m SET
+    status = CASE WHEN v.reason IS NULL THEN 'sending' ELSE 'skipped' END, reason = v.reason,
+    sending_at = CASE WHEN v.reason IS NULL THEN %(clock)s END,
+    finished_at = CASE WHEN v.reason IS NOT NULL THEN %(clock)s END,
+    template_digest = %(template_digest)s
+FROM verdict v WHERE m.message_id = v.message_id
+RETURNING m.status, m.reason;
+
+-- name: finish
+-- What came of it. Whoever holds the claim may still say so when the lease has run out meanwhile:
+-- then unknown becomes known.
+UPDATE messages SET status = %(status)s, reason = %(reason)s, answer = %(answer)s, finished_at = %(clock)s,
+    lease_until = NULL, attempts = attempts + 1
+WHERE message_id = %(message_id)s AND claim = %(claim)s AND status IN ('claimed', 'sending', 'unknown');
+
+-- name: notify_alert
+UPDATE alerts SET status = 'NOTIFIED', notified_at = %(clock)s WHERE alert_id = %(alert_id)s AND status = 'NEW';
+
+-- name: give_back
+-- Nothing of these has left: they are planned again, later where the provider asked for patience.
+UPDATE messages SET status = 'planned', claim = NULL, lease_until = NULL, answer = coalesce(%(answer)s, answer),
+    attempts = attempts + (%(retry_at)s::timestamptz IS NOT NULL)::int, retry_at = %(retry_at)s
+WHERE message_id = ANY(%(message_ids)s) AND claim = %(claim)s AND status IN ('claimed', 'sending');
+
+-- name: expire
+-- A sender stopped between its first content byte and the answer: nobody knows whether the
+-- provider took it, so it is never sent again by itself.
+UPDATE messages SET status = 'unknown', reason = 'sender_stopped', finished_at = %(clock)s
+WHERE status = 'sending' AND lease_until < %(clock)s
+RETURNING message_id, campaign, profile_id, tier, correlation_id,
+    (SELECT user_id FROM profile_names n WHERE n.profile_id = messages.profile_id) AS user_id;
+
+-- name: suppress_bounced
+INSERT INTO suppressions (address_hash, purpose, reason, created_at, message_id)
+SELECT address_hash, '*', 'hard_bounce', %(clock)s, message_id FROM messages
+WHERE message_id = %(message_id)s AND address_hash IS NOT NULL
+ON CONFLICT DO NOTHING;
+
+-- name: write_event
+-- What became of a message is an event again, of Horizon's own source: never activity.
+INSERT INTO events (event_id, source_id, message_id, type, name, user_id, nodes, original_timestamp, time, received_at,
+    trusted, activity, properties, era)
+SELECT md5(%(name)s || m.message_id)::uuid, s.source_id, %(name)s || ':' || m.message_id, 'track', %(name)s,
+    CASE n.kind WHEN 'user_id' THEN n.value END, ARRAY[m.node], %(clock)s, %(clock)s, %(clock)s,
+    true, false, json_build_object('campaign_id', m.campaign, 'message_id', m.message_id)::text,
+    (SELECT max(era) FROM eras)
+FROM messages m JOIN nodes n USING (node) JOIN sources s ON s.name = 'horizon'
+WHERE m.message_id = %(message_id)s AND m.campaign <> 'demo';
+
+-- name: waiting
+SELECT count(*)::int AS messages, min(retry_at) AS retry_at FROM messages
+WHERE (status IN ('planned', 'claimed') AND (%(correlation_id)s::uuid IS NULL OR correlation_id = %(correlation_id)s)
+  AND (%(correlation_id)s::uuid IS NOT NULL OR campaign <> 'demo'));
+
+-- name: skipped_when_planned
+SELECT campaign, count(*)::int AS skipped FROM messages
+WHERE correlation_id = %(correlation_id)s AND status = 'skipped' AND claimed_at IS NULL GROUP BY 1;
+
+-- name: unknown
+SELECT message_id, campaign_id, user_id, profile_id, sending_at FROM notifications_log
+WHERE status = 'unknown' ORDER BY sending_at, message_id;
+
+-- name: list
+SELECT message_id, campaign_id, user_id, profile_id, to_addr, status, reason, answer, planned_at, sent_at
+FROM notifications_log
+WHERE %(status)s::text IS NULL OR status = %(status)s
+ORDER BY coalesce(sending_at, planned_at) DESC, message_id LIMIT %(most)s;

@@ -1,0 +1,38 @@
+"""What a refusal means for a message. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from horizon.errors import TransportError
+
+MOST_ATTEMPTS = 8
+FIRST_WAIT_S = 60
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``status`` planned means: again, at ``retry_at``."""
+
+    status: str
+    reason: str | None
+    retry_at: datetime | None = None
+
+
+def judge(exc: TransportError, attempts: int, now: datetime) -> Verdict:
+    """What becomes of a message that was not taken, after ``attempts`` tries with this one.
+
+    Where its content may have left, nobody can know, and it is never sent again by itself.
+    """
+    if exc.content_begun:
+        return Verdict("unknown", "connection_broke")
+    if exc.permanent:
+        return (
+            Verdict("bounced", "address_invalid")
+            if exc.address_invalid
+            else Verdict("failed", "refused")
+        )
+    if attempts >= MOST_ATTEMPTS:
+        return Verdict("failed", "too_many_attempts")
+    return Verdict("planned", None, now + timedelta(seconds=FIRST_WAIT_S * 2 ** (attempts - 1)))

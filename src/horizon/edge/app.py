@@ -1,0 +1,100 @@
+"""The edge's ASGI application: which address is answered by whom."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from horizon.edge.held import Desk, Unavailable
+from horizon.edge.http import (
+    Receive,
+    Refusal,
+    Reply,
+    Request,
+    Scope,
+    Send,
+    json_reply,
+    send_reply,
+    unavailable,
+)
+from horizon.edge.segment import CALLS, SegmentApi
+from horizon.edge.unsubscribe import UnsubscribeLink
+from horizon.log import Logger
+from horizon.postgres.database import Connection
+from horizon.postgres.queries import Queries
+
+READY_TIMEOUT_S = 2.0
+
+_queries = Queries("horizon.edge")
+
+
+class Life(Protocol):
+    """What is to be done before the first request and after the last."""
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+class App:
+    def __init__(
+        self, segment: SegmentApi, unsubscribe: UnsubscribeLink, desk: Desk, life: Life, log: Logger
+    ) -> None:
+        self._segment = segment
+        self._unsubscribe = unsubscribe
+        self._desk = desk
+        self._life = life
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            request = Request(scope, receive)
+            reply = await self._answer(request)
+            await send_reply(send, reply, with_body=request.method != "HEAD")
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await self.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def start(self) -> None:
+        await self._life.start()
+
+    async def stop(self) -> None:
+        await self._life.stop()
+
+    async def _answer(self, request: Request) -> Reply:
+        try:
+            return await self._route(request)
+        except Exception as exc:  # noqa: BLE001 - one request must not harm the others
+            self._log.error("request_failed", error=type(exc).__name__)
+            return Refusal(500, "internal_error", "The request could not be answered.").reply()
+
+    async def _route(self, request: Request) -> Reply:
+        path = request.path
+        if path.startswith("/v1/") and path[4:] in CALLS:
+            return await self._segment.answer(request, CALLS[path[4:]])
+        if path.startswith("/u/"):
+            return await self._unsubscribe.answer(request, path[3:])
+        if path == "/healthz":
+            return json_reply(200, {"status": "ok"})
+        if path == "/readyz":
+            return await self._ready()
+        return Refusal(404, "not_found", "There is nothing at this address.").reply()
+
+    async def _ready(self) -> Reply:
+        """Whether an event could be committed now."""
+        try:
+            writable = await asyncio.wait_for(self._desk.ask(_can_commit), READY_TIMEOUT_S)
+        except (Unavailable, TimeoutError):
+            writable = False
+        return json_reply(200, {"status": "ready"}) if writable else unavailable().reply()
+
+
+def _can_commit(tx: Connection, _: int) -> bool:
+    row = tx.execute(_queries["can_commit"]).fetchone()
+    return row is not None and bool(row.writable)

@@ -1,0 +1,137 @@
+"""Group commit: one thread writes in one transaction what arrived while the last one ran."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+
+from horizon.edge.held import HeldConnection, Unavailable
+from horizon.events.model import Event
+from horizon.events.rejection import RejectedEvent
+from horizon.events.store import store
+from horizon.log import Logger
+from horizon.postgres.database import Connection
+
+GROUP_EVENTS = 10_000
+CAPACITY_EVENTS = 50_000
+CAPACITY_BYTES = 32_000_000  # of request bodies; read into events they take about three times that
+
+
+class Full(Exception):  # noqa: N818 - an answer, not a failure
+    """As much waits to be written as may."""
+
+
+class NotStorable(Exception):  # noqa: N818 - an answer, not a failure
+    """The database refuses this parcel's content."""
+
+
+@dataclass(frozen=True, eq=False)
+class Parcel:
+    """What one request wants written; ``done`` belongs to the event loop."""
+
+    events: Sequence[Event]
+    rejected: Sequence[RejectedEvent]
+    size_bytes: int
+    done: asyncio.Future[None]
+
+
+class GroupCommit:
+    """``commit`` returns after the commit. Its thread starts with ``start``."""
+
+    def __init__(self, connection: HeldConnection, log: Logger) -> None:
+        self._connection = connection
+        self._log = log
+        self._waiting: deque[Parcel] = deque()
+        self._held_events = 0
+        self._held_bytes = 0
+        self._stopping = False
+        self._changed = threading.Condition()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._write, name="edge-writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what waits, then end. Not from the event loop, which it needs."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join()
+        self._connection.close()
+
+    @property
+    def full(self) -> bool:
+        return self._held_events >= CAPACITY_EVENTS or self._held_bytes >= CAPACITY_BYTES
+
+    async def commit(
+        self, events: Sequence[Event], rejected: Sequence[RejectedEvent], size_bytes: int
+    ) -> None:
+        """Raises Full, Unavailable, NotStorable."""
+        if self.full:
+            raise Full
+        parcel = Parcel(events, rejected, size_bytes, self._loop.create_future())
+        self._held_events += len(events) + len(rejected)
+        self._held_bytes += size_bytes
+        with self._changed:
+            self._waiting.append(parcel)
+            self._changed.notify()
+        await parcel.done
+
+    def _write(self) -> None:
+        while group := self._next_group():
+            try:
+                failures = self._commit_group(group)
+            except Exception as exc:  # noqa: BLE001 - this thread must outlive any error
+                self._log.error("commit_failed", error=type(exc).__name__)
+                failures = dict.fromkeys(group, Unavailable())
+            self._loop.call_soon_threadsafe(self._answer, group, failures)
+
+    def _next_group(self) -> list[Parcel]:
+        """Wait for the next group; an empty one when stopped."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._stopping)
+            group: list[Parcel] = []
+            size = 0
+            while self._waiting and size < GROUP_EVENTS:
+                group.append(self._waiting.popleft())
+                size += len(group[-1].events)
+            return group
+
+    def _commit_group(self, group: Sequence[Parcel]) -> dict[Parcel, Exception]:
+        try:
+            self._connection.run(lambda tx, era: _store(tx, group, era))
+        except Unavailable as exc:
+            return dict.fromkeys(group, exc)
+        except (psycopg.DataError, psycopg.IntegrityError) as exc:
+            if len(group) > 1:  # one parcel's content must not harm the others
+                found = [self._commit_group([parcel]) for parcel in group]
+                return {parcel: error for failed in found for parcel, error in failed.items()}
+            self._log.error("not_storable", error=type(exc).__name__)
+            return {group[0]: NotStorable()}
+        return {}
+
+    def _answer(self, group: Sequence[Parcel], failures: dict[Parcel, Exception]) -> None:
+        for parcel in group:
+            self._held_events -= len(parcel.events) + len(parcel.rejected)
+            self._held_bytes -= parcel.size_bytes
+            if parcel.done.done():  # its client went away
+                continue
+            if parcel in failures:
+                parcel.done.set_exception(failures[parcel])
+            else:
+                parcel.done.set_result(None)
+
+
+def _store(tx: Connection, group: Sequence[Parcel], era: int) -> None:
+    store(
+        tx,
+        [event for parcel in group for event in parcel.events],
+        [refused for parcel in group for refused in parcel.rejected],
+        era=era,
+    )

@@ -1,0 +1,55 @@
+"""The sources by their keys, remembered for some seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from horizon.edge.held import Desk, Unavailable
+from horizon.events.model import Source
+from horizon.events.sources import key_digest, keyed_sources
+
+FRESH_S = 3.0  # how long a disabled source goes on
+_APART_S = 0.2  # unknown keys can ask the database no more often than this
+
+
+class KnownSources:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._sources: dict[bytes, Source] = {}
+        self._read_s = float("-inf")  # when the last reading began
+        self._reading: asyncio.Task[None] | None = None
+
+    async def find(self, key: str) -> Source | None:
+        """The source of this key. A key that was made before the call is known.
+
+        Raises Unavailable for a key nobody remembers while the database is away.
+        """
+        digest = key_digest(key)
+        asked_s = time.monotonic()
+        if digest in self._sources:
+            return await self._find_again(digest, asked_s)
+        while digest not in self._sources and self._read_s < asked_s:
+            await self._read()
+        return self._sources.get(digest)
+
+    async def _find_again(self, digest: bytes, asked_s: float) -> Source | None:
+        remembered = self._sources[digest]
+        if asked_s - self._read_s < FRESH_S:
+            return remembered
+        try:
+            await self._read()
+        except Unavailable:
+            return remembered  # whether it can be written is the commit's answer
+        return self._sources.get(digest)
+
+    async def _read(self) -> None:
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read_now())
+        await asyncio.shield(self._reading)  # others wait for it too
+
+    async def _read_now(self) -> None:
+        await asyncio.sleep(max(0.0, self._read_s + _APART_S - time.monotonic()))
+        began_s = time.monotonic()
+        self._sources = await self._desk.ask(lambda tx, _: keyed_sources(tx))
+        self._read_s = began_s

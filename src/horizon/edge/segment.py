@@ -1,0 +1,191 @@
+"""Segment's HTTP tracking API, as its unmodified SDKs speak it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from horizon import clock
+from horizon.edge.group_commit import Full, GroupCommit, NotStorable
+from horizon.edge.held import Unavailable
+from horizon.edge.http import Refusal, Reply, Request, busy, json_reply, unavailable
+from horizon.edge.known_sources import KnownSources
+from horizon.events.json_text import without_lone_surrogates
+from horizon.events.model import Event, Source, read_message
+from horizon.events.rejection import Rejected, RejectedEvent, storable_body
+from horizon.events.times import read_time
+
+BODY_BYTES = 512_000
+BATCH_EVENTS = 2_500
+
+BATCH = "batch"
+CALL_NAMES = ("track", "identify", "page", "screen", "group", "alias")
+CALLS = {
+    **{name: name for name in CALL_NAMES},
+    **{name[0]: name for name in CALL_NAMES},
+    **dict.fromkeys(("batch", "import", "b"), BATCH),
+}
+
+_CORS = {"access-control-allow-origin": "*", "access-control-expose-headers": "Retry-After"}
+_PREFLIGHT = {
+    **_CORS,
+    "access-control-allow-methods": "POST, OPTIONS",
+    "access-control-allow-headers": "authorization, content-type, content-encoding, x-retry-count",
+    "access-control-max-age": "86400",
+}
+_NULL = msgspec.Raw(b"null")
+
+
+class _Envelope(msgspec.Struct, rename="camel"):
+    write_key: Any = None
+
+
+class _Batch(_Envelope, rename="camel", kw_only=True):
+    batch: list[msgspec.Raw]
+    sent_at: Any = None
+    context: msgspec.Raw = _NULL
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_batch = msgspec.json.Decoder(_Batch).decode
+
+
+class SegmentApi:
+    def __init__(self, commit: GroupCommit, sources: KnownSources, node_key: bytes) -> None:
+        self._commit = commit
+        self._sources = sources
+        self._node_key = node_key
+
+    async def answer(self, request: Request, call: str) -> Reply:
+        """``call`` is a value of CALLS."""
+        if request.method == "OPTIONS":
+            return Reply(204, headers=_PREFLIGHT)
+        try:
+            reply = await self._take(request, call)
+        except Refusal as refusal:
+            reply = refusal.reply()
+        except Full:
+            reply = busy().reply()
+        except Unavailable:
+            reply = unavailable().reply()
+        except NotStorable:
+            reply = Refusal(500, "not_stored", "The events could not be stored.").reply()
+        return Reply(reply.status, reply.body, {**reply.headers, **_CORS})
+
+    async def _take(self, request: Request, call: str) -> Reply:
+        if request.method != "POST":
+            raise Refusal(405, "wrong_method", "Send events with POST.", {"allow": "POST, OPTIONS"})
+        if self._commit.full:  # before its body is read into memory
+            raise Full
+        body = await request.read(BODY_BYTES)
+        envelope, body = _decode(body, call)
+        key = _basic_key(request.headers.get(b"authorization", b"")) or _key_in(envelope)
+        source = await self._source(key)
+        reader = _Reader(source, key, self._node_key, clock.now())
+        if isinstance(envelope, _Batch):
+            reader.read_batch(envelope)
+        else:
+            reader.read(0, body, message_type=call)
+        await self._commit.commit(reader.events, reader.rejected, len(body))
+        return json_reply(200, {"success": True, "rejected": _told(reader.rejected)})
+
+    async def _source(self, key: str) -> Source:
+        if not key:
+            raise Refusal(
+                401, "missing_key",
+                "Send the source's key as the user of HTTP Basic, or as writeKey in the body.",
+            )  # fmt: skip
+        source = await self._sources.find(key)
+        if source is None:
+            raise Refusal(401, "unknown_key", "No enabled source has this key: mend it.")
+        return source
+
+
+class _Reader:
+    """Reads a request's messages: the good ones are kept, the bad ones noted."""
+
+    def __init__(self, source: Source, key: str, node_key: bytes, received_at: datetime) -> None:
+        self.events: list[Event] = []
+        self.rejected: list[RejectedEvent] = []
+        self._source = source
+        self._key = key
+        self._node_key = node_key
+        self._received_at = received_at
+
+    def read_batch(self, batch: _Batch) -> None:
+        sent_at = read_time(batch.sent_at)
+        context = None if batch.context == _NULL else bytes(batch.context)
+        for index, item in enumerate(batch.batch):
+            self.read(index, item, sent_at=sent_at, context=context)
+
+    def read(
+        self,
+        index: int,
+        item: msgspec.Raw | bytes,
+        *,
+        sent_at: datetime | None = None,
+        context: bytes | None = None,
+        message_type: str | None = None,
+    ) -> None:
+        try:
+            event = read_message(
+                item, source=self._source, received_at=self._received_at, sent_at=sent_at,
+                node_key=self._node_key, message_type=message_type, context=context,
+            )  # fmt: skip
+        except Rejected as reason:
+            self.rejected.append(RejectedEvent(
+                self._source.source_id, self._received_at, index, reason.code, reason.message,
+                storable_body(bytes(item), self._key),
+            ))  # fmt: skip
+        else:
+            self.events.append(event)
+
+
+def _told(rejected: Sequence[RejectedEvent]) -> list[dict[str, object]]:
+    return [
+        {"index": event.position, "code": event.code, "message": event.message}
+        for event in rejected
+    ]
+
+
+def _decode(body: bytes, call: str) -> tuple[_Envelope, bytes]:
+    """The request's frame, and its body as it could be read. Raises Refusal."""
+    decode = _decode_batch if call == BATCH else _decode_envelope
+    try:
+        try:
+            envelope = decode(body)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            body = without_lone_surrogates(body)
+            envelope = decode(body)
+    except msgspec.ValidationError as exc:
+        raise Refusal(400, "invalid_request", str(exc)) from exc
+    except RecursionError as exc:
+        raise Refusal(400, "nested_too_deep", "The JSON is nested too deep: flatten it.") from exc
+    except ValueError as exc:
+        raise Refusal(400, "malformed_json", f"{exc}: send JSON in UTF-8.") from exc
+    if isinstance(envelope, _Batch) and len(envelope.batch) > BATCH_EVENTS:
+        raise Refusal(400, "too_many_events", f"Send at most {BATCH_EVENTS} events at once.")
+    return envelope, body
+
+
+def _basic_key(header: bytes) -> str:
+    """The user of HTTP Basic; empty where there is none. A Bearer token says nothing to us."""
+    scheme, _, credentials = header.partition(b" ")
+    if scheme.lower() != b"basic":
+        return ""
+    try:
+        text = base64.b64decode(credentials.strip(), validate=True).decode()
+    except (binascii.Error, ValueError):
+        return ""
+    return text.partition(":")[0].strip()
+
+
+def _key_in(envelope: _Envelope) -> str:
+    return envelope.write_key.strip() if isinstance(envelope.write_key, str) else ""

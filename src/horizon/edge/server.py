@@ -1,0 +1,134 @@
+"""Serves the edge: one process, one event loop, one writer thread."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+import socket
+
+import psycopg
+import uvloop
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server
+
+from horizon import keys
+from horizon.edge.app import App
+from horizon.edge.group_commit import GroupCommit
+from horizon.edge.held import Desk, HeldConnection
+from horizon.edge.known_sources import KnownSources
+from horizon.edge.pages import Pages
+from horizon.edge.segment import SegmentApi
+from horizon.edge.unsubscribe import UnsubscribeLink
+from horizon.errors import DatabaseError, HorizonError, PortInUseError
+from horizon.keys import Keys
+from horizon.log import open_log
+from horizon.postgres.database import Database, Role, find
+from horizon.postgres.era import current_era
+from horizon.settings import Settings
+
+CONNECTIONS = 1024
+GRACE_S = 5  # for requests under way when it is told to stop
+
+
+def run(settings: Settings, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT, from the main thread.
+
+    Prints ``ready port=PORT`` when it listens. Raises PortInUseError, DatabaseError, HorizonError.
+    """
+    own_keys = keys.load(settings.home)
+    database = find(settings)
+    _check_database(database)
+    _check_port(host, port)
+    uvloop.run(_serve(settings, own_keys, database, host, port))
+
+
+async def _serve(
+    settings: Settings, own_keys: Keys, database: Database, host: str, port: int
+) -> None:
+    app = make_app(settings, own_keys, database)
+    # In this process and not in a worker's: one kill ends it, and no orphan holds the port.
+    server = Server(
+        app, address=host, port=port, interface=Interfaces.ASGI, http=HTTPModes.http1,
+        websockets=False, backlog=CONNECTIONS, log_enabled=False,
+    )  # fmt: skip
+    server.workers_kill_timeout = GRACE_S
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    greeting = loop.create_task(_greet(host, port))
+    try:
+        await server.serve()
+    except TimeoutError:  # a client was slower than the grace, and Granian gave it up
+        # It tells a future that is cancelled by now that it has ended: nobody need read that.
+        loop.set_exception_handler(lambda *_: None)
+    greeting.cancel()
+    await app.stop()
+
+
+async def _greet(host: str, port: int) -> None:
+    """Say when it listens: Granian does so some time after the application has started."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            await asyncio.sleep(0.01)
+        else:
+            writer.close()
+            print(f"ready port={port}", flush=True)
+            return
+
+
+def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
+    """The application with everything it needs; call it where its event loop runs."""
+    log = open_log(settings).bind(stage="ingest", component="collector")
+    commit = GroupCommit(HeldConnection(database, log), log)
+    desk = Desk(HeldConnection(database, log))
+    return App(
+        SegmentApi(commit, KnownSources(desk), own_keys.node),
+        UnsubscribeLink(desk, [own_keys.link], Pages(settings.BRAND)),
+        desk,
+        _Life(commit, desk),
+        log,
+    )
+
+
+class _Life:
+    def __init__(self, commit: GroupCommit, desk: Desk) -> None:
+        self._commit = commit
+        self._desk = desk
+
+    async def start(self) -> None:
+        self._commit.start()
+
+    async def stop(self) -> None:
+        """Write what waits. A second call finds nothing to do."""
+        await asyncio.get_running_loop().run_in_executor(None, self._commit.stop)
+        self._desk.close()
+
+
+def _check_database(database: Database) -> None:
+    try:
+        with database.transaction(Role.EDGE) as tx:
+            current_era(tx)
+    except psycopg.errors.UndefinedTable as exc:
+        raise DatabaseError("The database is not set up: run `horizon init`.") from exc
+
+
+def _check_port(host: str, port: int) -> None:
+    """Granian shares a port that another process holds, so each would get half of the events."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as exc:
+        if exc.errno == errno.EADDRINUSE:
+            raise PortInUseError(
+                f"the collector cannot start, port {port} is in use: stop the program that "
+                "listens there or set COLLECTOR_PORT to a free port."
+            ) from exc
+        raise HorizonError(
+            f"the collector cannot listen on {host} port {port} ({exc.strerror}): give it an "
+            "address of this machine, for example 127.0.0.1, and a port above 1023."
+        ) from exc

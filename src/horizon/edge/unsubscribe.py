@@ -1,0 +1,104 @@
+"""The unsubscribe link of a mail: RFC 8058's one click, and the page for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from horizon import clock, links
+from horizon.edge.held import Desk, Unavailable
+from horizon.edge.http import Refusal, Reply, Request, json_reply
+from horizon.edge.pages import Pages
+from horizon.events.model import Source, internal_event
+from horizon.events.sources import find_source
+from horizon.events.store import store
+from horizon.postgres.database import Connection
+from horizon.postgres.queries import Queries
+
+Way = Literal["one_click", "page"]
+
+BODY_BYTES = 65_536
+
+_queries = Queries("horizon.edge")
+
+
+class UnsubscribeLink:
+    """GET and HEAD change nothing, since mail scanners follow links; POST unsubscribes."""
+
+    def __init__(self, desk: Desk, link_keys: Sequence[bytes], pages: Pages) -> None:
+        self._desk = desk
+        self._keys = link_keys
+        self._pages = pages
+
+    async def answer(self, request: Request, token: str) -> Reply:
+        if request.method not in ("GET", "HEAD", "POST"):
+            return json_reply(
+                405, {"code": "wrong_method", "message": "Open the link, or POST to it."},
+                {"allow": "GET, HEAD, POST"},
+            )  # fmt: skip
+        verified = links.verify(self._keys, token)
+        if verified is None or verified[1] != "unsubscribe":
+            return self._pages.unknown_link
+        if request.method != "POST":
+            return self._pages.question
+        return await self._unsubscribe(request, verified[0])
+
+    async def _unsubscribe(self, request: Request, message_id: UUID) -> Reply:
+        try:
+            way = _way_of(await request.read(BODY_BYTES))
+            known = await self._desk.ask(
+                lambda tx, era: unsubscribe(tx, message_id, way, clock.now(), era=era)
+            )
+        except Refusal as refusal:
+            return refusal.reply()
+        except Unavailable:
+            return self._pages.try_again
+        return self._pages.done if known else self._pages.unknown_link
+
+
+def unsubscribe(tx: Connection, message_id: UUID, way: Way, time: datetime, *, era: int) -> bool:
+    """Refuse consent for what the message was for, once; say whether there is such a message."""
+    target = tx.execute(_queries["message_target"], {"message_id": message_id}).fetchone()
+    source = find_source(tx, "horizon")
+    if target is None or source is None:
+        return False
+    node = target.node or target.address_hash
+    if node is None:  # demo mode's aggregated mail is about nobody
+        return False
+    event = _event_of(target, source, message_id, node, way, time)
+    values = {
+        **target._asdict(), "node": node, "message_id": message_id, "time": time, "way": way,
+        "event_id": event.event_id,
+    }  # fmt: skip
+    if store(tx, [event], era=era):
+        tx.execute(_queries["refuse_consent"], values)
+    if target.address_hash is not None:
+        # Each time: whoever consented again since and clicks an old link means it.
+        tx.execute(_queries["suppress"], values)
+    return True
+
+
+def _event_of(
+    target: Any, source: Source, message_id: UUID, node: UUID, way: Way, time: datetime
+) -> Any:
+    return internal_event(
+        source,
+        "Unsubscribed",
+        message_id=f"unsubscribed:{message_id}",
+        node=node,
+        time=time,
+        properties={
+            "message_id": str(message_id),
+            "campaign": target.campaign,
+            "purpose": target.purpose,
+            "channel": target.channel,
+            "way": way,
+        },
+    )
+
+
+def _way_of(body: bytes) -> Way:
+    """One click says so in its form, urlencoded or multipart; the page's button does not."""
+    return "one_click" if b"List-Unsubscribe" in body and b"One-Click" in body else "page"

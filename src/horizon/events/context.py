@@ -1,0 +1,53 @@
+"""An event's context: where it came from, and what the person said may be done."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from horizon.events.json_text import read_object, write
+from horizon.events.rejection import truncated_ip
+
+_PREFERENCE = re.compile(r"[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}")
+
+
+class Context(NamedTuple):
+    text: str | None
+    consent: str | None  # {"PURPOSE.CHANNEL": true}
+
+
+# A batch's events mostly share one context. 256 of at most 32 KB bound what is held.
+@lru_cache(maxsize=256)
+def read_context(batch: bytes | None, item: bytes | None, trusted: bool) -> Context:
+    """Merge the batch's context into the item's, which wins. Raises Rejected."""
+    if batch is None and item is None:
+        return Context(None, None)
+    merged = {
+        **(read_object(batch, "context") if batch else {}),
+        **(read_object(item, "context") if item else {}),
+    }
+    _shorten_ip(merged)
+    preferences = _preferences(merged, trusted)
+    return Context(write(merged), write(preferences) if preferences else None)
+
+
+def _shorten_ip(context: dict[str, Any]) -> None:
+    if "ip" not in context:
+        return
+    shortened = truncated_ip(str(context.pop("ip")))
+    if shortened:
+        context["ip"] = shortened
+
+
+def _preferences(context: dict[str, Any], trusted: bool) -> dict[str, bool]:
+    """Segment's consent field; a public source can refuse for a person but not grant."""
+    consent = context.get("consent")
+    found = consent.get("categoryPreferences") if isinstance(consent, dict) else None
+    if not isinstance(found, dict):
+        return {}
+    return {
+        name: value
+        for name, value in sorted(found.items())
+        if isinstance(value, bool) and (trusted or not value) and _PREFERENCE.fullmatch(name)
+    }

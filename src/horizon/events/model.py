@@ -1,0 +1,150 @@
+"""An event, and how a message of Segment's tracking API becomes one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+
+from horizon.events import ids, message
+from horizon.events.context import Context, read_context
+from horizon.events.json_text import write
+from horizon.events.message import EventType as EventType
+from horizon.events.nodes import node_of
+from horizon.events.rejection import Rejected as Rejected
+from horizon.events.times import TimeFlag
+
+SourceKind = Literal["public", "server", "file", "internal"]
+
+_ACTIVITIES = frozenset({"track", "page", "screen"})
+
+
+@dataclass(frozen=True)
+class Source:
+    source_id: int
+    name: str
+    kind: SourceKind
+
+    @property
+    def trusted(self) -> bool:
+        """Whether it may assert an e-mail address and grant consent: its key is secret."""
+        return self.kind in ("server", "file", "internal")
+
+
+class Event(msgspec.Struct, gc=False, kw_only=True):
+    """One field a column of table ``events``, in its order; all times are UTC."""
+
+    event_id: UUID
+    source_id: int
+    message_id: str
+    type: EventType
+    name: str | None = None
+    user_id: str | None = None
+    anonymous_id: str | None = None
+    email: str | None = None
+    previous_id: str | None = None
+    group_id: str | None = None
+    nodes: list[UUID]
+    original_timestamp: datetime | None = None
+    time: datetime
+    received_at: datetime
+    time_flag: TimeFlag | None = None
+    trusted: bool
+    activity: bool
+    properties: str | None = None
+    traits: str | None = None
+    context: str | None = None
+    consent: str | None = None
+
+
+def read_message(
+    item: dict[str, Any] | msgspec.Raw | bytes,
+    *,
+    source: Source,
+    received_at: datetime,
+    sent_at: datetime | None = None,
+    node_key: bytes,
+    message_type: str | None = None,
+    context: bytes | None = None,
+) -> Event:
+    """Read one message, as JSON or as what JSON decodes to. Raises Rejected, and nothing else.
+
+    ``sent_at`` and ``context`` are the batch's; ``message_type`` is the address's, which wins.
+    """
+    read = message.decode(item)
+    read.type = message_type or read.type
+    around = read_context(context, message.present(read.context), source.trusted)
+    return _event_of(read, around, source, received_at, sent_at, node_key)
+
+
+def _event_of(
+    read: message.Message,
+    around: Context,
+    source: Source,
+    received_at: datetime,
+    sent_at: datetime | None,
+    node_key: bytes,
+) -> Event:
+    event_type = message.type_of(read)
+    who = message.identifiers_of(read)
+    traits = message.traits_of(read) if event_type in ("identify", "group") else None
+    email = message.email_in(traits) if event_type == "identify" and source.trusted else None
+    message_id = message.message_id_of(read)
+    original, time, flag = message.times_of(read, sent_at, received_at)
+    return Event(
+        event_id=ids.event_id(source.source_id, message_id, original),
+        source_id=source.source_id,
+        message_id=message_id,
+        type=event_type,
+        name=message.name_of(read, event_type),
+        **who._asdict(),
+        email=email,
+        nodes=_nodes_of(node_key, who.user_id, email, who.anonymous_id),
+        original_timestamp=original,
+        time=time,
+        received_at=received_at,
+        time_flag=flag,
+        trusted=source.trusted,
+        activity=event_type in _ACTIVITIES and source.kind != "internal",
+        properties=message.properties_of(read),
+        traits=write(traits) if traits is not None else None,
+        context=around.text,
+        consent=around.consent,
+    )
+
+
+def internal_event(
+    source: Source,
+    name: str,
+    *,
+    message_id: str,
+    node: UUID,
+    time: datetime,
+    properties: Mapping[str, object],
+) -> Event:
+    """What Horizon itself has to tell of a person: never an activity, once a ``message_id``."""
+    return Event(
+        event_id=ids.event_id(source.source_id, message_id, None),
+        source_id=source.source_id,
+        message_id=message_id,
+        type="track",
+        name=name,
+        nodes=[node],
+        time=time,
+        received_at=time,
+        trusted=True,
+        activity=False,
+        properties=write(properties),
+    )
+
+
+def _nodes_of(
+    key: bytes, user_id: str | None, email: str | None, anonymous_id: str | None
+) -> list[UUID]:
+    """Strongest first: a user id, an address that its source may assert, an anonymous id."""
+    found = (("user_id", user_id), ("email", email), ("anonymous_id", anonymous_id))
+    return [node_of(key, kind, value) for kind, value in found if value is not None]

@@ -1,0 +1,57 @@
+-- name: missing_partitions
+-- Which of the days from first_day to last_day have no partition yet. Takes no lock that waits.
+SELECT day::date AS day
+FROM generate_series(%(first_day)s::timestamp, %(last_day)s::timestamp, interval '1 day') AS day
+WHERE to_regclass('events_' || to_char(day, 'YYYYMMDD')) IS NULL
+   OR to_regclass('event_ids_' || to_char(day, 'YYYYMMDD')) IS NULL
+ORDER BY day
+
+-- name: make_partitions
+SELECT ensure_partitions(%(first_day)s::date, %(last_day)s::date)
+
+-- name: copy_ids
+-- The optimistic way: sorted, straight into the table. 6 us a row; INSERT takes 12 to 15.
+COPY event_ids (hour, digest) FROM STDIN (FORMAT binary)
+
+-- name: claim_ids
+-- The way for a batch that holds a copy: waits for whoever claims the same id, and gives back
+-- what is new. Sorted as copy_ids is, so that two writers never wait for each other.
+INSERT INTO event_ids (hour, digest)
+SELECT hour, digest
+FROM unnest(%(hours)s::timestamptz[], %(digests)s::uuid[]) AS claimed (hour, digest)
+ORDER BY hour, digest
+ON CONFLICT DO NOTHING
+RETURNING hour, digest
+
+-- name: copy_events
+COPY events (
+    event_id, source_id, message_id, type, name, user_id, anonymous_id, email, previous_id,
+    group_id, nodes, original_timestamp, time, received_at, time_flag, trusted, activity,
+    properties, traits, context, consent, era
+) FROM STDIN (FORMAT binary)
+
+-- name: copy_rejected
+COPY rejected_events (source_id, received_at, position, code, message, body)
+FROM STDIN (FORMAT binary)
+
+-- name: sources
+SELECT source_id, name, kind, enabled, created_at FROM sources ORDER BY source_id
+
+-- name: keyed_sources
+-- What the edge remembers for some seconds.
+SELECT source_id, name, kind, key_sha256 FROM sources WHERE enabled AND key_sha256 IS NOT NULL
+
+-- name: source_by_key
+SELECT source_id, name, kind FROM sources WHERE key_sha256 = %(key_sha256)s AND enabled
+
+-- name: source_by_name
+SELECT source_id, name, kind FROM sources WHERE name = %(name)s
+
+-- name: add_source
+INSERT INTO sources (name, kind, key_sha256) VALUES (%(name)s, %(kind)s, %(key_sha256)s)
+ON CONFLICT (name) DO NOTHING
+RETURNING source_id
+
+-- name: renew_key
+INSERT INTO sources (name, kind, key_sha256) VALUES (%(name)s, %(kind)s, %(key_sha256)s)
+ON CONFLICT (name) DO UPDATE SET key_sha256 = excluded.key_sha256

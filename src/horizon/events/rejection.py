@@ -1,0 +1,56 @@
+"""Events that are refused: one by one, with a reason that its sender and its operator can read."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from datetime import datetime
+
+import msgspec
+
+BODY_BYTES = 32_768
+
+_KEY = re.compile(r'("writeKey"\s*:\s*)"(?:[^"\\]|\\.)*"?')
+_ADDRESS = re.compile(r'("ip"\s*:\s*)"((?:[^"\\]|\\.)*)"?')
+
+
+class Rejected(Exception):  # noqa: N818 - it is an outcome of one event, not a failure of ours
+    """One event is refused; ``message`` is a sentence that says what to mend."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class RejectedEvent(msgspec.Struct, frozen=True):
+    """A refused event as it is kept; ``position``: in its request, or the line in its file."""
+
+    source_id: int
+    received_at: datetime
+    position: int
+    code: str
+    message: str
+    body: str
+
+
+def storable_body(body: bytes, key: str = "") -> str:
+    """A refused event's text: at most 32 KB, without keys, client addresses shortened."""
+    text = body[:BODY_BYTES].decode(errors="replace").replace("\0", "\ufffd")
+    if key:
+        text = text.replace(key, "[removed]")
+    text = _KEY.sub(r'\1"[removed]"', text)
+    return _ADDRESS.sub(lambda found: f'{found[1]}"{truncated_ip(found[2]) or ""}"', text)
+
+
+def truncated_ip(text: str) -> str | None:
+    """The address's network, /24 or /48; None where ``text`` is no address."""
+    try:
+        address = ipaddress.ip_address(text.strip().split("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is None:
+            return str(ipaddress.ip_network((address, 48), strict=False).network_address)
+        address = address.ipv4_mapped
+    return str(ipaddress.ip_network((address, 24), strict=False).network_address)

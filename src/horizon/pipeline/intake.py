@@ -1,0 +1,88 @@
+"""Bringing events in from files and from the simulator, each run one line in the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from horizon import clock
+from horizon.events import sources
+from horizon.pipeline.installation import Installation
+from horizon.postgres.database import Connection, Role
+from horizon.postgres.queries import Queries
+from horizon.sources import files, simulator
+from horizon.sources.files import FileResult
+from horizon.sources.mapping import load_mapping
+
+QUERIES = Queries("horizon.pipeline")
+SIMULATOR = "simulator"
+
+
+@dataclass(frozen=True)
+class Simulated:
+    events: int
+    users: int
+    inserted: int
+
+
+def ingest_file(
+    horizon: Installation,
+    path: Path,
+    mapping: str,
+    *,
+    source_name: str | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+    correlation_id: UUID | None = None,
+) -> FileResult:
+    """Bring a file in. Raises UsageError or MappingError before anything is written."""
+    chosen = load_mapping(mapping)
+    result = files.ingest_file(
+        horizon.database, path, chosen, source_name=source_name or Path(mapping).stem,
+        node_key=horizon.keys.node, era=horizon.era(), now=clock.now(), on_progress=on_progress,
+    )  # fmt: skip
+    _log(horizon, "file", correlation_id, inserted=result.inserted, skipped=result.duplicates,
+         rejected=result.rejected)  # fmt: skip
+    return result
+
+
+def simulate(horizon: Installation, url: str, correlation_id: UUID | None = None) -> Simulated:
+    """Send the simulated people's events to a collector of this installation.
+
+    The same ones each time, since the first time's epoch is kept: a second run adds nothing.
+    """
+    with horizon.database.transaction(Role.WORKER) as tx:
+        epoch = simulator.epoch_of(tx, now=clock.now())
+        key = _write_key(tx, horizon.settings.home / "keys" / "SIMULATOR_KEY")
+        before = _count(tx)
+    sent = simulator.send(simulator.plan(epoch), url, key)
+    with horizon.database.transaction(Role.WORKER) as tx:
+        inserted = _count(tx) - before
+    _log(horizon, SIMULATOR, correlation_id, inserted=inserted, users=sent.users)
+    return Simulated(sent.events, sent.users, inserted)
+
+
+def _write_key(tx: Connection, path: Path) -> str:
+    """The simulator's write key: the file's where the database knows it, else a new one."""
+    if path.exists() and sources.find_source_by_key(tx, key := path.read_text().strip()):
+        return key
+    key = sources.renew_key(tx, SIMULATOR, "server")
+    path.touch(mode=0o600)
+    path.write_text(key)
+    return key
+
+
+def _count(tx: Connection) -> int:
+    row = tx.execute(QUERIES["events_of_source"], {"name": SIMULATOR}).fetchone()
+    assert row is not None
+    return int(row.events)
+
+
+def _log(
+    horizon: Installation, component: str, correlation_id: UUID | None, **figures: int
+) -> None:
+    bound = horizon.log.bind(
+        stage="ingest", component=component, correlation_id=str(correlation_id or uuid4())
+    )
+    bound.info("ingest", **figures)

@@ -1,0 +1,33 @@
+-- name: start_run
+INSERT INTO runs (run_id, correlation_id, stage, status, "now", started_at)
+VALUES (%(run_id)s, %(correlation_id)s, %(stage)s, 'started', %(now)s, %(clock)s);
+
+-- name: finish_run
+UPDATE runs SET status = 'done', finished_at = %(clock)s, figures = %(figures)s WHERE run_id = %(run_id)s;
+
+-- name: fail_run
+UPDATE runs SET status = 'failed', finished_at = %(clock)s, error = %(error)s WHERE run_id = %(run_id)s;
+
+-- name: window
+-- The snapshot is taken before the stage reads: what it sees beyond that belongs to the next run.
+SELECT pg_current_snapshot()::text AS until, coalesce(w.seen::text, '1:1:') AS seen, coalesce(w.era, 0) AS seen_era
+FROM (SELECT) one LEFT JOIN watermarks w ON w.stage = %(stage)s;
+
+-- name: move_watermark
+INSERT INTO watermarks (stage, era, seen) VALUES (%(stage)s, %(era)s, %(until)s)
+ON CONFLICT (stage) DO UPDATE SET era = excluded.era, seen = excluded.seen;
+
+-- name: events_of_source
+SELECT count(*)::int AS events FROM events JOIN sources USING (source_id) WHERE sources.name = %(name)s;
+
+-- name: rejected
+SELECT r.rejected_id, s.name AS source, r.received_at, r.position, r.code, r.message
+FROM rejected_events r JOIN sources s USING (source_id)
+ORDER BY r.rejected_id DESC LIMIT %(most)s;
+
+-- name: last_runs
+SELECT DISTINCT ON (stage) stage, status, started_at, finished_at - started_at AS took, figures::text, error
+FROM runs ORDER BY stage, started_at DESC;
+
+-- name: message_states
+SELECT campaign, status, count(*)::int AS messages FROM messages GROUP BY 1, 2 ORDER BY 1, 2;

@@ -1,0 +1,199 @@
+"""The stages in their order, built from the settings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from threading import Event
+from uuid import UUID, uuid4
+
+from horizon.alerts import stage as alerts
+from horizon.alerts.rules import AlertRules
+from horizon.campaigns import stage as campaigns
+from horizon.delivery import templating
+from horizon.delivery.outbox import QUERIES as DELIVERY
+from horizon.delivery.outbox import waiting
+from horizon.delivery.sender import Sender, Sent, known_variables
+from horizon.errors import TemplateError, TransportError
+from horizon.events.nodes import node_of
+from horizon.identity import stage as identity
+from horizon.pipeline.installation import Installation
+from horizon.pipeline.runner import Stage
+from horizon.postgres.database import Role
+from horizon.scoring import stage as scoring
+from horizon.scoring.rules import ScoreRules
+from horizon.settings import Settings
+from horizon.stage import StageResult
+
+IDENTITY = Stage("identity", "resolver", identity.run, windowed=True)
+
+
+def score_stage(settings: Settings) -> Stage:
+    rules = ScoreRules(settings.WINDOW_DAYS, settings.SCORE_HIGH, settings.SCORE_MEDIUM)
+    return Stage("score", "scorer", partial(scoring.run, rules=rules))
+
+
+def alert_stage(settings: Settings, threshold: float | None = None) -> Stage:
+    chosen = settings.ALERT_THRESHOLD if threshold is None else threshold
+    return Stage(
+        "alert", "alerter", partial(alerts.run, rules=AlertRules(chosen, settings.COOLDOWN_DAYS))
+    )
+
+
+def score(
+    horizon: Installation, now: datetime | None = None, correlation_id: UUID | None = None
+) -> StageResult:
+    """Identity first: a score is of everybody known when it began."""
+    correlation_id = correlation_id or uuid4()
+    horizon.runner.run(IDENTITY, now, correlation_id)
+    return horizon.runner.run(score_stage(horizon.settings), now, correlation_id)
+
+
+def plan_campaign(
+    horizon: Installation,
+    name: str,
+    now: datetime | None = None,
+    correlation_id: UUID | None = None,
+) -> StageResult:
+    """Decide a campaign's messages. Raises UsageError or TemplateError before the first row."""
+    with horizon.database.transaction(Role.WORKER) as tx:
+        campaign = campaigns.find(tx, name)
+    template = templating.load_template(campaign.template)
+    _check(template, set(known_variables(horizon.settings, campaign.audience)))
+    stage = Stage(
+        "campaign", "planner",
+        partial(campaigns.run, campaign=campaign, template_digest=template.digest,
+                cooldown_days=horizon.settings.COOLDOWN_DAYS),
+        fields={"campaign_id": name},
+    )  # fmt: skip
+    return horizon.runner.run(stage, now, correlation_id)
+
+
+def _check(template: templating.MailTemplate, known: set[str]) -> None:
+    templating.require_variables(template, known)
+    if "unsubscribe_url" not in template.variables:
+        raise TemplateError(
+            f"Template '{template.name}' has no way out: put {{{{ unsubscribe_url }}}} into its "
+            "footer."
+        )
+
+
+def plan_demo(
+    horizon: Installation,
+    to_addr: str,
+    *,
+    aggregated: bool,
+    now: datetime | None,
+    correlation_id: UUID,
+) -> StageResult:
+    template = templating.load_template("demo_digest" if aggregated else "demo_alert")
+    templating.require_variables(template, set(known_variables(horizon.settings, "operator")))
+    stage = Stage(
+        "campaign", "planner",
+        partial(campaigns.plan_demo, to_addr=to_addr, aggregated=aggregated,
+                address_hash=node_of(horizon.keys.node, "email", to_addr),
+                template=template.name, template_digest=template.digest),
+        fields={"campaign_id": "demo", "to_addr": to_addr},
+    )  # fmt: skip
+    return horizon.runner.run(stage, now, correlation_id)
+
+
+def send(
+    horizon: Installation,
+    correlation_id: UUID | None = None,
+    *,
+    campaign: str | None = None,
+    stop: Event | None = None,
+    on_message: Callable[[], None] = lambda: None,
+) -> Sent:
+    """Send what is planned and log each message and each campaign.
+
+    Raises TransportError, with what is left to do, when the mail server stays away.
+    """
+    run = correlation_id or uuid4()
+    sent = _sender(horizon, stop, on_message).run(campaign=campaign)
+    _log_sent(horizon, sent, run)
+    _complain_if_away(horizon, sent, None)
+    return sent
+
+
+def send_demo(
+    horizon: Installation,
+    run: UUID,
+    to_addr: str,
+    *,
+    aggregated: bool,
+    on_message: Callable[[], None] = lambda: None,
+) -> Sent:
+    """Send one demo run's mails, and no other message."""
+    sent = _sender(horizon, None, on_message).run(correlation_id=run)
+    bound = horizon.log.bind(
+        stage="email", component="mailer", correlation_id=str(run), campaign_id="demo",
+        aggregated=aggregated, to_addr=to_addr,
+    )  # fmt: skip
+    with horizon.lines.together():
+        for line in sent.lines:
+            status = line.fields["status"]
+            error = None if status == "sent" else line.fields["answer"]
+            bound.info("email", count=line.fields["count"], status=status, error=error)
+    _complain_if_away(horizon, sent, run)
+    return sent
+
+
+def _sender(horizon: Installation, stop: Event | None, on_message: Callable[[], None]) -> Sender:
+    return Sender(
+        horizon.database, horizon.settings, horizon.keys, stop or Event(), on_message=on_message
+    )
+
+
+def _complain_if_away(horizon: Installation, sent: Sent, run: UUID | None) -> None:
+    if sent.away is None:
+        return
+    with horizon.database.transaction(Role.WORKER) as tx:
+        left = waiting(tx, run)
+    raise TransportError(
+        f"{sent.away} Nothing was lost: {left} messages wait; run `horizon send` when it is back."
+    )
+
+
+def _log_sent(horizon: Installation, sent: Sent, run: UUID) -> None:
+    with horizon.database.transaction(Role.WORKER) as tx:
+        rows = tx.execute(DELIVERY["skipped_when_planned"], {"correlation_id": run}).fetchall()
+    skipped = Counter({row.campaign: row.skipped for row in rows})
+    names = sorted({name for name, _ in sent.counts} | set(skipped))
+    bound = horizon.log.bind(stage="email", component="mailer", correlation_id=str(run))
+    with horizon.lines.together():
+        for line in sent.lines:
+            bound.info(line.message, **line.fields)
+        for name in names:
+            counted = {
+                status: count
+                for (campaign, status), count in sent.counts.items()
+                if campaign == name
+            }
+            bound.info(
+                "email", campaign_id=name, sent=counted.get("sent", 0),
+                skipped=counted.get("skipped", 0) + skipped[name],
+                failed=counted.get("failed", 0) + counted.get("bounced", 0),
+                unknown=counted.get("unknown", 0), deferred=counted.get("deferred", 0),
+            )  # fmt: skip
+
+
+def run_all(
+    horizon: Installation,
+    now: datetime | None = None,
+    stop: Event | None = None,
+    correlation_id: UUID | None = None,
+) -> UUID:
+    """The whole pipeline once, one correlation id from stage to stage."""
+    run = correlation_id or uuid4()
+    score(horizon, now, run)
+    horizon.runner.run(alert_stage(horizon.settings), now, run)
+    with horizon.database.transaction(Role.WORKER) as tx:
+        names = campaigns.names(tx)
+    for name in names:
+        plan_campaign(horizon, name, now, run)
+    send(horizon, run, stop=stop)
+    return run

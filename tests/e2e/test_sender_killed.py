@@ -1,0 +1,98 @@
+"""`kill -9` of the sender at random moments: nobody gets two, nobody is lost, doubt is listed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.servers.smtp_recorder import SmtpRecorder
+from tests.world import DAY, World
+
+LEASE_S = 2
+
+
+def _environment(world: World, recorder: SmtpRecorder) -> dict[str, str]:
+    settings = world.horizon.settings
+    return {
+        **os.environ, "PG_DSN": str(settings.PG_DSN), "HORIZON_HOME": settings.HORIZON_HOME,
+        "LOG_PATH": settings.LOG_PATH, "SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(recorder.port),
+        "SEND_LEASE_S": str(LEASE_S), "SMTP_TIMEOUT_S": "5",
+    }  # fmt: skip
+
+
+def _horizon(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "horizon.cli", *arguments]
+
+
+def _plan(world: World, people: int) -> None:
+    items = []
+    for number in range(people):
+        user = f"user{number:04}"
+        items.append(world.identify(user, 25 * DAY, email=f"{user}@example.com", consent=True))
+        items.append(world.track(user, 13 * DAY))
+    world.put(*items)
+    world.score()
+    world.alert()
+    world.plan()
+
+
+def _sending_now(world: World) -> set[str]:
+    return {
+        str(row.message_id)
+        for row in world.rows("SELECT message_id FROM messages WHERE status = 'sending'")
+    }
+
+
+@pytest.mark.parametrize(
+    ("people", "kills"), [(120, 3), pytest.param(500, 20, marks=pytest.mark.slow)]
+)
+def test_killed_senders_send_nothing_twice_and_lose_nothing(
+    world: World, tmp_path: Path, people: int, kills: int
+) -> None:
+    chance = random.Random(people)
+    _plan(world, people)
+    in_doubt: set[str] = set()
+    with SmtpRecorder(tmp_path, [{"at": "content", "action": "slow", "seconds": 0.02}]) as recorder:
+        environment = _environment(world, recorder)
+        for _ in range(kills):
+            before = len(recorder.messages())
+            sender = subprocess.Popen(_horizon("send"), env=environment, stdout=subprocess.DEVNULL)
+            deadline = time.monotonic() + 20
+            while len(recorder.messages()) == before and time.monotonic() < deadline:
+                time.sleep(0.005)
+            time.sleep(chance.uniform(0, 0.15))
+            sender.kill()
+            sender.wait()
+            time.sleep(0.1)  # what the server was still taking
+            in_doubt |= _sending_now(world)
+        for _ in range(2):
+            time.sleep(LEASE_S + 0.2)
+            subprocess.run(_horizon("send"), env=environment, check=True, stdout=subprocess.DEVNULL)
+        received = Counter(message["rcpt"][0] for message in recorder.messages())
+
+    states = {
+        row.to_addr: row for row in world.rows("SELECT message_id, to_addr, status FROM messages")
+    }
+    known = {address for address, row in states.items() if row.status != "unknown"}
+    unknown = {str(row.message_id) for row in states.values() if row.status == "unknown"}
+    assert len(states) == people
+    assert {states[address].status for address in known} == {"sent"}
+    assert all(received[address] == 1 for address in known)
+    assert max(received.values()) == 1
+    assert unknown <= in_doubt
+    listed = subprocess.run(
+        _horizon("message", "list", "--status", "unknown", "--json", "--limit", "1000"),
+        env=environment, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert {row["message_id"] for row in json.loads(listed.stdout)} == unknown
+    print(
+        f"planned {people}, kills {kills}, received {len(received)}, twice 0, unknown {len(unknown)}"
+    )

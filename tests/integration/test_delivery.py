@@ -1,0 +1,286 @@
+"""Sending: each mail once, and its row tells what became of it."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import json
+import threading
+from base64 import b64decode
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from horizon import clock, links
+from horizon.delivery.outbox import Outbox
+from horizon.delivery.sender import Sender
+from horizon.errors import TransportError
+from horizon.pipeline import stages
+from horizon.postgres.database import Role, closing_connection
+from tests.servers.smtp_recorder import SmtpRecorder
+from tests.world import DAY, World
+
+
+def _sending(world: World, recorder: SmtpRecorder, **more: Any) -> World:
+    changed = world.horizon.settings.changed(
+        **{"SMTP_HOST": "127.0.0.1", "SMTP_PORT": recorder.port, "SMTP_TIMEOUT_S": 3, **more}
+    )
+    return World(type(world.horizon)(
+        changed, world.horizon.database, world.horizon.keys, world.horizon.log, world.horizon.lines
+    ))  # fmt: skip
+
+
+def _planned(world: World, *users: str) -> None:
+    for user in users:
+        world.person(user, 13 * DAY)
+    world.score()
+    world.alert()
+    world.plan()
+
+
+def _states(world: World) -> dict[str, str]:
+    rows = world.rows("SELECT to_addr, status FROM messages")
+    return {row.to_addr.partition("@")[0]: row.status for row in rows}
+
+
+def test_sent_once_and_the_alert_is_notified(world: World, tmp_path: Path) -> None:
+    with SmtpRecorder(tmp_path, keep_content=True) as recorder:
+        world = _sending(world, recorder)
+        _planned(world, "ann", "bob")
+        stages.send(world.horizon)
+        stages.send(world.horizon)
+        received = recorder.messages()
+    assert sorted(message["rcpt"][0] for message in received) == [
+        "ann@example.com",
+        "bob@example.com",
+    ]
+    assert _states(world) == {"ann": "sent", "bob": "sent"}
+    assert {row.status for row in world.rows("SELECT status FROM alerts")} == {"NOTIFIED"}
+    rows = world.rows(
+        "SELECT * FROM notifications_log WHERE alert_id IS NOT NULL AND sent_at IS NOT NULL"
+    )
+    assert len(rows) == 2
+    assert all(row.answer.startswith("250 ") for row in rows)
+
+
+def test_what_arrives_is_a_whole_mail(world: World, tmp_path: Path) -> None:
+    with SmtpRecorder(tmp_path, keep_content=True) as recorder:
+        world = _sending(world, recorder, MAIL_FROM="Käthe & Söhne <shop@shop.example>")
+        _planned(world, "zoë")
+        stages.send(world.horizon)
+        (received,) = recorder.messages()
+    mail = email.message_from_bytes(b64decode(received["content"]), policy=email.policy.SMTP)
+    (row,) = world.rows("SELECT message_id FROM messages")
+    assert mail["Message-ID"] == f"<{row.message_id}@shop.example>"
+    assert mail["From"] == '"Käthe & Söhne" <shop@shop.example>' or "Käthe & Söhne" in str(
+        mail["From"]
+    )
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    link = str(mail["List-Unsubscribe"]).strip("<>")
+    assert links.verify([world.horizon.keys.link], link.rpartition("/")[2]) == (
+        row.message_id,
+        "unsubscribe",
+    )
+    html, text = mail.get_body(("html",)), mail.get_body(("plain",))
+    assert html is not None
+    assert text is not None
+    assert "Zoë" in html.get_content()
+    assert "Zoë" in text.get_content()
+    assert link in text.get_content()
+    assert max(len(line) for line in b64decode(received["content"]).split(b"\r\n")) <= 998
+    assert b"\n" not in b64decode(received["content"]).replace(b"\r\n", b"")
+
+
+@pytest.mark.parametrize(
+    ("rule", "status", "suppressed"),
+    [
+        ({"at": "rcpt", "answer": "550 5.1.1 no such user"}, "bounced", 1),
+        ({"at": "rcpt", "answer": "550 5.7.1 not you"}, "failed", 0),
+        ({"at": "rcpt", "answer": "451 4.3.2 later"}, "planned", 0),
+        ({"at": "rcpt", "answer": "421 4.3.2 going down"}, "planned", 0),
+        ({"at": "data", "answer": "451 4.3.2 later"}, "planned", 0),
+        ({"at": "content", "answer": "550 5.7.1 spam"}, "failed", 0),
+        ({"at": "content", "answer": "451 4.3.2 later"}, "planned", 0),
+        ({"at": "content", "action": "close"}, "unknown", 0),
+        ({"at": "content-half", "action": "close"}, "unknown", 0),
+        ({"at": "content", "action": "hang"}, "unknown", 0),
+        ({"at": "data", "action": "close"}, "planned", 0),
+    ],
+)
+def test_each_refusal_stands_in_its_row_and_harms_no_other(
+    world: World, tmp_path: Path, rule: dict[str, Any], status: str, suppressed: int
+) -> None:
+    with SmtpRecorder(tmp_path, [{"match": "odd", **rule}]) as recorder:
+        world = _sending(world, recorder, SMTP_CONNECTIONS=1, SMTP_TIMEOUT_S=1)
+        _planned(world, "ann", "odd", "zed")
+        stages.send(world.horizon)
+        received = [message["rcpt"][0] for message in recorder.messages()]
+    assert _states(world) == {"ann": "sent", "odd": status, "zed": "sent"}
+    assert sorted(received) == ["ann@example.com", "zed@example.com"]
+    assert len(world.rows("SELECT FROM suppressions")) == suppressed
+    (odd,) = world.rows(
+        "SELECT answer, attempts, retry_at FROM messages WHERE to_addr LIKE 'odd%%'"
+    )
+    assert odd.answer
+    assert odd.attempts == 1
+    assert (odd.retry_at is not None) == (status == "planned")
+
+
+def test_who_unsubscribes_between_plan_and_send_gets_nothing(world: World, tmp_path: Path) -> None:
+    with SmtpRecorder(tmp_path) as recorder:
+        world = _sending(world, recorder)
+        _planned(world, "ann", "bob")
+        world.now = clock.now()
+        world.put(world.identify("ann", timedelta(0), consent=False))
+        world.runner.run(stages.IDENTITY)
+        stages.send(world.horizon)
+        received = [message["rcpt"][0] for message in recorder.messages()]
+    assert received == ["bob@example.com"]
+    (row,) = world.rows("SELECT reason FROM messages WHERE status = 'skipped'")
+    assert row.reason == "refused"
+
+
+def test_a_server_that_is_away_loses_nothing(world: World, tmp_path: Path) -> None:
+    recorder = SmtpRecorder(tmp_path)
+    recorder.start()
+    world = _sending(world, recorder, SMTP_CONNECTIONS=2)
+    recorder.kill()
+    _planned(world, "ann", "bob")
+    with pytest.raises(TransportError, match=r"SMTP_HOST.*2 messages wait; run `horizon send`"):
+        stages.send(world.horizon)
+    assert set(_states(world).values()) == {"planned"}
+    recorder.start()
+    stages.send(world.horizon)
+    recorder.stop()
+    assert len(recorder.messages()) == 2
+
+
+def test_ten_senders_at_once_send_each_once(world: World, tmp_path: Path) -> None:
+    with SmtpRecorder(tmp_path) as recorder:
+        world = _sending(world, recorder)
+        _planned(world, *(f"u{number}" for number in range(120)))
+        senders = [
+            threading.Thread(target=lambda: Sender(
+                world.horizon.database, world.horizon.settings, world.horizon.keys).run())
+            for _ in range(10)
+        ]  # fmt: skip
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+        received = [message["rcpt"][0] for message in recorder.messages()]
+    assert len(received) == len(set(received)) == 120
+
+
+def _outbox(world: World, connection: Any, lease_s: float = 60) -> Outbox:
+    return Outbox(connection, lease_s)
+
+
+def test_a_sender_asleep_past_its_lease_sends_nothing_again(world: World) -> None:
+    _planned(world, "ann")
+    with (
+        closing_connection(world.horizon.database.connect(Role.WORKER, autocommit=True)) as one,
+        closing_connection(world.horizon.database.connect(Role.WORKER, autocommit=True)) as two,
+    ):
+        asleep, awake = _outbox(world, one, 0.01), _outbox(world, two)
+        (message,) = asleep.claim()
+        threading.Event().wait(0.05)
+        assert [row.message_id for row in awake.claim()] == [message.message_id]
+        assert asleep.begin(message.message_id, "d") is None
+        begun = awake.begin(message.message_id, "d")
+        assert begun is not None
+        assert begun.status == "sending"
+
+
+def test_what_was_sending_when_its_sender_died_is_unknown_and_stays_so(
+    world: World, tmp_path: Path
+) -> None:
+    _planned(world, "ann")
+    with closing_connection(world.horizon.database.connect(Role.WORKER, autocommit=True)) as one:
+        dying = _outbox(world, one, 0.2)
+        (message,) = dying.claim()
+        dying.begin(message.message_id, "d")
+    threading.Event().wait(0.3)
+    with SmtpRecorder(tmp_path) as recorder:
+        world = _sending(world, recorder)
+        sent = stages.send(world.horizon)
+        stages.send(world.horizon)
+        assert recorder.messages() == []
+    assert sent.counts == {("miss_you", "unknown"): 1}
+    assert _states(world) == {"ann": "unknown"}
+
+
+def test_the_answer_that_comes_late_makes_unknown_known(world: World) -> None:
+    from horizon.delivery.rules import Verdict
+
+    _planned(world, "ann")
+    with closing_connection(world.horizon.database.connect(Role.WORKER, autocommit=True)) as one:
+        slow = _outbox(world, one, 0.01)
+        slow.lease_s = 0.2
+        (message,) = slow.claim()
+        slow.begin(message.message_id, "d")
+        threading.Event().wait(0.3)
+        assert len(slow.expire()) == 1
+        slow.finish(message, Verdict("sent", None), "250 ok")
+    assert _states(world) == {"ann": "sent"}
+
+
+def test_nobody_is_reached_twice_by_one_occasion(world: World, tmp_path: Path) -> None:
+    """Two rows for one alert, as a merge between planning and sending leaves them."""
+    _planned(world, "ann", "bob")
+    world.rows("UPDATE messages SET occasion = 'same' RETURNING 1")
+    world.rows("UPDATE nodes SET profile_id = (SELECT min(profile_id) FROM nodes) RETURNING 1")
+    with SmtpRecorder(tmp_path) as recorder:
+        stages.send(_sending(world, recorder, SMTP_CONNECTIONS=1).horizon)
+        assert len(recorder.messages()) == 1
+    rows = world.rows("SELECT status, reason FROM messages ORDER BY status")
+    assert [tuple(row) for row in rows] == [("sent", None), ("skipped", "already_reached")]
+
+
+def test_a_stopped_sender_gives_its_claims_back(world: World, tmp_path: Path) -> None:
+    with SmtpRecorder(tmp_path, [{"at": "content", "action": "slow", "seconds": 0.05}]) as recorder:
+        world = _sending(world, recorder, SMTP_CONNECTIONS=1)
+        _planned(world, *(f"u{number}" for number in range(30)))
+        stop = threading.Event()
+        threading.Timer(0.3, stop.set).start()
+        stages.send(world.horizon, stop=stop)
+        received = len(recorder.messages())
+    states = list(_states(world).values())
+    assert 0 < received < 30
+    assert (states.count("sent"), states.count("planned")) == (received, 30 - received)
+    assert world.rows("SELECT FROM messages WHERE claim IS NOT NULL AND status = 'planned'") == []
+
+
+@pytest.mark.parametrize("aggregated", [False, True])
+def test_demo_mode_writes_to_the_operator_alone(
+    world: World, tmp_path: Path, aggregated: bool
+) -> None:
+    with SmtpRecorder(tmp_path) as recorder:
+        world = _sending(world, recorder)
+        _planned(world, "ann", "bob", "cid")
+        run = uuid4()
+        stages.plan_demo(
+            world.horizon,
+            "me@example.org",
+            aggregated=aggregated,
+            now=world.now,
+            correlation_id=run,
+        )
+        stages.send_demo(world.horizon, run, "me@example.org", aggregated=aggregated)
+        received = recorder.messages()
+    assert [message["rcpt"] for message in received] == [["me@example.org"]] * (
+        1 if aggregated else 3
+    )
+    rows = world.rows("SELECT alert_id FROM notifications_log WHERE campaign_id = 'demo'")
+    assert [row.alert_id for row in rows] == [None] * len(received)
+    assert {row.status for row in world.rows("SELECT status FROM alerts")} == {"NEW"}
+    assert set(_states(world).values()) == {"planned", "sent"}
+    lines = [json.loads(line) for line in world.horizon.settings.log_path.read_text().splitlines()]
+    told = [line for line in lines if line["message"] == "email"]
+    assert [line["count"] for line in told] == ([3] if aggregated else [1, 1, 1])
+    assert {(line["to_addr"], line["status"], line["error"]) for line in told} == {
+        ("me@example.org", "sent", None)
+    }

@@ -1,0 +1,252 @@
+"""Files into the database: the CDNOW purchases, a file that comes again, bad lines, bad files."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from horizon.errors import HorizonError, MappingError, UsageError
+from horizon.keys import Keys
+from horizon.postgres.database import Database, Role, row_dicts
+from horizon.postgres.era import current_era
+from horizon.sources import lines
+from horizon.sources.cdnow import master_file
+from horizon.sources.files import FileResult, ingest_file
+from horizon.sources.mapping import load_mapping, read_mapping
+
+MAPPING = """
+format = "csv"
+user_id_column = "who"
+time_column = "when"
+time_format = "%Y-%m-%d"
+time_zone = "UTC"
+event = "Order Completed"
+properties = { total = { column = "sum", type = "float" } }
+"""
+RECEIVED = datetime(2026, 1, 2, tzinfo=UTC)
+
+Ingest = Callable[..., FileResult]
+
+
+@pytest.fixture
+def ingest(database: Database, keys: Keys) -> Ingest:
+    with database.transaction(Role.WORKER) as tx:
+        era = current_era(tx)
+
+    def run(path: Path, mapping: str = MAPPING, **values: Any) -> FileResult:
+        given = {"source_name": "shop", "now": RECEIVED, **values}
+        return ingest_file(
+            database, path, read_mapping(mapping, "shop.toml"), node_key=keys.node, era=era, **given
+        )
+
+    return run
+
+
+def rows(database: Database, query: str) -> list[dict[str, Any]]:
+    with database.transaction(Role.WORKER) as tx:
+        return row_dicts(tx.execute(query.encode()))
+
+
+def shop_file(folder: Path, *data: str, header: str = "who,when,sum") -> Path:
+    path = folder / "shop.csv"
+    path.write_text("\n".join([header, *data]) + "\n")
+    return path
+
+
+def test_cdnow_comes_in_whole_and_once(database: Database, keys: Keys, tmp_path: Path) -> None:
+    path = master_file()
+    with database.transaction(Role.WORKER) as tx:
+        era = current_era(tx)
+
+    def run() -> FileResult:
+        return ingest_file(
+            database, path, load_mapping("cdnow"), source_name="cdnow", node_key=keys.node,
+            era=era, now=RECEIVED,
+        )  # fmt: skip
+
+    first = run()
+    assert (first.read, first.inserted, first.rejected) == (69_659, 69_659, 0)
+    [found] = rows(
+        database,
+        "SELECT count(*), count(DISTINCT user_id) AS people, count(DISTINCT nodes) AS nodes,"
+        " min(time) AS begin, max(time) AS last, sum((properties::json->>'quantity')::int) AS cds,"
+        " sum((properties::json->>'total')::numeric) AS dollars, bool_and(activity) AS activity"
+        " FROM events",
+    )
+    # The file read a second way, by hand.
+    cells = [line.split() for line in path.read_text().splitlines()[1:]]
+    assert found["count"] == len(cells) == 69_659
+    assert found["people"] == found["nodes"] == len({who for who, *_ in cells}) == 23_570
+    assert found["cds"] == sum(int(cds) for _, _, cds, _ in cells)
+    assert found["dollars"] == sum(Decimal(dollars) for *_, dollars in cells)
+    assert found["begin"] == datetime(1997, 1, 1, 5, tzinfo=UTC)  # midnight in New York
+    assert found["last"] == datetime(1998, 6, 30, 4, tzinfo=UTC)
+    assert found["activity"] is True
+
+    second = run()
+    assert (second.read, second.inserted, second.duplicates) == (69_659, 0, 69_659)
+    assert rows(database, "SELECT count(*) FROM events") == [{"count": 69_659}]
+
+
+def test_cdnow_file_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "files", missing)
+    with pytest.raises(HorizonError, match="pip install --no-deps lifetimes"):
+        master_file()
+
+
+def test_repeated_lines_are_separate_events_with_their_line_numbers(
+    ingest: Ingest, database: Database, tmp_path: Path
+) -> None:
+    path = shop_file(tmp_path, "anna,2025-01-02,5", "", "anna,2025-01-02,5")
+    result = ingest(path)
+    assert (result.read, result.inserted) == (2, 2)
+    ids = rows(database, "SELECT message_id FROM events ORDER BY 1")
+    assert [row["message_id"] for row in ids] == [
+        f"{result.digest[:32]}:2", f"{result.digest[:32]}:4",
+    ]  # fmt: skip
+
+
+def test_same_file_under_another_name_adds_nothing_but_another_source_does(
+    ingest: Ingest, tmp_path: Path
+) -> None:
+    path = shop_file(tmp_path, "anna,2025-01-02,5")
+    assert ingest(path).inserted == 1
+    assert ingest(path.rename(tmp_path / "copy.csv")).inserted == 0
+    assert ingest(tmp_path / "copy.csv", source_name="market").inserted == 1
+
+
+def test_good_lines_are_kept_and_bad_ones_with_number_and_reason(
+    ingest: Ingest, database: Database, tmp_path: Path
+) -> None:
+    path = shop_file(
+        tmp_path, "anna,2025-01-02,5", "ben,yesterday,5", "clara,2025-01-02", ",2025-01-02,5",
+        "dina,2025-01-02,much", "emil,2025-01-02,7",
+    )  # fmt: skip
+    with path.open("ab") as file:
+        file.write(b"f\xefnn,2025-01-02,5\n" + b"x" * 70_000 + b"\n" + b"gr\0eta,2025-01-02,1\n")
+    result = ingest(path)
+    assert (result.read, result.inserted, result.rejected) == (9, 2, 7)
+    kept = rows(database, "SELECT position, code, message, body FROM rejected_events ORDER BY 1")
+    assert [(row["position"], row["code"]) for row in kept] == [
+        (3, "time"), (4, "columns"), (5, "no_user_anon_id"), (6, "property"), (8, "encoding"),
+        (9, "too_long"), (10, "invalid_id"),
+    ]  # fmt: skip
+    assert kept[0]["message"] == (
+        f"file {result.digest[:12]}, line 3: when is not a time like %Y-%m-%d"
+    )
+    assert kept[0]["body"] == "ben,yesterday,5"
+    assert max(len(row["body"]) for row in kept) <= 32_768
+
+    again = ingest(path)
+    assert (again.inserted, again.duplicates, again.rejected) == (0, 2, 7)
+    assert len(rows(database, "SELECT FROM rejected_events")) == 7
+    path.write_text(path.read_text(errors="replace") + "hana,2025-01-03,1\n")  # another file now
+    ingest(path)
+    assert len(rows(database, "SELECT FROM rejected_events")) > 7
+
+
+def test_batches_are_committed_one_by_one_and_progress_is_told(
+    ingest: Ingest, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "BATCH_LINES", 10)
+    path = shop_file(tmp_path, *(f"user {n},2025-01-02,{n}" for n in range(25)))
+    seen: list[tuple[int, int]] = []
+
+    def stop_at_the_second(done: int, size: int) -> None:
+        seen.append((done, size))
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ingest(path, on_progress=stop_at_the_second)
+    assert rows(database, "SELECT count(*) FROM events") == [{"count": 20}]
+    seen.clear()
+    result = ingest(path, on_progress=lambda done, size: seen.append((done, size)))
+    assert (result.inserted, result.duplicates) == (5, 20)
+    size = path.stat().st_size
+    assert [total for _, total in seen] == [size] * 3
+    assert seen[-1][0] == size
+
+
+def test_header_crlf_bom_and_last_line_without_end(
+    ingest: Ingest, database: Database, tmp_path: Path
+) -> None:
+    path = tmp_path / "windows.csv"
+    path.write_bytes(b"\xef\xbb\xbfwho,when,sum\r\nzo\xc3\xab,2025-01-02,1\r\nben,2025-01-03,2")
+    assert ingest(path).inserted == 2
+    names = Counter(row["user_id"] for row in rows(database, "SELECT user_id FROM events"))
+    assert names == {"zoë": 1, "ben": 1}
+
+
+def test_file_without_header(ingest: Ingest, tmp_path: Path) -> None:
+    path = shop_file(tmp_path, "anna,2025-01-02,5", header="ben,2025-01-02,6")
+    columns = 'header = false\ncolumns = ["who", "when", "sum"]\n'
+    assert ingest(path, columns + MAPPING).inserted == 2
+
+
+def test_columns_replace_the_headers_names(ingest: Ingest, tmp_path: Path) -> None:
+    path = shop_file(tmp_path, "anna,2025-01-02,5", header="a,a,a")
+    assert ingest(path, 'columns = ["who", "when", "sum"]\n' + MAPPING).inserted == 1
+
+
+UNREADABLE: list[tuple[bytes | None, type[HorizonError], str]] = [
+    (None, UsageError, "No such file"),
+    (b"", UsageError, "is empty"),
+    (b"\x1f\x8b\x08\0\0\0", UsageError, "unpack it"),
+    ("who,when,sum\n".encode("utf-16"), UsageError, "UTF-16"),
+    (b"wh\xf6,when,sum\n", UsageError, "byte 3 is not utf-8.*set the mapping's encoding"),
+    (b'"who,when,sum\n', UsageError, "first line"),
+    (b"x" * 70_000, UsageError, "longer than"),
+    (b"who;when;sum\n", MappingError, "user_id_column names the column who.*who;when;sum"),
+    (b"who,when\nanna,2025-01-02\n", MappingError, "properties.total names the column sum"),
+    (b"\xef\xbb\xbf", MappingError, "its columns are none"),
+]
+
+
+def test_file_that_cannot_be_read_writes_nothing(
+    ingest: Ingest, database: Database, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    path = tmp_path / "shop.csv"
+    for content, error, said in UNREADABLE:
+        with subtests.test(said):
+            if content is not None:
+                path.write_bytes(content)
+            with pytest.raises(error, match=said) as caught:
+                ingest(path)
+            assert "\n" not in str(caught.value)
+    assert rows(database, "SELECT FROM sources WHERE name = 'shop'") == []
+
+
+def test_folder_and_pipe_are_no_files(ingest: Ingest, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is a folder"):
+        ingest(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="not a file on disk"):
+        ingest(tmp_path / "pipe")
+
+
+def test_file_that_grows_while_it_is_read(ingest: Ingest, tmp_path: Path) -> None:
+    path = shop_file(tmp_path, "anna,2025-01-02,5")
+
+    def grow(done: int, size: int) -> None:
+        with path.open("a") as file:
+            file.write("ben,2025-01-02,5\n")
+
+    with pytest.raises(HorizonError, match="changed while it was read"):
+        ingest(path, on_progress=grow)
+
+
+def test_name_of_another_kind_of_source_is_refused(ingest: Ingest, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="choose another name"):
+        ingest(shop_file(tmp_path, "anna,2025-01-02,5"), source_name="horizon")

@@ -1,0 +1,136 @@
+"""Group commit, held connections and known sources, each without the server around it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from horizon.edge import group_commit, known_sources
+from horizon.edge.group_commit import Full, GroupCommit, NotStorable
+from horizon.edge.held import Desk, HeldConnection, Unavailable
+from horizon.edge.known_sources import KnownSources
+from horizon.events.model import Event, Source, read_message
+from horizon.events.sources import add_source
+from horizon.log import LineFile, Logger, log_to
+from horizon.postgres.database import Connection, Database, Role, closing_connection
+
+GOOD = {"type": "track", "userId": "u1", "event": "Viewed"}
+
+
+@pytest.fixture
+def key(database: Database) -> str:
+    with database.transaction(Role.WORKER) as tx:
+        return add_source(tx, "shop", "server")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Logger:
+    return log_to(LineFile(tmp_path / "log"))
+
+
+def stored(database: Database) -> list[str]:
+    with database.transaction(Role.OWNER) as tx:
+        return [row.message_id for row in tx.execute("SELECT message_id FROM events")]
+
+
+def make_event(message_id: str, name: str = "Viewed") -> Event:
+    event = read_message(
+        {**GOOD, "messageId": message_id}, source=Source(1, "horizon", "server"),
+        received_at=datetime.now(UTC), node_key=bytes(32),
+    )  # fmt: skip
+    event.name = name
+    return event
+
+
+@contextmanager
+def writes_held_up(database: Database) -> Iterator[Connection]:
+    with closing_connection(database.connect()) as holder, holder:
+        holder.execute("LOCK TABLE event_ids IN EXCLUSIVE MODE")
+        yield holder
+
+
+def test_a_full_queue_refuses_and_empties_again(
+    database: Database, log: Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "CAPACITY_EVENTS", 2)
+
+    async def flood() -> None:
+        commit = GroupCommit(HeldConnection(database, log), log)
+        commit.start()
+        await commit.commit([make_event("first")], [], 1)
+        with writes_held_up(database):
+            taken = [asyncio.create_task(commit.commit([make_event(name)], [], 1)) for name in "ab"]
+            await asyncio.sleep(0)
+            assert commit.full
+            with pytest.raises(Full):
+                await commit.commit([make_event("c")], [], 1)
+        await asyncio.gather(*taken)
+        assert not commit.full
+        await commit.commit([make_event("d")], [], 1)
+        await asyncio.to_thread(commit.stop)
+
+    asyncio.run(flood())
+    assert sorted(stored(database)) == ["a", "b", "d", "first"]
+
+
+def test_what_cannot_be_stored_harms_nobody_else(database: Database, log: Logger) -> None:
+    async def send() -> list[BaseException | None]:
+        commit = GroupCommit(HeldConnection(database, log), log)
+        parcels = [
+            commit.commit([make_event(f"m-{name[0]}", name)], [], 1) for name in ("a", "b\0", "c")
+        ]
+        waiting = [asyncio.create_task(parcel) for parcel in parcels]
+        await asyncio.sleep(0)
+        commit.start()  # all three are one group
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+        await asyncio.to_thread(commit.stop)
+        return answers
+
+    first, second, third = asyncio.run(send())
+    assert (first, third) == (None, None)
+    assert isinstance(second, NotStorable)
+
+
+def test_a_disabled_source_is_forgotten_soon(
+    database: Database, key: str, log: Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_sources, "FRESH_S", 0.05)
+
+    async def ask() -> list[bool]:
+        desk = Desk(HeldConnection(database, log))
+        known = KnownSources(desk)
+        found = [await known.find(key) is not None]
+        with database.transaction(Role.WORKER) as tx:
+            tx.execute("UPDATE sources SET enabled = false WHERE name = 'shop'")
+        await asyncio.sleep(0.1)
+        found += [await known.find(key) is not None for _ in range(2)]
+        desk.close()
+        return found
+
+    assert asyncio.run(ask()) == [True, False, False]
+
+
+def test_a_database_of_another_server_is_not_written(database: Database, log: Logger) -> None:
+    with database.transaction(Role.OWNER) as tx:
+        tx.execute("UPDATE eras SET system_identifier = 'another'")
+    with pytest.raises(Unavailable):
+        HeldConnection(database, log).run(lambda tx, era: era)
+
+
+def test_the_log_says_once_that_the_database_is_away(
+    database: Database, log: Logger, tmp_path: Path
+) -> None:
+    held = HeldConnection(database.named("nowhere"), log)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            held.run(lambda tx, era: era)
+    (line,) = (tmp_path / "log").read_text().splitlines()
+    said: dict[str, Any] = json.loads(line)
+    assert (said["message"], said["level"]) == ("database_away", "ERROR")

@@ -1,0 +1,94 @@
+"""Every named query is one that the database understands, for the role that runs it."""
+
+from __future__ import annotations
+
+import pkgutil
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib import resources
+from uuid import UUID
+
+import pytest
+
+import horizon
+from horizon.postgres.database import Database, Role
+from horizon.postgres.queries import Queries
+
+# What EXPLAIN does not take: these are carried out, with nothing to copy.
+COPIES = {"events.copy_ids", "events.copy_events", "events.copy_rejected"}
+
+# Parameters are NULL, but for those whose type no operator tells.
+TYPED: dict[str, object] = {
+    "now": datetime(2026, 1, 1, tzinfo=UTC),
+    "clock": datetime(2026, 1, 1, tzinfo=UTC),
+    "correlation_id": UUID(int=0),
+}
+
+ROLES = {"edge": {Role.EDGE}, "postgres": {Role.OWNER}}  # the others' are the worker's
+EDGE_TOO = {
+    "events.missing_partitions", "events.make_partitions", "events.claim_ids",
+    "events.keyed_sources", "events.source_by_key", "events.source_by_name", *COPIES,
+}  # fmt: skip
+
+
+def packages() -> Iterator[str]:
+    for module in pkgutil.walk_packages(horizon.__path__, "horizon."):
+        if module.ispkg and (resources.files(module.name) / "queries.sql").is_file():
+            yield module.name
+
+
+def cases() -> Iterator[tuple[str, str, Role]]:
+    for package in packages():
+        short = package.removeprefix("horizon.")
+        for name in Queries(package).names():
+            key = f"{short}.{name}"
+            for role in ROLES.get(short, {Role.WORKER}) | (
+                {Role.EDGE} if key in EDGE_TOO else set()
+            ):
+                yield key, package, role
+
+
+CASES = sorted(cases())
+
+
+@pytest.mark.parametrize(
+    ("key", "package", "role"), CASES, ids=[f"{key}-{role or 'owner'}" for key, _, role in CASES]
+)
+def test_the_database_understands_the_query(
+    key: str, package: str, role: Role, module_database: Database
+) -> None:
+    text = Queries(package)[key.rpartition(".")[2]]
+    with module_database.connect(role) as tx:
+        if "{scores}" in text:  # a run's own partition
+            tx.execute("SELECT open_score_run(7)")
+            text = text.replace("{scores}", "scores_7")
+        if key in COPIES:
+            with tx.cursor().copy(text) as copy:
+                copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8) + b"\xff\xff")
+        else:
+            names = re.findall(r"%\((\w+)\)s", text)
+            tx.execute(f"EXPLAIN {text}", {name: TYPED.get(name) for name in names})
+        tx.rollback()
+
+
+def test_the_queries_were_found() -> None:
+    assert len(CASES) > 40
+    assert {key for key, _, _ in CASES} >= COPIES | EDGE_TOO
+
+
+@pytest.mark.parametrize("package", list(packages()))
+def test_names_are_given_once_and_nothing_stands_before_the_first(package: str) -> None:
+    text = (resources.files(package) / "queries.sql").read_text()
+    names = re.findall(r"^-- name: (.*)$", text, re.MULTILINE)
+    assert names == Queries(package).names()
+    assert len(names) == len(set(names))
+    assert text.startswith("-- name: ")
+
+
+@pytest.mark.parametrize("package", list(packages()))
+def test_time_comes_in_as_a_parameter(package: str) -> None:
+    text = (resources.files(package) / "queries.sql").read_text()
+    code = re.sub(r"--.*", "", text)
+    assert not re.findall(r"(?i)\b(?:now|clock_timestamp|statement_timestamp)\s*\(", code)
+    assert not re.findall(r"(?i)\bcurrent_(?:timestamp|date|time)\b", code)

@@ -1,0 +1,194 @@
+"""What each role may do, and what nobody may."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from horizon.postgres.database import Connection, Database, Role
+
+EDGE, WORKER, CONSOLE, READER = Role.EDGE, Role.WORKER, Role.CONSOLE, Role.READER
+
+# Select, Insert, Update, Delete on each table and view. What is not named here nobody may touch.
+GRANTS = {
+    #                  edge  worker console reader
+    "alerts":           ("", "SIU", "S", "S"),
+    "audit":            ("", "I", "SI", ""),
+    "campaigns":        ("", "S", "S", "S"),
+    "consents":         ("I", "SI", "S", "S"),
+    "current_scores":   ("", "S", "S", "S"),
+    "eras":             ("S", "S", "S", "S"),
+    "event_ids":        ("SI", "SI", "", ""),
+    "events":           ("I", "SI", "S", "S"),
+    "messages":         ("", "SIU", "S", "S"),
+    "nodes":            ("", "SIU", "S", "S"),
+    "notifications_log": ("", "S", "S", "S"),
+    "profile_names":    ("", "S", "S", "S"),
+    "profile_traits":   ("", "S", "S", "S"),
+    "profiles":         ("", "SIU", "S", "S"),
+    "reached":          ("", "SIU", "S", "S"),
+    "rejected_events":  ("I", "SI", "S", "S"),
+    "restores":         ("S", "S", "S", "S"),
+    "runs":             ("S", "SIU", "S", "S"),
+    "score_runs":       ("", "SIU", "S", "S"),
+    "scores":           ("", "S", "S", "S"),
+    "simulations":      ("", "SI", "", ""),
+    "sources":          ("S", "SIU", "SIU", ""),
+    "suppressions":     ("SI", "SI", "S", "S"),
+    "traits":           ("", "SIU", "S", "S"),
+    "users":            ("", "S", "S", "S"),
+    "watermarks":       ("S", "SIU", "S", "S"),
+    "procrastinate_events":          ("", "SIUD", "", ""),
+    "procrastinate_jobs":            ("", "SIUD", "", ""),
+    "procrastinate_periodic_defers": ("", "SIUD", "", ""),
+    "procrastinate_workers":         ("", "SIUD", "", ""),
+}  # fmt: skip
+
+FOUND = """
+SELECT c.relname AS name, r.rolname AS role, string_agg(left(p, 1), '' ORDER BY p.number) AS may
+FROM pg_class c, pg_roles r,
+     unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER'])
+         WITH ORDINALITY AS p (p, number)
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  AND r.rolname IN ('horizon_edge', 'horizon_worker', 'horizon_console', 'horizon_reader')
+  AND has_table_privilege(r.oid, c.oid, p)
+GROUP BY 1, 2
+"""
+
+
+def test_grants_are_those_of_the_table(module_database: Database) -> None:
+    declared = {
+        (name, str(role)): may
+        for name, all_may in GRANTS.items()
+        for role, may in zip((EDGE, WORKER, CONSOLE, READER), all_may, strict=True)
+        if may
+    }
+    with module_database.transaction(Role.OWNER) as tx:
+        # Partitions are reached through their parents alone, but for a run's own scores.
+        tx.execute("SELECT ensure_partitions('2026-01-01', '2026-01-02')")
+        found = {(row.name, row.role): row.may for row in tx.execute(FOUND)}
+        tx.rollback()
+    assert found == declared
+
+
+def test_column_grants_are_what_an_unsubscribe_link_needs(module_database: Database) -> None:
+    with module_database.transaction(Role.OWNER) as tx:
+        found = tx.execute(
+            "SELECT attrelid::regclass::text AS name, attname, attacl::text FROM pg_attribute "
+            "JOIN pg_class c ON c.oid = attrelid WHERE attacl IS NOT NULL "
+            "AND c.relnamespace = 'public'::regnamespace ORDER BY 1, 2"
+        ).fetchall()
+    assert [(row.name, row.attname) for row in found] == [
+        ("campaigns", "campaign"), ("campaigns", "channel"), ("campaigns", "purpose"),
+        ("messages", "address_hash"), ("messages", "campaign"), ("messages", "message_id"),
+        ("messages", "node"),
+    ]  # fmt: skip
+    assert {row.attacl for row in found} == {"{horizon_edge=r/horizon_owner}"}
+
+
+EVENT = """INSERT INTO events (event_id, source_id, message_id, type, nodes, time, received_at,
+    trusted, activity, era)
+VALUES (gen_random_uuid(), 1, 'm', 'track',
+    ARRAY[gen_random_uuid()], now(), now(), true, true, 1)"""
+CONSENT = """INSERT INTO consents (node, purpose, channel, granted, time, way)
+VALUES (gen_random_uuid(), 'marketing', 'email', false, now(), 'page')"""
+AUDIT = "INSERT INTO audit (actor, action, object) VALUES ('cli:a', 'source:added', 'shop')"
+MESSAGE_TARGET = "SELECT message_id, campaign, node, address_hash FROM messages"
+
+MAY = [
+    (EDGE, EVENT),
+    (EDGE, CONSENT),
+    (EDGE, MESSAGE_TARGET),
+    (EDGE, "SELECT ensure_partitions('2026-01-01', '2026-01-01')"),
+    (WORKER, EVENT),
+    (WORKER, CONSENT),
+    (WORKER, AUDIT),
+    (WORKER, "SELECT * FROM current_scores"),
+    (WORKER, "SELECT open_score_run(1)"),
+    (WORKER, "SELECT system_identifier FROM pg_control_system()"),
+    (CONSOLE, AUDIT),
+    (CONSOLE, "SELECT * FROM audit"),
+    (READER, "SELECT user_id, score FROM current_scores ORDER BY score DESC LIMIT 5"),
+    (READER, "SELECT * FROM users"),
+    (READER, "SELECT * FROM notifications_log"),
+]
+MAY_NOT = [
+    (EDGE, "SELECT * FROM events"),
+    (EDGE, "SELECT * FROM traits"),
+    (EDGE, "SELECT * FROM users"),
+    (EDGE, "SELECT to_addr FROM messages"),
+    (EDGE, "SELECT * FROM consents"),
+    (EDGE, "UPDATE sources SET enabled = true"),
+    (EDGE, "SELECT open_score_run(1)"),
+    (EDGE, "CREATE TABLE mine (a int)"),
+    (EDGE, "COPY events TO STDOUT"),
+    (READER, EVENT),
+    (READER, CONSENT),
+    (READER, AUDIT),
+    (READER, "SELECT * FROM audit"),
+    (READER, "SELECT key_sha256 FROM sources"),
+    (READER, "SELECT ensure_partitions('2026-01-01', '2026-01-01')"),
+    (READER, "SELECT close_score_run(1)"),
+    (READER, "CREATE TABLE mine (a int)"),
+    (CONSOLE, EVENT),
+    (CONSOLE, "UPDATE messages SET status = 'planned'"),
+    (WORKER, "SELECT * FROM audit"),
+    (WORKER, "CREATE TABLE mine (a int)"),
+    (WORKER, "DROP TABLE events"),
+    (WORKER, "INSERT INTO campaigns VALUES ('x', 'alerts', 'x', 'email', 'marketing', NULL)"),
+    (WORKER, "INSERT INTO migrations VALUES ('x', 'y')"),
+]
+# Kept as they came: only the owner rewrites them, for erasure and retention.
+KEPT = ["audit", "events", "events_default", "consents", "rejected_events", "event_ids", "eras",
+        "migrations", "suppressions"]  # fmt: skip
+MAY_NOT += [
+    (role, statement.format(name))
+    for name in KEPT
+    for role in (EDGE, WORKER, CONSOLE, READER)
+    for statement in ("DELETE FROM {}", "TRUNCATE {}")
+]
+MAY_NOT += [
+    (role, f"UPDATE {name} SET {column} = {column}")
+    for name, column in {
+        "audit": "actor", "events": "user_id", "consents": "granted", "rejected_events": "body",
+        "suppressions": "reason",
+    }.items()
+    for role in (EDGE, WORKER, CONSOLE, READER)
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def connections(module_database: Database) -> Iterator[dict[Role, Connection]]:
+    opened = {role: module_database.connect(role) for role in (EDGE, WORKER, CONSOLE, READER)}
+    yield opened
+    for connection in opened.values():
+        connection.close()
+
+
+@pytest.mark.parametrize(("role", "statement"), MAY)
+def test_may(role: Role, statement: str, connections: dict[Role, Connection]) -> None:
+    connections[role].execute(statement)
+    connections[role].rollback()
+
+
+@pytest.mark.parametrize(("role", "statement"), MAY_NOT)
+def test_may_not(role: Role, statement: str, connections: dict[Role, Connection]) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connections[role].execute(statement)
+    connections[role].rollback()
+
+
+def test_functions_that_run_as_their_owner_cannot_be_led_astray(
+    module_database: Database,
+) -> None:
+    with module_database.transaction(Role.OWNER) as tx:
+        found = tx.execute(
+            "SELECT proname, proconfig, has_function_privilege('horizon_reader', oid, 'EXECUTE') "
+            "AS readers FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
+        ).fetchall()
+    assert {row.proname for row in found} >= {"ensure_partitions", "open_score_run"}
+    for row in found:
+        assert row.proconfig == ["search_path=public, pg_temp"], row.proname
+        assert not row.readers, row.proname

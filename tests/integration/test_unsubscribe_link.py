@@ -1,0 +1,192 @@
+"""The unsubscribe link of a mail, as a mail provider and a person use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from horizon import links
+from horizon.events.nodes import node_of
+from horizon.keys import Keys
+from horizon.postgres.database import Database, Role, row_dicts
+from horizon.settings import Settings
+from tests.servers.collector import Answer, Application, Collector
+
+ONE_CLICK = b"List-Unsubscribe=One-Click"
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+MULTIPART = (
+    b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--\r\n'
+)
+
+
+@pytest.fixture
+def collector(settings: Settings) -> Iterator[Application]:
+    with Application(settings.changed(BRAND="Fish & <Chips>")) as running:
+        yield running
+
+
+def mail(database: Database, keys: Keys, **changes: Any) -> tuple[UUID, str]:
+    """A message that was sent to Ann; its id and its link's path."""
+    values = {
+        "message_id": uuid4(), "campaign": "miss_you", "occasion": str(uuid4()),
+        "node": node_of(keys.node, "user_id", "u1"),
+        "address_hash": node_of(keys.node, "email", "ann@example.com"), **changes,
+    }  # fmt: skip
+    with database.transaction(Role.WORKER) as tx:
+        tx.execute(
+            "INSERT INTO messages (message_id, campaign, node, profile_id, occasion, to_addr, "
+            "address_hash, template, template_digest, status, correlation_id, planned_at) "
+            "VALUES (%(message_id)s, %(campaign)s, %(node)s, 1, %(occasion)s, 'ann@example.com', "
+            "%(address_hash)s, 't', 'd', 'sent', gen_random_uuid(), now())",
+            values,
+        )
+    message_id = values["message_id"]
+    return message_id, "/u/" + links.sign(keys.link, message_id, "unsubscribe")
+
+
+def rows(database: Database, table: str) -> list[dict[str, Any]]:
+    with database.transaction(Role.OWNER) as tx:
+        return row_dicts(tx.execute(f"SELECT * FROM {table}".encode()))
+
+
+def assert_page(answer: Answer, status: int, title: str) -> None:
+    assert answer.status == status
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cache-control"] == "no-store"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    text = answer.body.decode()
+    assert f"<h1>{title}</h1>" in text
+    assert "Fish &amp; &lt;Chips&gt;" in text
+    assert "<script" not in text
+    assert "ann@" not in text.casefold()
+
+
+def test_one_click_unsubscribes_once_however_often_it_is_sent(
+    collector: Application, database: Database, keys: Keys
+) -> None:
+    message_id, path = mail(database, keys)
+    for _ in range(3):
+        assert_page(collector.ask("POST", path, ONE_CLICK, FORM), 200, "You are unsubscribed")
+
+    (event,) = rows(database, "events")
+    (consent,) = rows(database, "consents")
+    (suppression,) = rows(database, "suppressions")
+    node = node_of(keys.node, "user_id", "u1")
+    address = node_of(keys.node, "email", "ann@example.com")
+    assert (event["type"], event["name"], event["activity"]) == ("track", "Unsubscribed", False)
+    assert (event["nodes"], event["trusted"], event["era"]) == ([node], True, 1)
+    assert json.loads(event["properties"]) == {
+        "message_id": str(message_id), "campaign": "miss_you", "purpose": "marketing",
+        "channel": "email", "way": "one_click",
+    }  # fmt: skip
+    assert (consent["node"], consent["address_hash"], consent["event_id"]) == (
+        node, address, event["event_id"],
+    )  # fmt: skip
+    assert (consent["purpose"], consent["channel"], consent["granted"], consent["way"]) == (
+        "marketing", "email", False, "one_click",
+    )  # fmt: skip
+    assert (suppression["address_hash"], suppression["purpose"], suppression["reason"]) == (
+        address, "marketing", "unsubscribed",
+    )  # fmt: skip
+    assert suppression["message_id"] == message_id
+
+
+def test_the_link_over_http(settings: Settings, database: Database, keys: Keys) -> None:
+    _, path = mail(database, keys)
+    with Collector(settings) as collector:
+        page, head = collector.ask("GET", path), collector.ask("HEAD", path)
+        assert (page.status, head.status, head.body) == (200, 200, b"")
+        assert rows(database, "consents") == []
+        assert collector.ask("POST", path, ONE_CLICK, FORM).status == 200
+    assert len(rows(database, "consents")) == len(rows(database, "suppressions")) == 1
+
+
+def test_a_multipart_one_click_is_one(
+    collector: Application, database: Database, keys: Keys
+) -> None:
+    _, path = mail(database, keys)
+    multipart = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert collector.ask("POST", path, MULTIPART, multipart).status == 200
+    assert rows(database, "consents")[0]["way"] == "one_click"
+
+
+def test_looking_changes_nothing_and_the_button_unsubscribes(
+    collector: Application, database: Database, keys: Keys
+) -> None:
+    _, path = mail(database, keys)
+    page = collector.ask("GET", path)
+    assert_page(page, 200, "Stop these mails?")
+    assert b'<form method="post">' in page.body
+    head = collector.ask("HEAD", path)
+    assert (head.status, head.body) == (200, b"")
+    assert rows(database, "consents") == rows(database, "events") == []
+    assert_page(collector.ask("POST", path, b"", FORM), 200, "You are unsubscribed")
+    assert rows(database, "consents")[0]["way"] == "page"
+
+
+def test_an_old_link_works_again_after_a_new_consent(
+    collector: Application, database: Database, keys: Keys
+) -> None:
+    _, path = mail(database, keys)
+    assert collector.ask("POST", path, ONE_CLICK, FORM).status == 200
+    with database.transaction(Role.OWNER) as tx:
+        tx.execute("DELETE FROM suppressions")
+    assert collector.ask("POST", path, ONE_CLICK, FORM).status == 200
+    assert len(rows(database, "suppressions")) == 1
+
+
+def test_two_mails_to_one_person_are_two_events_and_one_suppression(
+    collector: Application, database: Database, keys: Keys
+) -> None:
+    for _ in range(2):
+        _, path = mail(database, keys)
+        assert collector.ask("POST", path, ONE_CLICK, FORM).status == 200
+    assert len(rows(database, "consents")) == len(rows(database, "events")) == 2
+    assert len(rows(database, "suppressions")) == 1
+
+
+def test_a_mail_about_nobody_is_an_unknown_link(
+    collector: Application, database: Database, keys: Keys
+) -> None:
+    _, path = mail(database, keys, node=None, address_hash=None)
+    assert collector.ask("POST", path, ONE_CLICK, FORM).status == 404
+
+
+def test_a_mail_without_its_person_refuses_for_the_address(
+    collector: Application, database: Database, keys: Keys
+) -> None:
+    _, path = mail(database, keys, node=None)
+    assert collector.ask("POST", path, ONE_CLICK, FORM).status == 200
+    assert rows(database, "consents")[0]["node"] == node_of(keys.node, "email", "ann@example.com")
+
+
+def test_a_link_that_is_not_ours_is_not_found(
+    collector: Application, database: Database, keys: Keys
+) -> None:
+    _, path = mail(database, keys)
+    forged = "/u/" + links.sign(bytes(32), uuid4(), "unsubscribe")
+    unsent = "/u/" + links.sign(keys.link, uuid4(), "unsubscribe")
+    for bad in ("/u/", "/u/x", path[:-1], path + "x", path + "/x", forged):
+        for method in ("GET", "POST"):
+            assert_page(collector.ask(method, bad), 404, "This link does not work")
+    assert_page(collector.ask("POST", unsent, ONE_CLICK, FORM), 404, "This link does not work")
+    assert rows(database, "consents") == []
+    put = collector.ask("PUT", path)
+    assert (put.status, put.headers["allow"]) == (405, "GET, HEAD, POST")
+    assert collector.ask("POST", path, b"x" * 70_000, FORM).status == 400
+
+
+def test_without_the_database_the_page_asks_to_try_again(
+    collector: Application, database: Database, keys: Keys
+) -> None:
+    _, path = mail(database, keys)
+    with database.named("postgres").connect(autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS false".encode())
+        answer = collector.ask("POST", path, ONE_CLICK, FORM)
+    assert_page(answer, 503, "That did not work just now")
+    assert int(answer.headers["retry-after"]) > 0

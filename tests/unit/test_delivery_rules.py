@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from horizon.delivery.rules import FIRST_WAIT_S, MOST_ATTEMPTS, judge
+from horizon.errors import TransportError
+from tests.world import NOW
+
+
+def test_content_that_may_have_left_is_unknown_whatever_else() -> None:
+    exc = TransportError("451 later", permanent=True, content_begun=True)
+    assert judge(exc, 1, NOW).status == "unknown"
+
+
+@pytest.mark.parametrize(("invalid", "status"), [(True, "bounced"), (False, "failed")])
+def test_a_permanent_refusal_ends_it(invalid: bool, status: str) -> None:
+    exc = TransportError("550", permanent=True, address_invalid=invalid)
+    assert judge(exc, 1, NOW).status == status
+
+
+def test_a_passing_refusal_waits_twice_as_long_each_time() -> None:
+    waits = [judge(TransportError("451"), attempt, NOW).retry_at for attempt in (1, 2, 3)]
+    assert waits == [NOW + timedelta(seconds=FIRST_WAIT_S * factor) for factor in (1, 2, 4)]
+
+
+def test_patience_ends() -> None:
+    assert judge(TransportError("451"), MOST_ATTEMPTS - 1, NOW).status == "planned"
+    assert judge(TransportError("451"), MOST_ATTEMPTS, NOW).status == "failed"

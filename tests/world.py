@@ -1,0 +1,116 @@
+"""People for tests: events stored as the collector stores them, then the real stages."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from horizon.events import sources
+from horizon.events.model import Source, read_message
+from horizon.events.store import store
+from horizon.pipeline import stages
+from horizon.pipeline.installation import Installation
+from horizon.pipeline.runner import Runner
+from horizon.postgres.database import Role
+from horizon.stage import StageResult
+
+NOW = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+@dataclass
+class World:
+    """One installation and a clock that stands still."""
+
+    horizon: Installation
+    now: datetime = NOW
+    numbers: Any = field(default_factory=itertools.count)
+
+    def put(
+        self, *items: dict[str, Any], kind: str = "server", received_at: datetime | None = None
+    ) -> int:
+        """Store messages of Segment's form, received at once."""
+        received_at = received_at or self.now
+        with self.horizon.database.transaction(Role.WORKER) as tx:
+            source = self.source(tx, kind)
+            events = [
+                read_message(
+                    {"messageId": f"m{next(self.numbers)}", **item},
+                    source=source, received_at=received_at, sent_at=received_at,
+                    node_key=self.horizon.keys.node,
+                )
+                for item in items
+            ]  # fmt: skip
+            return store(tx, events, era=self.horizon.era())
+
+    def source(self, tx: Any, kind: str) -> Source:
+        if kind == "internal":
+            found = sources.find_source(tx, "horizon")
+        else:
+            found = sources.find_source(tx, kind)
+            if found is None:
+                sources.add_source(tx, kind, kind)  # type: ignore[arg-type]
+                found = sources.find_source(tx, kind)
+        assert found is not None
+        return found
+
+    def track(
+        self, user: str, ago: timedelta, event: str = "Product Viewed", **more: Any
+    ) -> dict[str, Any]:
+        return {
+            "type": "track", "userId": user, "event": event,
+            "timestamp": (self.now - ago).isoformat(), **more,
+        }  # fmt: skip
+
+    def identify(
+        self,
+        user: str,
+        ago: timedelta = 20 * DAY,
+        *,
+        email: str | None = None,
+        consent: bool | None = None,
+        **traits: Any,
+    ) -> dict[str, Any]:
+        if email is not None:
+            traits["email"] = email
+        item: dict[str, Any] = {
+            "type": "identify", "userId": user, "traits": traits,
+            "timestamp": (self.now - ago).isoformat(),
+        }  # fmt: skip
+        if consent is not None:
+            item["context"] = {"consent": {"categoryPreferences": {"marketing.email": consent}}}
+        return item
+
+    def person(
+        self, user: str, silent: timedelta, *, consent: bool | None = True, email: str | None = ""
+    ) -> None:
+        """Somebody with an address who said yes, last active ``silent`` ago."""
+        address = f"{user}@example.com" if email == "" else email
+        self.put(
+            self.identify(user, 25 * DAY, email=address, consent=consent, first_name=user.title()),
+            self.track(user, silent),
+        )
+
+    @property
+    def runner(self) -> Runner:
+        return self.horizon.runner
+
+    def score(self) -> StageResult:
+        return stages.score(self.horizon, self.now)
+
+    def alert(self, threshold: float | None = None) -> StageResult:
+        return self.runner.run(stages.alert_stage(self.horizon.settings, threshold), self.now)
+
+    def plan(self, campaign: str = "miss_you") -> StageResult:
+        return stages.plan_campaign(self.horizon, campaign, self.now)
+
+    def rows(self, query: str, *parameters: object) -> list[Any]:
+        with self.horizon.database.transaction(Role.OWNER) as tx:
+            return tx.execute(query.encode(), parameters or None).fetchall()
+
+    def scores(self) -> dict[str, float]:
+        return {
+            row.user_id: row.score for row in self.rows("SELECT user_id, score FROM current_scores")
+        }
