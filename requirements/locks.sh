@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 
 # An empty environment: no index, no folder of wheels of the person's own gets into a lock.
 compile() {
-    env -i PATH="$PATH" HOME="${HOME:-/}" SSL_CERT_FILE="${SSL_CERT_FILE:-}" \
-        .venv/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 \
+    env -i PATH="$PATH" HOME="${HOME:-/}" \
+        .venv/bin/uv pip compile --quiet --no-config --system-certs --universal --python-version 3.11 \
         --only-binary :all: --generate-hashes --no-emit-index-url --no-emit-find-links \
         --custom-compile-command "make locks" "$@"
 }

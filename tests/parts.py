@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+import socket
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from horizon.postgres.account import Account
 
 
 def system_program(names: Iterable[str], package: str) -> Path:
@@ -22,3 +28,36 @@ def system_program(names: Iterable[str], package: str) -> Path:
     if os.environ.get("CI") == "true":
         pytest.fail(sentence)
     pytest.skip(sentence)
+
+
+@contextmanager
+def debian_postgres(folder: Path) -> Iterator[str]:
+    """Debian's PostgreSQL 15 in ``folder``, over TCP with a password; gives its DSN."""
+    initdb = system_program(["/usr/lib/postgresql/15/bin/initdb"], "postgresql-15")
+    data, password = folder / "pg15", folder / "password"
+    password.write_text("only-here")
+    data.mkdir()
+    account = Account.current()
+    if os.geteuid() == 0:
+        os.chown(data, account.uid, account.gid)
+    identity: dict[str, Any] = (
+        {"user": account.uid, "group": account.gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    control = [initdb.with_name("pg_ctl"), "-D", data, "-w"]
+
+    def run(*words: object) -> None:
+        done = subprocess.run(
+            list(map(str, words)), cwd="/", check=False, stdout=subprocess.DEVNULL, **identity
+        )
+        assert done.returncode == 0, words
+
+    run(initdb, "-D", data, "-U", "horizon", "-A", "scram-sha-256", f"--pwfile={password}", "-N")
+    listen = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+    run(*control, "start", "-l", data / "server.log", "-o", listen)
+    try:
+        yield f"postgresql://horizon:only-here@127.0.0.1:{port}/postgres"
+    finally:
+        run(*control, "stop", "-m", "fast")

@@ -72,7 +72,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     SEND_LEASE_S: Seconds = 120
     MAIL_FROM: Sender = "Horizon <hello@horizon.example>"
     BRAND: Named = "Horizon Outfitters"
-    POSTAL_ADDRESS: Text = "Horizon Outfitters, 1 Example Street, 12345 Example City"
+    POSTAL_ADDRESS: Text = "1 Example Street, 12345 Example City"
     SHOP_URL: Text = "https://shop.horizon.example/"
     MAILGUN_API_KEY: Text | None = None
     MAILGUN_DOMAIN: Text | None = None

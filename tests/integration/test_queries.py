@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import pkgutil
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import resources
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 import horizon
 from horizon.postgres.database import Database, Role
+from horizon.postgres.migrate import migrate
 from horizon.postgres.queries import Queries
+from tests.parts import debian_postgres
 
 # What EXPLAIN does not take: these are carried out, with nothing to copy.
 COPIES = {"events.copy_ids", "events.copy_events", "events.copy_rejected"}
@@ -58,8 +63,34 @@ CASES = sorted(cases())
 def test_the_database_understands_the_query(
     key: str, package: str, role: Role, module_database: Database
 ) -> None:
+    understand(key, package, role, module_database)
+
+
+@pytest.fixture(scope="module")
+def old_database() -> Iterator[Database]:
+    """The same on Debian's PostgreSQL 15, the oldest that serves."""
+    folder = Path(tempfile.mkdtemp(prefix="horizon-tests-"))
+    folder.chmod(0o755)
+    try:
+        with debian_postgres(folder) as dsn:
+            database = Database(dsn).named("horizon")
+            database.make()
+            assert migrate(database)
+            assert migrate(database) == []
+            yield database
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.slow
+def test_postgresql_15_understands_every_query(old_database: Database) -> None:
+    for key, package, role in CASES:
+        understand(key, package, role, old_database)
+
+
+def understand(key: str, package: str, role: Role, database: Database) -> None:
     text = Queries(package)[key.rpartition(".")[2]]
-    with module_database.connect(role) as tx:
+    with database.connect(role) as tx:
         if "{scores}" in text:  # a run's own partition
             tx.execute("SELECT open_score_run(7)")
             text = text.replace("{scores}", "scores_7")

@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
@@ -59,6 +60,11 @@ def render(figures: Figures) -> str:
     )
 
 
+def _day(instant: datetime) -> str:
+    """Not broken at the end of a line."""
+    return words.day(instant).replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def _by_campaign(rows: Sequence[_Row]) -> list[tuple[str, list[_Row]]]:
     return [(name, list(group)) for name, group in groupby(rows, key=lambda row: row.campaign)]
 
@@ -76,9 +82,10 @@ def _templates() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True,
         lstrip_blocks=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    for word in (words.number, words.counted, words.duration, words.plain, words.day, words.date,
+    for word in (words.number, words.counted, words.duration, words.plain, words.date,
                  words.moment, words.place):  # fmt: skip
         templates.filters[word.__name__] = word
+    templates.filters["day"] = _day
     templates.globals.update(
         outcome=words.outcome, ways=words.WAYS, came_back=words.CAME_BACK, campaigns=words.CAMPAIGNS
     )

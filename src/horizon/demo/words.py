@@ -80,9 +80,8 @@ def plain(value: float) -> str:
 
 
 def day(instant: datetime) -> str:
-    """``23 November``, never broken at the end of a line."""
     utc = instant.astimezone(UTC)
-    return f"{utc.day}\N{NO-BREAK SPACE}{utc:%B}"
+    return f"{utc.day} {utc:%B}"
 
 
 def date(instant: datetime) -> str:

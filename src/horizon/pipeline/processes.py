@@ -36,7 +36,7 @@ class Child:
     def start(self) -> str:
         """Start it and wait until it serves; give back its ready line. Raises HorizonError."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", *self.arguments],
+            [sys.executable, "-m", "horizon.pipeline.child", str(os.getpid()), *self.arguments],
             env={**os.environ, **self.environment}, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip

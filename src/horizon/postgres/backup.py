@@ -6,12 +6,16 @@ only PG_DSN names, and a restored cluster opens a new era anyway.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 import time
 from datetime import datetime
 from pathlib import Path
+from typing import IO, NoReturn
 
 from psycopg import sql
 
@@ -66,7 +70,7 @@ def restore(database: Database, home: Path, source: Path, *, nothing_sent_since:
     fresh = database.named(f"{database.name}_restoring_{time.time_ns()}")
     fresh.make()
     try:
-        _run("pg_restore", "--no-owner", "--exit-on-error", f"--dbname={fresh.dsn}", str(source))
+        _load(source, fresh)
         with fresh.transaction(Role.OWNER) as tx:
             _send_nothing_again(tx, now, nothing_sent_since)
     except HorizonError:
@@ -125,7 +129,7 @@ def _put_keys(home: Path, kept: dict[str, str]) -> None:
 
 def _swap(database: Database, fresh: Database, now: datetime) -> str:
     old = f"{database.name}_before_{now:%Y%m%dT%H%M%S}"
-    with closing_connection(database.named("postgres").connect(autocommit=True)) as server:
+    with closing_connection(database.server()) as server:
         for name in (database.name, fresh.name):
             server.execute(QUERIES["disconnect"], {"database": name})
         with server.transaction():
@@ -141,10 +145,39 @@ def _rename(server: Connection, name: str, new: str) -> None:
 
 
 def _drop(database: Database) -> None:
-    with closing_connection(database.named("postgres").connect(autocommit=True)) as server:
+    with closing_connection(database.server()) as server:
         server.execute(
             sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database.name))
         )
+
+
+def _load(source: Path, fresh: Database) -> None:
+    """Read the dump as SQL and run it in one transaction, which stops at the first error."""
+    with tempfile.TemporaryFile() as told:
+        reader = subprocess.Popen(
+            [str(binaries() / "pg_restore"), "--no-owner", "--file=-", str(source)],
+            stdout=subprocess.PIPE, stderr=told,
+        )  # fmt: skip
+        writer = subprocess.Popen(
+            [str(binaries() / "psql"), "-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", fresh.dsn],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=told,
+        )  # fmt: skip
+        assert reader.stdout is not None
+        assert writer.stdin is not None
+        with contextlib.suppress(BrokenPipeError), reader.stdout, writer.stdin:
+            _pass_on(reader.stdout, writer.stdin)
+        if reader.wait() or writer.wait():
+            told.seek(0)
+            _failed("The restore", told.read().decode(errors="replace"))
+
+
+def _pass_on(dump: IO[bytes], server: IO[bytes]) -> None:
+    """Leave the one line out that pg_restore 18 writes for every server and 15 does not know."""
+    for line in dump:
+        if line == b"SET transaction_timeout = 0;\n":
+            break
+        server.write(line)
+    shutil.copyfileobj(dump, server, 1 << 20)
 
 
 def _run(program: str, *arguments: str) -> None:
@@ -152,8 +185,12 @@ def _run(program: str, *arguments: str) -> None:
         [str(binaries() / program), *arguments], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        said = [line for line in done.stderr.splitlines() if line.strip()]
-        reason = said[0] if said else f"it ended with {done.returncode}"
-        raise HorizonError(
-            f"{program} failed ({reason}): look at the file and the disk's free space."
-        )
+        _failed(program, done.stderr)
+
+
+def _failed(what: str, said: str) -> NoReturn:
+    lines = [line for line in said.splitlines() if line.strip()]
+    raise HorizonError(
+        f"{what} failed ({lines[0] if lines else 'it says nothing'}): look at the file and at the "
+        "disk's free space."
+    )

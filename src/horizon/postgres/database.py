@@ -65,13 +65,18 @@ class Database:
         """Another database of the same server."""
         return replace(self, dsn=make_conninfo(self.dsn, dbname=database))
 
+    def server(self) -> Connection:
+        """A connection from outside this database, to make, rename or drop it."""
+        other = "postgres" if self.name != "postgres" else "template1"
+        return self.named(other).connect(autocommit=True)
+
     @property
     def name(self) -> str:
         return str(conninfo_to_dict(self.dsn).get("dbname") or "")
 
     def make(self) -> None:
         """Make this database where there is none of its name."""
-        with closing_connection(self.named("postgres").connect(autocommit=True)) as server:
+        with closing_connection(self.server()) as server:
             found = server.execute(
                 "SELECT FROM pg_database WHERE datname = %s", [self.name]
             ).fetchone()

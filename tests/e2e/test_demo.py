@@ -1,0 +1,145 @@
+"""The demo as a person runs it, twice: on the embedded server, and on Debian's PostgreSQL 15."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.parts import debian_postgres
+
+HORIZON = [sys.executable, "-m", "horizon.cli"]
+COUNTED = ("events", "event_ids", "profiles", "consents", "alerts", "messages", "reached", "suppressions")
+
+
+class Demo:
+    """A folder to type ``horizon`` in."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self.environment = {**os.environ, **environment}
+
+    def __call__(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [*HORIZON, *arguments], cwd=self.folder, env=self.environment, text=True,
+            capture_output=True, check=False, timeout=170, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    def rows(self, query: str, database: str | None = None) -> list[tuple[Any, ...]]:
+        dsn = self("dsn", *(["--database", database] if database else [])).strip()
+        with psycopg.connect(dsn) as connection:
+            return connection.execute(query.encode()).fetchall()
+
+    def counts(self) -> dict[str, int]:
+        counts = {table: self.rows(f"SELECT count(*) FROM {table}")[0][0] for table in COUNTED}
+        mails = list((self.folder / ".horizon" / "mail").glob("*.eml"))
+        return {**counts, "mails": len(mails)}
+
+    def log(self) -> list[dict[str, Any]]:
+        text = (self.folder / "logs" / "cdp_events.log").read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    place = Path(tempfile.mkdtemp(prefix="horizon demo "))  # a blank: paths have them
+    place.chmod(0o755)
+    yield place
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture
+def embedded(folder: Path) -> Iterator[Demo]:
+    demo = Demo(folder, {})
+    yield demo
+    demo("down")
+
+
+@pytest.fixture
+def on_fifteen(folder: Path) -> Iterator[Demo]:
+    with debian_postgres(folder) as dsn:
+        yield Demo(folder, {"PG_DSN": dsn})
+
+
+def _check_two_runs(demo: Demo) -> None:
+    first = demo("demo")
+    before = demo.counts()
+    _agrees(demo)
+    assert before["mails"] == before["messages"] - _skipped(demo) > 100
+    assert before["suppressions"] == 1
+    started = time.monotonic()
+    second = demo("demo")
+    assert time.monotonic() - started < 40
+    assert demo.counts() == before
+    _agrees(demo)
+    for said in (first, second):
+        assert "Traceback" not in said
+        assert max(map(len, said.splitlines())) <= 120
+    page = (demo.folder / ".horizon" / "demo.html").read_text()
+    assert not re.search(r"""(?:src|href)=["']https?://""", page.replace("&#34;", '"').split("srcdoc")[0])
+
+
+def _skipped(demo: Demo) -> int:
+    return int(demo.rows("SELECT count(*) FROM messages WHERE status = 'skipped'")[0][0])
+
+
+def _agrees(demo: Demo) -> None:
+    """The log's lines and the tables say the same."""
+    lines = demo.log()
+    totals: Counter[tuple[str, str]] = Counter()
+    for line in lines:
+        if (line["stage"], line["message"]) == ("email", "email"):
+            for status in ("sent", "skipped", "failed"):
+                totals[line["campaign_id"], status] += line[status]
+    tables = dict.fromkeys(totals, 0) | {
+        (campaign, status): count
+        for campaign, status, count in demo.rows(
+            "SELECT campaign, status, count(*) FROM messages GROUP BY 1, 2"
+        )
+    }
+    assert totals == tables
+    told = Counter((line["campaign_id"], line["status"]) for line in lines if line["message"] == "message")
+    assert told == {key: count for key, count in tables.items() if count}
+    created = sum(line["created"] for line in lines if line["message"] == "alert")
+    assert created == sum(line["message"] == "alert_created" for line in lines)
+    assert created == demo.rows("SELECT count(*) FROM alerts")[0][0]
+    scores = [line for line in lines if line["message"] == "score" and line["users"] == 200]
+    tiers = dict(demo.rows("SELECT tier, count(*) FROM current_scores GROUP BY 1"))
+    assert {tier: scores[-1][tier] for tier in ("high", "medium", "low")} == tiers
+    inserted = sum(line["inserted"] for line in lines if line.get("component") == "simulator")
+    assert inserted == demo.rows("SELECT count(*) FROM events JOIN sources USING (source_id) WHERE sources.name = 'simulator'")[0][0]
+    assert len({line["correlation_id"] for line in lines if line["message"] == "alert"}) == len(scores)
+
+
+def test_the_demo_twice(embedded: Demo) -> None:
+    _check_two_runs(embedded)
+    shown = embedded("psql", "-At", "-c", "SELECT user_id, score FROM current_scores ORDER BY score DESC LIMIT 5")
+    assert len(shown.splitlines()) == 5
+    bought = embedded.rows("SELECT count(*), count(DISTINCT user_id) FROM events", "horizon_cdnow")
+    assert bought == [(69_659, 23_570)]
+    assert embedded.rows("SELECT count(*) FROM messages", "horizon_cdnow") == [(0,)]
+
+
+@pytest.mark.slow
+def test_the_demo_on_debians_fifteen(on_fifteen: Demo) -> None:
+    _check_two_runs(on_fifteen)
+    file = on_fifteen.folder / "kept"
+    on_fifteen("backup", str(file))
+    before = on_fifteen.counts()
+    on_fifteen("restore", str(file))
+    on_fifteen("demo")
+    assert on_fifteen.counts()["mails"] == before["mails"]
