@@ -18,7 +18,12 @@ from tests.parts import system_program
 
 PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
 HORIZON = [sys.executable, "-m", "horizon.cli"]
-CHROMIUM = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking"]
+CHROMIUM = [
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--disable-background-networking",
+]
 
 
 @contextmanager
@@ -41,7 +46,12 @@ def page(browser: Browser, folder: Path) -> None:
     view.screenshot(path=PICTURES / "demo.png")
     box = view.locator("#pipeline").bounding_box()
     assert box is not None
-    around = {"x": box["x"] - 40, "y": box["y"] - 24, "width": box["width"] + 80, "height": box["height"] + 48}
+    around = {
+        "x": box["x"] - 40,
+        "y": box["y"] - 24,
+        "width": box["width"] + 80,
+        "height": box["height"] + 48,
+    }
     view.screenshot(path=PICTURES / "flow.png", full_page=True, clip=around)
 
 

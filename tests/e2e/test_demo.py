@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,16 @@ import pytest
 from tests.parts import debian_postgres
 
 HORIZON = [sys.executable, "-m", "horizon.cli"]
-COUNTED = ("events", "event_ids", "profiles", "consents", "alerts", "messages", "reached", "suppressions")
+COUNTED = (
+    "events",
+    "event_ids",
+    "profiles",
+    "consents",
+    "alerts",
+    "messages",
+    "reached",
+    "suppressions",
+)
 
 
 class Demo:
@@ -40,9 +50,12 @@ class Demo:
         return done.stdout
 
     def rows(self, query: str, database: str | None = None) -> list[tuple[Any, ...]]:
-        dsn = self("dsn", *(["--database", database] if database else [])).strip()
-        with psycopg.connect(dsn) as connection:
+        with psycopg.connect(self.dsn(database)) as connection:
             return connection.execute(query.encode()).fetchall()
+
+    @cache  # noqa: B019 - a test's own, and a process a call otherwise
+    def dsn(self, database: str | None) -> str:
+        return self("dsn", *(["--database", database] if database else [])).strip()
 
     def counts(self) -> dict[str, int]:
         counts = {table: self.rows(f"SELECT count(*) FROM {table}")[0][0] for table in COUNTED}
@@ -90,7 +103,9 @@ def _check_two_runs(demo: Demo) -> None:
         assert "Traceback" not in said
         assert max(map(len, said.splitlines())) <= 120
     page = (demo.folder / ".horizon" / "demo.html").read_text()
-    assert not re.search(r"""(?:src|href)=["']https?://""", page.replace("&#34;", '"').split("srcdoc")[0])
+    assert not re.search(
+        r"""(?:src|href)=["']https?://""", page.replace("&#34;", '"').split("srcdoc")[0]
+    )
 
 
 def _skipped(demo: Demo) -> int:
@@ -112,7 +127,9 @@ def _agrees(demo: Demo) -> None:
         )
     }
     assert totals == tables
-    told = Counter((line["campaign_id"], line["status"]) for line in lines if line["message"] == "message")
+    told = Counter(
+        (line["campaign_id"], line["status"]) for line in lines if line["message"] == "message"
+    )
     assert told == {key: count for key, count in tables.items() if count}
     created = sum(line["created"] for line in lines if line["message"] == "alert")
     assert created == sum(line["message"] == "alert_created" for line in lines)
@@ -121,13 +138,22 @@ def _agrees(demo: Demo) -> None:
     tiers = dict(demo.rows("SELECT tier, count(*) FROM current_scores GROUP BY 1"))
     assert {tier: scores[-1][tier] for tier in ("high", "medium", "low")} == tiers
     inserted = sum(line["inserted"] for line in lines if line.get("component") == "simulator")
-    assert inserted == demo.rows("SELECT count(*) FROM events JOIN sources USING (source_id) WHERE sources.name = 'simulator'")[0][0]
-    assert len({line["correlation_id"] for line in lines if line["message"] == "alert"}) == len(scores)
+    assert (
+        inserted
+        == demo.rows(
+            "SELECT count(*) FROM events JOIN sources USING (source_id) WHERE sources.name = 'simulator'"
+        )[0][0]
+    )
+    assert len({line["correlation_id"] for line in lines if line["message"] == "alert"}) == len(
+        scores
+    )
 
 
 def test_the_demo_twice(embedded: Demo) -> None:
     _check_two_runs(embedded)
-    shown = embedded("psql", "-At", "-c", "SELECT user_id, score FROM current_scores ORDER BY score DESC LIMIT 5")
+    shown = embedded(
+        "psql", "-At", "-c", "SELECT user_id, score FROM current_scores ORDER BY score DESC LIMIT 5"
+    )
     assert len(shown.splitlines()) == 5
     bought = embedded.rows("SELECT count(*), count(DISTINCT user_id) FROM events", "horizon_cdnow")
     assert bought == [(69_659, 23_570)]

@@ -64,7 +64,10 @@ def test_an_event_becomes_one_mail_by_itself(command: Command, world: World) -> 
         wait_until(lambda: _mails(command))
         runs = len(world.rows("SELECT FROM runs WHERE stage = 'score' AND status = 'done'"))
         wait_until(
-            lambda: len(world.rows("SELECT FROM runs WHERE stage = 'score' AND status = 'done'")) > runs + 1
+            lambda: (
+                len(world.rows("SELECT FROM runs WHERE stage = 'score' AND status = 'done'"))
+                > runs + 1
+            )
         )
         (mail,) = _mails(command)
         assert mail["to"] == "ann@example.com" or mail["to"] == ["ann@example.com"]
@@ -87,6 +90,7 @@ def test_killed_with_kill_9_it_leaves_nobody_behind(command: Command) -> None:
 @pytest.mark.parametrize("name", ["horizon.edge", "horizon.catcher", "horizon.pipeline.worker"])
 def test_a_child_that_dies_is_started_again(command: Command, name: str) -> None:
     with command.up() as process:
+
         def child() -> set[str]:
             return {pid for pid in _children(process) if name in _command_line(pid)}
 

@@ -130,7 +130,11 @@ def test_the_message_keeps_what_it_says_of_the_person(world: World) -> None:
     world.person("ann", 13 * DAY)
     _at_risk(world)
     world.plan()
-    (row,) = world.rows("SELECT variables, tier, alert_id, template_digest FROM messages")
+    (row,) = world.rows(
+        "SELECT variables, tier, alert_id, template_digest, consent_id FROM messages"
+    )
+    (consent,) = world.rows("SELECT consent_id FROM consents")
+    assert row.consent_id == consent.consent_id
     assert row.variables == {
         "first_name": "Ann", "tier": "high", "activity_count": 1, "days_silent": 13,
         "last_seen": "2026-06-02", "score_percent": 93,

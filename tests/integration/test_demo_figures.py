@@ -224,6 +224,8 @@ def test_whoever_unsubscribes_is_counted_and_told(demo: Demo) -> None:
     assert shown.came_back == {"unsubscribed": 1}
     assert after.unsubscribed_at is not None and chosen.unsubscribed_at is None
     assert demo.count("events WHERE event_id = %s", after.unsubscribed_event_id) == 1
+    words = re.sub(r"<[^>]+>", "", page.render(shown))
+    assert len(re.findall(r"Mailed; unsubscribed on", words)) == 1
 
 
 def test_a_mail_that_an_earlier_run_planned_is_this_runs_where_it_sends_it(demo: Demo) -> None:

@@ -54,7 +54,7 @@ WITH active AS (
     FROM judged j
 ), written AS (
     INSERT INTO messages (campaign, node, profile_id, occasion, alert_id, to_addr, address_hash, tier,
-        variables, template, template_digest, status, reason, correlation_id, planned_at, finished_at)
+        variables, template, template_digest, status, reason, consent_id, correlation_id, planned_at, finished_at)
     SELECT %(campaign)s, node, profile_id, occasion, alert_id, to_addr, address_hash, tier,
         jsonb_build_object(
             'first_name', first_name, 'tier', tier, 'activity_count', activities,
@@ -62,8 +62,15 @@ WITH active AS (
             'last_seen', coalesce(to_char(last_activity AT TIME ZONE 'UTC', 'YYYY-MM-DD'), ''),
             'score_percent', round(score * 100)::int),
         %(template)s, %(template_digest)s, CASE WHEN verdict IS NULL THEN 'planned' ELSE 'skipped' END,
-        verdict, %(correlation_id)s, %(now)s, CASE WHEN verdict IS NOT NULL THEN %(now)s END
-    FROM decided ORDER BY profile_id
+        verdict, CASE WHEN verdict IS NULL THEN allowed.consent_id END, %(correlation_id)s, %(now)s, CASE WHEN verdict IS NOT NULL THEN %(now)s END
+    FROM decided d
+    LEFT JOIN LATERAL (
+        SELECT c.consent_id FROM consents c
+        WHERE (c.node = d.node OR c.address_hash = d.address_hash) AND c.granted
+          AND c.purpose = %(purpose)s AND c.channel = %(channel)s AND c.time <= %(now)s
+        ORDER BY c.time DESC, c.consent_id DESC LIMIT 1
+    ) allowed ON true
+    ORDER BY profile_id
     ON CONFLICT (campaign, step, profile_id, occasion) DO NOTHING
     RETURNING message_id, profile_id, tier, status, reason
 )

@@ -50,6 +50,7 @@ class AtRisk:
     window_days: float
     granted: bool | None  # what they last said about mail
     said_at: datetime | None
+    said_way: str | None
     message_id: UUID | None
     status: str | None
     reason: str | None
@@ -146,7 +147,8 @@ def _at_risk(row: Any) -> AtRisk:
         person=Person(row.user_id, row.first_name), score=row.score, tier=row.tier,
         silent_s=row.silent_s, last_activity=row.last_activity, last=last, visits=row.visits,
         window_days=row.window_days, granted=row.granted, said_at=row.said_at,
-        message_id=row.message_id, status=row.status, reason=row.reason, sending_at=row.sending_at,
+        said_way=row.said_way, message_id=row.message_id, status=row.status, reason=row.reason,
+        sending_at=row.sending_at,
     )  # fmt: skip
 
 

@@ -64,7 +64,7 @@ WITH top AS (
 SELECT top.*, names.user_id, coalesce(first_name.value #>> '{}', '') AS first_name,
        last.name AS last_name, last.type AS last_type, last.event_id AS last_event_id,
        coalesce(visits.visits, 0) AS visits,
-       said.granted, said.time AS said_at,
+       said.granted, said.time AS said_at, said.way AS said_way,
        m.message_id, m.status, m.reason, m.sending_at
 FROM top
 JOIN LATERAL (SELECT p.user_id FROM profile_names p WHERE p.profile_id = top.profile_id) names ON true
@@ -82,7 +82,7 @@ LEFT JOIN LATERAL (
         WHERE n.profile_id = top.profile_id AND n.live AND e.activity AND e.time <= top.last_activity
           AND e.time > top.last_activity - top.window_days * interval '1 day') heard) visits ON true
 LEFT JOIN LATERAL (
-    SELECT c.granted, c.time FROM nodes n JOIN consents c USING (node)
+    SELECT c.granted, c.time, c.way FROM nodes n JOIN consents c USING (node)
     WHERE n.profile_id = top.profile_id AND c.purpose = 'marketing' AND c.channel = 'email'
     ORDER BY c.time DESC, c.consent_id DESC LIMIT 1) said ON true
 LEFT JOIN LATERAL (

@@ -44,8 +44,10 @@ def run_demo(settings: Settings, console: Console) -> None:
         with _step(console, "events: 200 people through the HTTP API"):
             simulated = intake.simulate(horizon, settings.public_url, run)
         with _step(console, "events: 69,659 purchases from a file"):
-            bought = intake.ingest_file(past, cdnow.master_file(), cdnow.MAPPING)
-            stages.score(past, CDNOW_NOW)
+            bought = intake.ingest_file(
+                past, cdnow.master_file(), cdnow.MAPPING, correlation_id=run
+            )
+            stages.score(past, CDNOW_NOW, run)
         now = _epoch(horizon)
         with _step(console, "identity, score, alert, campaigns, delivery"):
             stages.run_all(horizon, now, correlation_id=run)
@@ -82,7 +84,8 @@ def _step(console: Console, name: str) -> Iterator[None]:
     started = time.monotonic()
     with console.status(f"{name} ..."):
         yield
-    console.print(f"[green]✓[/green] {name} [dim]{time.monotonic() - started:.1f} s[/dim]")
+    mark = "✓" if console.encoding.lower().startswith("utf") else "*"
+    console.print(f"[green]{mark}[/green] {name} [dim]{time.monotonic() - started:.1f} s[/dim]")
 
 
 def _epoch(horizon: Installation) -> datetime:
@@ -101,7 +104,7 @@ def _unsubscribe_one(horizon: Installation) -> UUID | None:
     if row is None:
         return None
     token = links.sign(horizon.keys.link, row.message_id, "unsubscribe")
-    request = urllib.request.Request(  # noqa: S310: our own collector, on loopback
+    request = urllib.request.Request(  # noqa: S310  our own, on loopback
         f"{horizon.settings.tracking_url}/u/{token}",
         data=b"List-Unsubscribe=One-Click",
         method="POST",

@@ -158,7 +158,7 @@ def _place(name: str, path: Path, what: str) -> Text:
 def _next() -> Iterator[Text]:
     horizon = _horizon()
     up = "make up" if Path("Makefile").exists() else f"{horizon} up"
-    yield _title("What to type next")
+    yield _title("What to type next", "the second one in another terminal")
     for command, what in (
         (up, "serves it until Ctrl-C"),
         (f"{horizon} demo-campaign --to you@example.com", "mails the alerts to you"),

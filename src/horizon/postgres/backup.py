@@ -166,7 +166,7 @@ def _load(source: Path, fresh: Database) -> None:
         assert writer.stdin is not None
         with contextlib.suppress(BrokenPipeError), reader.stdout, writer.stdin:
             _pass_on(reader.stdout, writer.stdin)
-        if reader.wait() or writer.wait():
+        if any([reader.wait(), writer.wait()]):  # both, or one stays behind as a zombie
             told.seek(0)
             _failed("The restore", told.read().decode(errors="replace"))
 
