@@ -5,7 +5,7 @@ A stage is ``def run(tx, window, ...) -> StageResult``: set-based, idempotent, o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -47,6 +47,7 @@ class Line:
 class StageResult:
     figures: Mapping[str, Any]
     lines: Iterable[Line] = field(default=())
+    decisions: Sequence[Mapping[str, Any]] = field(default=())  # what a rehearsal shows
 
 
 def logged_user(user_id: str | None, profile_id: int) -> str:

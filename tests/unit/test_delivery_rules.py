@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from horizon.delivery.rules import FIRST_WAIT_S, MOST_ATTEMPTS, judge
+from horizon.delivery.rules import FIRST_WAIT_S, MOST_ATTEMPTS, judge, scrubbed
 from horizon.errors import TransportError
 from tests.world import NOW
 
@@ -28,3 +28,16 @@ def test_a_passing_refusal_waits_twice_as_long_each_time() -> None:
 def test_patience_ends() -> None:
     assert judge(TransportError("451"), MOST_ATTEMPTS - 1, NOW).status == "planned"
     assert judge(TransportError("451"), MOST_ATTEMPTS, NOW).status == "failed"
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["550 5.1.1 <ann@example.com>: Recipient address rejected", "550 user ann@example.com unknown",
+     '550 "ann@example.com" no', "550 ann@example.com, try\n later", "550 rfc822;ann@example.com"],
+)  # fmt: skip
+def test_an_answer_keeps_its_words_and_no_address(said: str) -> None:
+    kept = scrubbed(said)
+    assert "ann" not in kept
+    assert "@" not in kept
+    assert kept.startswith("550 ")
+    assert "\n" not in kept

@@ -4,6 +4,17 @@ SELECT campaign, audience, template, channel, purpose, every_days FROM campaigns
 -- name: names
 SELECT campaign FROM campaigns WHERE audience <> 'operator' ORDER BY campaign;
 
+-- name: active
+SELECT campaign FROM campaigns WHERE audience <> 'operator' AND status = 'active' ORDER BY campaign;
+
+-- name: set_status
+UPDATE campaigns SET status = %(status)s WHERE campaign = %(campaign)s AND status <> %(status)s;
+
+-- name: cancel
+-- What is being sent at this moment is not called back; a claim is, since nothing of it has left.
+UPDATE messages SET status = 'cancelled', reason = 'campaign_stopped', finished_at = %(clock)s, claim = NULL
+WHERE campaign = %(campaign)s AND status IN ('planned', 'claimed');
+
 -- name: plan
 -- A message for each candidate, decided at once: whom it would go to, and why not where it may
 -- not. What is decided against is a row as well, so that nobody wonders why there was no mail.

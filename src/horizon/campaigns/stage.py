@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from horizon.errors import UsageError
@@ -38,6 +39,21 @@ def names(tx: Connection) -> list[str]:
     return [row.campaign for row in tx.execute(QUERIES["names"])]
 
 
+def active(tx: Connection) -> list[str]:
+    return [row.campaign for row in tx.execute(QUERIES["active"])]
+
+
+def set_status(tx: Connection, name: str, status: str, at: datetime) -> int:
+    """Pause, resume or stop a campaign; give back how many messages a stop has cancelled.
+
+    Raises UsageError where there is no such campaign.
+    """
+    find(tx, name)
+    values = {"campaign": name, "status": status, "clock": at}
+    tx.execute(QUERIES["set_status"], values)
+    return tx.execute(QUERIES["cancel"], values).rowcount if status == "stopped" else 0
+
+
 def run(
     tx: Connection,
     window: Window,
@@ -61,7 +77,9 @@ def run(
         "skipped": reasons.total(),
         "reasons": dict(sorted(reasons.items())),
     }
-    return StageResult(figures, [_line(row) for row in rows if row.reason])
+    lines = [_line(row) for row in rows]
+    skipped = [line for line in lines if line.fields["reason"]]
+    return StageResult(figures, skipped, [line.fields for line in lines])
 
 
 def _line(row: Any) -> Line:

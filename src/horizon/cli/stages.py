@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Annotated
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from horizon import clock
 from horizon import settings as setting
+from horizon.campaigns import stage as campaigns
 from horizon.cli.options import AsJson, DatabaseName, Now, installed
 from horizon.cli.output import console, say, show
 from horizon.delivery.outbox import QUERIES as DELIVERY
+from horizon.delivery.outbox import settle
 from horizon.delivery.sender import Sent
 from horizon.errors import UsageError
 from horizon.pipeline import stages
-from horizon.pipeline.installation import open_installation
-from horizon.postgres.database import Role, row_dicts
+from horizon.pipeline.installation import Installation, open_installation
+from horizon.postgres.audit import write_audit
+from horizon.postgres.database import Role, closing_connection, row_dicts
+
+CampaignName = Annotated[str, typer.Argument(help="The campaign: miss_you, good_activity.")]
+MessageId = Annotated[UUID, typer.Argument(help="The message's id.")]
+
+
+class Settled(StrEnum):
+    SENT = "sent"
+    FAILED = "failed"
+
 
 PANEL = "Score, alert, write to people"
 
@@ -27,12 +41,17 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(alert)
     app.command(rich_help_panel=PANEL)(send)
     app.command("demo-campaign", rich_help_panel=PANEL)(demo_campaign)
-    campaign = typer.Typer(no_args_is_help=True, help="Campaigns: run one, list them.")
+    campaign = typer.Typer(no_args_is_help=True, help="Campaigns: run, pause, resume, stop.")
     campaign.command("run")(campaign_run)
     campaign.command("list")(campaign_list)
+    campaign.command("pause")(campaign_pause)
+    campaign.command("resume")(campaign_resume)
+    campaign.command("stop")(campaign_stop)
     app.add_typer(campaign, name="campaign", rich_help_panel=PANEL)
     message = typer.Typer(no_args_is_help=True, help="Messages, one by one.")
     message.command("list")(message_list)
+    message.command("show")(message_show)
+    message.command("settle")(message_settle)
     app.add_typer(message, name="message", rich_help_panel=PANEL)
 
 
@@ -76,12 +95,27 @@ def alert(
 
 
 def campaign_run(
-    name: Annotated[str, typer.Argument(help="The campaign: miss_you, good_activity.")],
+    name: CampaignName,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show who would get it, who not and why; write nothing."),
+    ] = False,
+    as_json: AsJson = False,
     now: Now = None,
     database: DatabaseName = None,
 ) -> None:
     """Decide who gets a campaign's message, and send it."""
     horizon = installed(database)
+    if dry_run:
+        decisions = stages.rehearse_campaign(horizon, name, now).decisions
+        rows = [
+            {"user_id": one["user_id"], "tier": one["segment"], "status": one["status"],
+             "reason": one["reason"]}
+            for one in decisions
+        ]  # fmt: skip
+        show(rows, as_json=as_json, empty=f"{name} would write to nobody: nobody is due.")
+        return
+    _set_status(horizon, name, "active")
     run = uuid4()
     figures = stages.plan_campaign(horizon, name, now, run).figures
     say(
@@ -90,6 +124,31 @@ def campaign_run(
     )
     say(_told(send_with_progress(lambda done: stages.send(
         horizon, run, campaign=name, on_message=done))))  # fmt: skip
+
+
+def campaign_pause(name: CampaignName, database: DatabaseName = None) -> None:
+    """Decide and send nothing more until it is resumed; what is leaving now still leaves."""
+    _set_status(installed(database), name, "paused")
+    say(f"{name} is paused; `horizon campaign resume {name}` lets it go on.")
+
+
+def campaign_resume(name: CampaignName, database: DatabaseName = None) -> None:
+    """Let a paused campaign go on: `horizon send` or `horizon up` sends what waits."""
+    _set_status(installed(database), name, "active")
+    say(f"{name} goes on; `horizon send` sends what waits.")
+
+
+def campaign_stop(name: CampaignName, database: DatabaseName = None) -> None:
+    """Cancel what has not left, and decide nothing more until it is run again."""
+    cancelled = _set_status(installed(database), name, "stopped")
+    say(f"{name} is stopped; {cancelled:,} messages that waited are cancelled.")
+
+
+def _set_status(horizon: Installation, name: str, status: str) -> int:
+    with horizon.database.transaction(Role.WORKER) as tx:
+        cancelled = campaigns.set_status(tx, name, status, clock.now())
+        write_audit(tx, f"campaign:{status}", name, {"cancelled": cancelled})
+    return cancelled
 
 
 def campaign_list(as_json: AsJson = False, database: DatabaseName = None) -> None:
@@ -140,6 +199,41 @@ def message_list(
     with installed(database).database.transaction(Role.WORKER) as tx:
         rows = row_dicts(tx.execute(DELIVERY["list"], {"status": status, "most": limit}))
     show(rows, as_json=as_json, empty="No message yet: run `horizon campaign run miss_you`.")
+
+
+def message_show(
+    message_id: MessageId, as_json: AsJson = False, database: DatabaseName = None
+) -> None:
+    """One message's whole story, from the events that led to it to the provider's answer."""
+    with installed(database).database.transaction(Role.WORKER) as tx:
+        row = tx.execute(DELIVERY["show"], {"message_id": message_id}).fetchone()
+    if row is None:
+        raise UsageError(f"There is no message {message_id}: `horizon message list` names them.")
+    if as_json:
+        show([row._asdict()], as_json=True, empty="")
+        return
+    for name, value in row._asdict().items():
+        if value is not None:
+            say(f"{name:18} {value}")
+
+
+def message_settle(
+    message_id: MessageId,
+    as_: Annotated[
+        Settled, typer.Option("--as", help="What you found out, at the provider or the person.")
+    ],
+    database: DatabaseName = None,
+) -> None:
+    """Say what became of an unknown message. It is not sent again by this."""
+    horizon = installed(database)
+    with closing_connection(horizon.database.connect(Role.WORKER, autocommit=True)) as connection:
+        if not settle(connection, message_id, as_.value):
+            raise UsageError(
+                f"{message_id} is not unknown: `horizon message list --status unknown` names those "
+                "that are."
+            )
+        write_audit(connection, "message:settled", str(message_id), {"as": as_.value})
+    say(f"{message_id} counts as {as_.value}.")
 
 
 def send_with_progress(sending: Callable[[Callable[[], None]], Sent]) -> Sent:

@@ -56,17 +56,13 @@ class Outbox:
         """Record what came of it: the alert is NOTIFIED in the transaction that says sent."""
         values = {
             "message_id": message.message_id, "claim": self.claim_id, "clock": clock.now(),
-            "status": verdict.status, "reason": verdict.reason, "answer": answer[:500],
+            "status": verdict.status, "reason": verdict.reason, "answer": answer,
         }  # fmt: skip
         with self.connection.transaction():
             if self.connection.execute(QUERIES["finish"], values).rowcount == 0:
                 return
             if verdict.status == "sent":
-                self.connection.execute(
-                    QUERIES["notify_alert"],
-                    {"alert_id": message.alert_id, "clock": values["clock"]},
-                )
-                self.connection.execute(QUERIES["write_event"], {**values, "name": "Email Sent"})
+                _was_sent(self.connection, values)
             if verdict.status == "bounced":
                 self.connection.execute(QUERIES["suppress_bounced"], values)
                 self.connection.execute(QUERIES["write_event"], {**values, "name": "Email Bounced"})
@@ -81,12 +77,29 @@ class Outbox:
         self.connection.execute(
             QUERIES["give_back"],
             {"message_ids": list(message_ids), "claim": self.claim_id, "retry_at": retry_at,
-             "answer": answer and answer[:500]},
+             "answer": answer},
         )  # fmt: skip
 
     def expire(self) -> list[Any]:
         """Mark ``unknown`` what a stopped sender left in ``sending``."""
         return self.connection.execute(QUERIES["expire"], {"clock": clock.now()}).fetchall()
+
+
+def settle(connection: Connection, message_id: UUID, status: str) -> bool:
+    """Record what a person found out about an unknown message; False where it is not unknown."""
+    values = {"message_id": message_id, "status": status, "clock": clock.now()}
+    with connection.transaction():
+        if connection.execute(QUERIES["settle"], values).rowcount == 0:
+            return False
+        if status == "sent":
+            _was_sent(connection, values)
+    return True
+
+
+def _was_sent(tx: Connection, values: dict[str, Any]) -> None:
+    """The alert is NOTIFIED in the transaction that says sent; and it is an event again."""
+    tx.execute(QUERIES["notify_alert"], values)
+    tx.execute(QUERIES["write_event"], {**values, "name": "Email Sent"})
 
 
 def waiting(connection: Connection, correlation_id: UUID | None = None) -> int:

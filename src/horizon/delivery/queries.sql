@@ -9,6 +9,7 @@ FROM (
       AND (%(correlation_id)s::uuid IS NULL OR correlation_id = %(correlation_id)s)
       AND (%(campaign)s::text IS NULL OR campaign = %(campaign)s)
       AND (%(correlation_id)s::uuid IS NOT NULL OR campaign <> 'demo')
+      AND campaign IN (SELECT c.campaign FROM campaigns c WHERE c.status = 'active')
     ORDER BY planned_at, message_id LIMIT %(most)s FOR UPDATE SKIP LOCKED
 ) due
 WHERE m.message_id = due.message_id
@@ -22,7 +23,7 @@ SELECT pg_advisory_xact_lock_shared(hashtext('horizon.identity'));
 -- name: begin
 -- The last question before the first content byte: is the claim still mine, is it still allowed,
 -- was nobody reached by it yet. Marks the message sending, or skipped with the reason; returns no
--- row where the claim was lost.
+-- row where the claim was lost or the campaign was paused.
 WITH mine AS (
     SELECT m.message_id, m.campaign, m.step, m.occasion, m.address_hash, c.purpose, c.channel, c.audience,
            coalesce(n.profile_id, m.profile_id) AS profile_id
@@ -30,7 +31,7 @@ WITH mine AS (
     JOIN campaigns c USING (campaign)
     LEFT JOIN nodes n ON n.node = m.node
     WHERE m.message_id = %(message_id)s AND m.status = 'claimed' AND m.claim = %(claim)s
-      AND m.lease_until > %(clock)s
+      AND m.lease_until > %(clock)s AND c.status = 'active'
     FOR UPDATE OF m
 ), asked AS (
     SELECT mine.*, CASE WHEN audience <> 'operator'
@@ -65,7 +66,32 @@ UPDATE messages SET status = %(status)s, reason = %(reason)s, answer = %(answer)
 WHERE message_id = %(message_id)s AND claim = %(claim)s AND status IN ('claimed', 'sending', 'unknown');
 
 -- name: notify_alert
-UPDATE alerts SET status = 'NOTIFIED', notified_at = %(clock)s WHERE alert_id = %(alert_id)s AND status = 'NEW';
+UPDATE alerts SET status = 'NOTIFIED', notified_at = %(clock)s
+WHERE alert_id = (SELECT alert_id FROM messages WHERE message_id = %(message_id)s) AND status = 'NEW';
+
+-- name: settle
+UPDATE messages SET status = %(status)s, reason = 'settled', finished_at = %(clock)s
+WHERE message_id = %(message_id)s AND status = 'unknown';
+
+-- name: show
+-- One message from the events that led to it to the provider's answer.
+SELECT m.message_id, m.campaign, m.template, m.template_digest, m.occasion, m.status, m.reason,
+       n.user_id, 'p' || m.profile_id AS profile, m.to_addr,
+       s.score, s.last_activity, last.name AS last_event, last.event_id AS last_event_id,
+       a.alert_id, a.score AS alert_score, a.threshold, a.created_at AS alerted_at, a.status AS alert_status,
+       c.way AS consent_by, c.time AS consent_at, c.event_id AS consent_event_id,
+       m.planned_at, m.claimed_at, m.sending_at, m.finished_at, m.attempts, m.retry_at, m.answer, m.correlation_id
+FROM messages m
+LEFT JOIN LATERAL (SELECT p.user_id FROM profile_names p WHERE p.profile_id = m.profile_id) n ON true
+LEFT JOIN current_scores s ON s.profile_id = m.profile_id
+LEFT JOIN alerts a USING (alert_id)
+LEFT JOIN consents c USING (consent_id)
+LEFT JOIN LATERAL (
+    SELECT e.name, e.event_id FROM events e
+    WHERE e.nodes[1] = m.node AND e.activity AND e.time <= m.planned_at
+    ORDER BY e.time DESC LIMIT 1
+) last ON true
+WHERE m.message_id = %(message_id)s;
 
 -- name: give_back
 -- Nothing of these has left: they are planned again, later where the provider asked for patience.

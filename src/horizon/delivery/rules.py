@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from horizon.errors import TransportError
+
+# Servers like to repeat whom a mail was for; neither the log nor the message's row keeps that.
+_ADDRESS = re.compile(r"[^\s<>()\[\],;:\"']+@[^\s<>()\[\],;:\"']+")
 
 MOST_ATTEMPTS = 8
 FIRST_WAIT_S = 60
@@ -18,6 +22,11 @@ class Verdict:
     status: str
     reason: str | None
     retry_at: datetime | None = None
+
+
+def scrubbed(answer: str) -> str:
+    """A provider's answer without addresses, on one line, at most 500 characters."""
+    return _ADDRESS.sub("(address)", " ".join(answer.split()))[:500]
 
 
 def judge(exc: TransportError, attempts: int, now: datetime) -> Verdict:

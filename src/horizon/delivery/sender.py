@@ -15,7 +15,7 @@ from horizon import clock, links
 from horizon.delivery.channels.smtp import SmtpComposer, SmtpTransport
 from horizon.delivery.outbox import Outbox
 from horizon.delivery.ports import Transport
-from horizon.delivery.rules import Verdict, judge
+from horizon.delivery.rules import Verdict, judge, scrubbed
 from horizon.delivery.templating import load_template
 from horizon.errors import TemplateError, TransportError
 from horizon.keys import Keys
@@ -151,6 +151,8 @@ class _Lane:
             return True
         if begun is not None:
             self._sent.record(message, begun, None)
+        else:
+            self._outbox.give_back([message.message_id])
         with suppress(TransportError):
             self._transport.withdraw()
         return False
@@ -158,12 +160,14 @@ class _Lane:
     def _refused(self, message: Any, exc: TransportError) -> None:
         verdict = judge(exc, message.attempts + 1, clock.now())
         if verdict.status == "planned":
-            self._outbox.give_back([message.message_id], verdict.retry_at, str(exc))
-            self._sent.record(message, Verdict("deferred", None), str(exc))
+            answer = scrubbed(str(exc))
+            self._outbox.give_back([message.message_id], verdict.retry_at, answer)
+            self._sent.record(message, Verdict("deferred", None), answer)
         else:
             self._record(message, verdict, str(exc))
 
     def _record(self, message: Any, verdict: Verdict, answer: str) -> None:
+        answer = scrubbed(answer)
         self._outbox.finish(message, verdict, answer)
         self._sent.record(message, verdict, answer)
         self._sender.on_message()

@@ -63,6 +63,18 @@ class Runner:
                 bound.info(line.message, **line.fields)
         return result
 
+    def rehearse(self, stage: Stage, now: datetime | None = None) -> StageResult:
+        """What a run would give back; it is rolled back and leaves no trace."""
+        parameters = {
+            "run_id": uuid4(), "correlation_id": uuid4(), "stage": stage.name,
+            "now": now or clock.now(),
+        }  # fmt: skip
+        with closing_connection(self.database.connect(Role.WORKER)) as connection:
+            try:
+                return stage.run(connection, _window(connection, parameters))
+            finally:
+                connection.rollback()
+
     def _run(self, stage: Stage, now: datetime, correlation_id: UUID) -> StageResult:
         parameters = {
             "run_id": uuid4(), "correlation_id": correlation_id, "stage": stage.name, "now": now,

@@ -58,17 +58,26 @@ def plan_campaign(
     correlation_id: UUID | None = None,
 ) -> StageResult:
     """Decide a campaign's messages. Raises UsageError or TemplateError before the first row."""
+    stage = _campaign_stage(horizon, name)
+    return horizon.runner.run(stage, now, correlation_id)
+
+
+def rehearse_campaign(horizon: Installation, name: str, now: datetime | None = None) -> StageResult:
+    """What ``plan_campaign`` would decide; nothing is written, not even a log line."""
+    return horizon.runner.rehearse(_campaign_stage(horizon, name), now)
+
+
+def _campaign_stage(horizon: Installation, name: str) -> Stage:
     with horizon.database.transaction(Role.WORKER) as tx:
         campaign = campaigns.find(tx, name)
     template = templating.load_template(campaign.template)
     _check(template, set(known_variables(horizon.settings, campaign.audience)))
-    stage = Stage(
+    return Stage(
         "campaign", "planner",
         partial(campaigns.run, campaign=campaign, template_digest=template.digest,
                 cooldown_days=horizon.settings.COOLDOWN_DAYS),
         fields={"campaign_id": name},
     )  # fmt: skip
-    return horizon.runner.run(stage, now, correlation_id)
 
 
 def _check(template: templating.MailTemplate, known: set[str]) -> None:
@@ -192,7 +201,7 @@ def run_all(
     score(horizon, now, run)
     horizon.runner.run(alert_stage(horizon.settings), now, run)
     with horizon.database.transaction(Role.WORKER) as tx:
-        names = campaigns.names(tx)
+        names = campaigns.active(tx)
     for name in names:
         plan_campaign(horizon, name, now, run)
     send(horizon, run, stop=stop)

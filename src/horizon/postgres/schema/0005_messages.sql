@@ -4,7 +4,9 @@ CREATE TABLE campaigns (
     template text NOT NULL,
     channel text NOT NULL,
     purpose text NOT NULL,         -- consent is asked for this purpose
-    every_days double precision    -- at most once in so many days a person; none: once an alert
+    every_days double precision,   -- at most once in so many days a person; none: once an alert
+    -- paused: nothing is decided or sent until it is resumed; stopped: what waited was cancelled
+    status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'paused', 'stopped'))
 );
 INSERT INTO campaigns VALUES
     ('miss_you', 'alerts', 'miss_you', 'email', 'marketing', NULL),
@@ -67,6 +69,7 @@ FROM messages m LEFT JOIN profile_names n USING (profile_id);
 
 GRANT SELECT ON campaigns, messages, reached, notifications_log TO horizon_worker, horizon_console, horizon_reader;
 GRANT INSERT, UPDATE ON messages, reached TO horizon_worker;
+GRANT UPDATE (status) ON campaigns TO horizon_worker;
 -- What an unsubscribe link needs: whom its message went to.
 GRANT SELECT (message_id, campaign, node, address_hash) ON messages TO horizon_edge;
 GRANT SELECT (campaign, purpose, channel) ON campaigns TO horizon_edge;
