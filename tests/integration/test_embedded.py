@@ -124,7 +124,6 @@ def test_a_first_start_that_is_killed_is_made_good_by_the_next(
     cut_off.communicate()
     assert not server.exists()
     server.start()
-    assert not list(home.glob(".postgres.half-*"))
     with psycopg.connect(server.dsn) as connection:
         assert connection.info.dbname == "horizon"
 
@@ -174,6 +173,14 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 def test_a_socket_that_was_swept_from_tmp_comes_back(running: EmbeddedPostgres) -> None:
     shutil.rmtree(running.socket_folder)
+    running.start()
+    psycopg.connect(running.dsn).close()
+
+
+def test_a_stopped_server_leaves_nothing_in_tmp_and_comes_back(running: EmbeddedPostgres) -> None:
+    assert running.stop()
+    assert not running.socket_folder.exists()
+    assert not running.stop()
     running.start()
     psycopg.connect(running.dsn).close()
 

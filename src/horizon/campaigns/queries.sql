@@ -47,7 +47,7 @@ WITH active AS (
         WHERE t.profile_id = c.profile_id AND t.name = 'email' AND t.value_node IS NOT NULL) email ON true
     LEFT JOIN LATERAL (SELECT value FROM profile_traits t
         WHERE t.profile_id = c.profile_id AND t.name = 'first_name') first_name ON true
-), judged AS (
+), judged AS MATERIALIZED (  -- once a person, however often the verdict is read
     SELECT a.*,
            CASE
                WHEN a.address_hash IS NULL THEN 'no_address'
@@ -55,7 +55,7 @@ WITH active AS (
                    OR length(a.to_addr) > 254 THEN 'invalid_address'
                WHEN EXISTS (SELECT FROM restores r WHERE NOT r.nothing_sent_since
                    AND r.restored_at > %(now)s - %(quiet_days)s * interval '1 day') THEN 'restored'
-               ELSE refusal(a.profile_id, a.address_hash, %(purpose)s, %(channel)s, %(now)s)
+               ELSE (SELECT asked.reason FROM refusal(a.profile_id, a.address_hash, %(purpose)s, %(channel)s, %(now)s) asked)
            END AS reason
     FROM addressed a
 ), decided AS (

@@ -76,7 +76,11 @@ class EmbeddedPostgres:
     def stop(self) -> bool:
         """Stop the server; say whether there was one to stop."""
         with self._locked():
-            return self.running() and self._stop()
+            stopped = self.running() and self._stop()
+            if not self.running():
+                with contextlib.suppress(OSError):  # a crash left its socket there
+                    self.socket_folder.rmdir()
+            return stopped
 
     def _stop(self) -> bool:
         return self._pg_ctl("stop", "-m", "fast", "-w").returncode == 0
@@ -134,8 +138,7 @@ class EmbeddedPostgres:
     def _make(self) -> None:
         """Make the data folder apart and move it to its place whole: a kill leaves no half one."""
         make_folder(self.data.parent)
-        for left in self.data.parent.glob(f".{self.data.name}.half-*"):
-            shutil.rmtree(left, ignore_errors=True)
+        self._sweep_halves()
         # Never the same name twice: a killed start's initdb may still be writing into its own.
         half = Path(tempfile.mkdtemp(prefix=f".{self.data.name}.half-", dir=self.data.parent))
         own_folder(half, self.account)
@@ -154,6 +157,11 @@ class EmbeddedPostgres:
                 f"{self.data} holds something that is not a database: take it away, or set "
                 "HORIZON_HOME to another folder."
             ) from exc
+        self._sweep_halves()
+
+    def _sweep_halves(self) -> None:
+        for left in self.data.parent.glob(f".{self.data.name}.half-*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     def _configure(self, data: Path) -> None:
         people = sorted({self.account.name, Account.own().name})

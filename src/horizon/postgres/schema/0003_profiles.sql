@@ -79,28 +79,38 @@ WHERE p.points_to IS NULL AND names.kind IN ('user_id', 'email');
 -- the latest of each of the profile's nodes and the latest of the address must all be a yes; an
 -- answer that names no address is about the one its person has. A yes given after as_of does not
 -- exist yet; a no counts whenever it came.
+-- A table of one row, since that is inlined into the query that asks: as a scalar it took 1.2 ms a
+-- call. LATERAL and LIMIT keep it to index look-ups, also before the first ANALYZE: with a join
+-- 20,000 people took 7 minutes, so they take 1 s.
 CREATE FUNCTION refusal(
     profile bigint, address uuid, asked_purpose text, asked_channel text, as_of timestamptz
-) RETURNS text LANGUAGE sql STABLE AS $$
+) RETURNS TABLE (reason text) LANGUAGE sql STABLE ROWS 1 AS $$
     SELECT coalesce(
         (SELECT s.reason FROM suppressions s
          WHERE s.address_hash = address AND s.purpose IN ('*', asked_purpose) LIMIT 1),
         (SELECT CASE WHEN count(*) = 0 THEN 'no_consent' WHEN NOT bool_and(said.granted) THEN 'refused' END
          FROM (
-            (SELECT DISTINCT ON (c.node) c.granted
-             FROM nodes n JOIN consents c USING (node)
-             WHERE n.profile_id = profile AND c.purpose = asked_purpose AND c.channel = asked_channel
-               AND (c.time <= as_of OR NOT c.granted)
-             ORDER BY c.node, c.time DESC, c.consent_id DESC)
+            SELECT latest.granted FROM nodes n, LATERAL (
+                SELECT c.granted FROM consents c
+                WHERE c.node = n.node AND c.purpose = asked_purpose AND c.channel = asked_channel
+                  AND (c.time <= as_of OR NOT c.granted)
+                ORDER BY c.time DESC, c.consent_id DESC LIMIT 1
+            ) latest
+            WHERE n.profile_id = profile
             UNION ALL
             (SELECT of_address.granted FROM (
-                SELECT c.granted, c.time, c.consent_id FROM consents c
-                WHERE c.address_hash = address AND c.purpose = asked_purpose
-                  AND c.channel = asked_channel AND (c.time <= as_of OR NOT c.granted)
+                (SELECT c.granted, c.time, c.consent_id FROM consents c
+                 WHERE c.address_hash = address AND c.purpose = asked_purpose
+                   AND c.channel = asked_channel AND (c.time <= as_of OR NOT c.granted)
+                 ORDER BY c.time DESC, c.consent_id DESC LIMIT 1)
                 UNION ALL
-                SELECT c.granted, c.time, c.consent_id FROM nodes n JOIN consents c USING (node)
-                WHERE n.profile_id = profile AND c.address_hash IS NULL AND c.purpose = asked_purpose
-                  AND c.channel = asked_channel AND (c.time <= as_of OR NOT c.granted)
+                SELECT named_none.* FROM nodes n, LATERAL (
+                    SELECT c.granted, c.time, c.consent_id FROM consents c
+                    WHERE c.node = n.node AND c.address_hash IS NULL AND c.purpose = asked_purpose
+                      AND c.channel = asked_channel AND (c.time <= as_of OR NOT c.granted)
+                    ORDER BY c.time DESC, c.consent_id DESC LIMIT 1
+                ) named_none
+                WHERE n.profile_id = profile
              ) of_address ORDER BY time DESC, consent_id DESC LIMIT 1)
          ) said))
 $$;
