@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,20 @@ def make(home: Path) -> None:
         ) from exc
 
 
-def _write_once(path: Path, text: str) -> None:
+def put(home: Path, name: str, text: str) -> None:
+    """Put a restored key in place; another one that was there is kept beside it."""
+    folder = home / "keys"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / name
+    if path.exists():
+        if path.read_text().strip() == text:
+            return
+        os.link(path, folder / f"{name}.before_{time.time_ns()}")
+    _half(path, text).replace(path)
+    _sync_folder(folder)
+
+
+def _half(path: Path, text: str) -> Path:
     half = path.with_name(f".{path.name}.{os.getpid()}")
     half.unlink(missing_ok=True)  # a first try that was cut off
     opened = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -52,6 +66,11 @@ def _write_once(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+    return half
+
+
+def _write_once(path: Path, text: str) -> None:
+    half = _half(path, text)
     try:
         os.link(half, path)
     except FileExistsError:

@@ -46,8 +46,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     PG_DSN: Text | None = None  # none: the embedded PostgreSQL in HORIZON_HOME
     HORIZON_HOME: Named = "./.horizon"
-    HOST: Named = "127.0.0.1"
-    PUBLIC_URL: Text = ""  # empty: http://HOST:COLLECTOR_PORT
+    LISTEN_HOST: Named = "127.0.0.1"
+    PUBLIC_URL: Text = ""  # empty: http://LISTEN_HOST:COLLECTOR_PORT
     TRACKING_URL: Text = ""  # empty: PUBLIC_URL
     COLLECTOR_PORT: Port = 8100
     CONSOLE_PORT: Port = 8000
@@ -97,7 +97,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     @property
     def public_url(self) -> str:
-        return (self.PUBLIC_URL or f"http://{self.HOST}:{self.COLLECTOR_PORT}").rstrip("/")
+        return (self.PUBLIC_URL or f"http://{self.LISTEN_HOST}:{self.COLLECTOR_PORT}").rstrip("/")
 
     @property
     def tracking_url(self) -> str:

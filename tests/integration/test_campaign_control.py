@@ -69,7 +69,10 @@ def test_stopped_what_waited_is_cancelled_and_nothing_is_planned(world: World) -
 
 
 def test_an_unknown_campaign_is_named(world: World) -> None:
-    with world.horizon.database.transaction(Role.WORKER) as tx, pytest.raises(UsageError, match="miss_yuo"):
+    with (
+        world.horizon.database.transaction(Role.WORKER) as tx,
+        pytest.raises(UsageError, match="miss_yuo"),
+    ):
         campaigns.set_status(tx, "miss_yuo", "paused", clock.now())
 
 
@@ -91,7 +94,9 @@ def test_a_rehearsal_tells_everybody_s_verdict_and_writes_nothing(world: World) 
 @pytest.mark.parametrize(("status", "alert"), [("sent", "NOTIFIED"), ("failed", "NEW")])
 def test_an_unknown_message_is_settled_once(world: World, status: str, alert: str) -> None:
     _planned(world, "ann")
-    with closing_connection(world.horizon.database.connect(Role.WORKER, autocommit=True)) as connection:
+    with closing_connection(
+        world.horizon.database.connect(Role.WORKER, autocommit=True)
+    ) as connection:
         outbox = Outbox(connection, 0.2)
         (message,) = outbox.claim()
         assert not settle(connection, message.message_id, status)

@@ -38,7 +38,7 @@ MALFORMED = [
     ("HORIZON_HOME", "", "text on one line, and not empty"),
     ("HORIZON_HOME", "~nobody-of-this-name/x", "a path, and the user after ~ has to exist"),
     ("LOG_PATH", "", "text on one line, and not empty"),
-    ("HOST", "", "text on one line, and not empty"),
+    ("LISTEN_HOST", "", "text on one line, and not empty"),
     ("MAIL_FROM", "Horizon", "an address, like Horizon <hello@horizon.example>"),
     ("MAIL_FROM", "a@b.example, c@d.example", "an address, like Horizon <hello@horizon.example>"),
     ("MAIL_FROM", "a@b.example\nBcc: c@d.example", "an address, like Horizon <hello@horizon"),
@@ -93,7 +93,7 @@ def test_the_defaults_are_the_documented_ones(tmp_path: Path) -> None:
     assert (settings.WINDOW_DAYS, settings.SCORE_HIGH, settings.SCORE_MEDIUM) == (14, 0.7, 0.5)
     assert (settings.ALERT_THRESHOLD, settings.COOLDOWN_DAYS) == (0.7, 7)
     assert (settings.COLLECTOR_PORT, settings.CONSOLE_PORT) == (8100, 8000)
-    assert settings.HOST == "127.0.0.1"
+    assert settings.LISTEN_HOST == "127.0.0.1"
     assert settings.public_url == settings.tracking_url == "http://127.0.0.1:8100"
     assert settings.smtp_address == ("127.0.0.1", 1025)
     assert settings.log_path == Path.cwd() / "logs" / "cdp_events.log"

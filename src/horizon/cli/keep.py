@@ -38,7 +38,8 @@ def register(app: typer.Typer) -> None:
 def psql(context: typer.Context) -> None:
     """Open psql on Horizon's database; its own options follow: horizon psql -c "SELECT 1"."""
     program = str(binaries() / "psql")
-    os.execv(program, [program, installed().database.dsn, *context.args])  # noqa: S606
+    dsn, environment = installed().database.for_program()
+    os.execve(program, [program, dsn, *context.args], environment)  # noqa: S606
 
 
 def dsn(database: DatabaseName = None) -> None:

@@ -13,11 +13,11 @@ from horizon.errors import HorizonError
 def main() -> int:
     parser = argparse.ArgumentParser(prog="horizon.edge", description=__doc__)
     parser.add_argument("--port", type=int, help="default: COLLECTOR_PORT")
-    parser.add_argument("--host", help="the address to listen on; default: HOST")
+    parser.add_argument("--host", help="the address to listen on; default: LISTEN_HOST")
     options = parser.parse_args()
     try:
         loaded = settings.load()
-        run(loaded, options.host or loaded.HOST, options.port or loaded.COLLECTOR_PORT)
+        run(loaded, options.host or loaded.LISTEN_HOST, options.port or loaded.COLLECTOR_PORT)
     except HorizonError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -38,13 +38,21 @@ def backup(database: Database, home: Path, target: Path) -> None:
     with database.transaction(Role.OWNER) as tx:
         tx.execute(QUERIES["record_backup"], {"taken_at": clock.now()})
     try:
-        _run(
-            "pg_dump", "--format=custom", "--no-owner", f"--file={half}", f"--dbname={database.dsn}"
-        )
+        _dump(database, half)
         _write_keys(home, target)
         half.rename(target)
     finally:
         half.unlink(missing_ok=True)
+
+
+def _dump(database: Database, target: Path) -> None:
+    dsn, environment = database.for_program()
+    done = subprocess.run(
+        [str(binaries() / "pg_dump"), "--format=custom", "--no-owner", f"--file={target}", dsn],
+        capture_output=True, text=True, check=False, env=environment,
+    )  # fmt: skip
+    if done.returncode != 0:
+        _failed("The backup", done.stderr)
 
 
 def _write_keys(home: Path, target: Path) -> None:
@@ -76,7 +84,8 @@ def restore(database: Database, home: Path, source: Path, *, nothing_sent_since:
     except HorizonError:
         _drop(fresh)
         raise
-    _put_keys(home, kept)
+    for name, key in kept.items():
+        keyring.put(home, name, key)
     return _swap(database, fresh, now)
 
 
@@ -114,19 +123,6 @@ def adopt(tx: Connection, now: datetime) -> int:
     return era
 
 
-def _put_keys(home: Path, kept: dict[str, str]) -> None:
-    folder = home / "keys"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, key in kept.items():
-        path = folder / name
-        if path.exists() and path.read_text().strip() == key:
-            continue
-        if path.exists():
-            path.rename(folder / f"{name}.before_restore_{time.time_ns()}")
-        path.touch(mode=0o600)
-        path.write_text(key)
-
-
 def _swap(database: Database, fresh: Database, now: datetime) -> str:
     old = f"{database.name}_before_{now:%Y%m%dT%H%M%S}"
     with closing_connection(database.server()) as server:
@@ -153,14 +149,15 @@ def _drop(database: Database) -> None:
 
 def _load(source: Path, fresh: Database) -> None:
     """Read the dump as SQL and run it in one transaction, which stops at the first error."""
+    dsn, environment = fresh.for_program()
     with tempfile.TemporaryFile() as told:
         reader = subprocess.Popen(
             [str(binaries() / "pg_restore"), "--no-owner", "--file=-", str(source)],
             stdout=subprocess.PIPE, stderr=told,
         )  # fmt: skip
         writer = subprocess.Popen(
-            [str(binaries() / "psql"), "-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", fresh.dsn],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=told,
+            [str(binaries() / "psql"), "-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", dsn],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=told, env=environment,
         )  # fmt: skip
         assert reader.stdout is not None
         assert writer.stdin is not None
@@ -178,14 +175,6 @@ def _pass_on(dump: IO[bytes], server: IO[bytes]) -> None:
             break
         server.write(line)
     shutil.copyfileobj(dump, server, 1 << 20)
-
-
-def _run(program: str, *arguments: str) -> None:
-    done = subprocess.run(
-        [str(binaries() / program), *arguments], capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        _failed(program, done.stderr)
 
 
 def _failed(what: str, said: str) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -64,6 +65,13 @@ class Database:
     def named(self, database: str) -> Database:
         """Another database of the same server."""
         return replace(self, dsn=make_conninfo(self.dsn, dbname=database))
+
+    def for_program(self) -> tuple[str, dict[str, str]]:
+        """The DSN without its password, and an environment with it: a command line is public."""
+        values = conninfo_to_dict(self.dsn)
+        password = values.pop("password", None)
+        secret = {"PGPASSWORD": str(password)} if password is not None else {}
+        return make_conninfo(**values), {**os.environ, **secret}
 
     def server(self) -> Connection:
         """A connection from outside this database, to make, rename or drop it."""
