@@ -55,7 +55,8 @@ class TransportError(HorizonError):
     """What a channel says when it could not deliver.
 
     ``permanent`` says that trying again cannot help. ``content_begun`` says that the message's
-    content may have left, so that nobody can know whether the provider took it.
+    content may have left, so that nobody can know whether the provider took it. ``broken`` says
+    that the connection ended instead of an answer.
     """
 
     def __init__(
@@ -64,9 +65,11 @@ class TransportError(HorizonError):
         *,
         permanent: bool = False,
         content_begun: bool = False,
+        broken: bool = False,
         address_invalid: bool = False,
     ) -> None:
         super().__init__(message)
         self.permanent = permanent
         self.content_begun = content_begun
+        self.broken = broken
         self.address_invalid = address_invalid

@@ -169,3 +169,27 @@ def test_the_demo_on_debians_fifteen(on_fifteen: Demo) -> None:
     on_fifteen("restore", str(file))
     on_fifteen("demo")
     assert on_fifteen.counts()["mails"] == before["mails"]
+
+
+@pytest.mark.slow
+def test_the_crash_demo_loses_and_doubles_nothing(embedded: Demo) -> None:
+    started = time.monotonic()
+    said = embedded("demo", "--crash")  # exit code 0: it found nothing lost and nothing doubled
+    assert time.monotonic() - started < 120
+    counted = dict(
+        re.findall(r"^  (planned|received|twice|lost|unknown) +([\d,]+)$", said, re.MULTILINE)
+    )
+    assert (counted["planned"], counted["twice"], counted["lost"]) == ("2,000", "0", "0")
+    assert said.count("kill -9") == 22
+    assert 0 < int(counted["unknown"]) <= 22 * 4, "at most one a connection and kill"
+    assert int(counted["received"].replace(",", "")) >= 2_000 - int(counted["unknown"])
+
+
+@pytest.mark.slow
+def test_the_crash_demo_never_kills_somebody_else_s_database(on_fifteen: Demo) -> None:
+    done = subprocess.run(
+        [*HORIZON, "demo", "--crash"], cwd=on_fifteen.folder, env=on_fifteen.environment,
+        text=True, capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "PG_DSN" in done.stderr

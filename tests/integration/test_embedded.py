@@ -64,7 +64,7 @@ def start_in_another_process(home: Path, **environment: str) -> subprocess.Popen
 
 
 def kill(server: EmbeddedPostgres) -> None:
-    pid = server._pid()
+    pid = server.pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
 
@@ -78,11 +78,11 @@ def count_of_postmasters(server: EmbeddedPostgres) -> int:
 
 
 def test_a_second_start_finds_the_first_one_s_server(running: EmbeddedPostgres) -> None:
-    pid = running._pid()
+    pid = running.pid()
     begun = time.monotonic()
     EmbeddedPostgres(running.home).start()
     assert time.monotonic() - begun < 0.5
-    assert running._pid() == pid
+    assert running.pid() == pid
 
 
 def test_a_home_by_another_name_is_the_same_home(running: EmbeddedPostgres, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def work_on(connection: psycopg.Connection) -> None:
 def test_a_stale_pid_of_somebody_else_s_is_left_alone(running: EmbeddedPostgres) -> None:
     bystander = subprocess.Popen(["sleep", "60"])
     kill(running)
-    wait_until(lambda: running._pid() is None)
+    wait_until(lambda: running.pid() is None)
     path = running.data / "postmaster.pid"
     path.write_text(f"{bystander.pid}\n{path.read_text().split(chr(10), 1)[1]}")
     assert not running.running()
@@ -222,13 +222,13 @@ def test_nothing_listens_on_tcp(running: EmbeddedPostgres) -> None:
     with psycopg.connect(running.dsn) as connection:
         assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
     held = set()
-    for link in Path(f"/proc/{running._pid()}/fd").iterdir():
+    for link in Path(f"/proc/{running.pid()}/fd").iterdir():
         with contextlib.suppress(OSError):
             held.add(os.readlink(link))  # noqa: PTH115  a Path would lose the form
     sockets = {name[len("socket:[") : -1] for name in held if name.startswith("socket:[")}
     assert sockets
     for table in ("tcp", "tcp6"):
-        lines = Path(f"/proc/{running._pid()}/net/{table}").read_text().splitlines()[1:]
+        lines = Path(f"/proc/{running.pid()}/net/{table}").read_text().splitlines()[1:]
         assert not sockets & {line.split()[9] for line in lines}
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from horizon.delivery.rules import FIRST_WAIT_S, MOST_ATTEMPTS, judge, scrubbed
+from horizon.delivery.rules import FIRST_WAIT_S, LONGEST_WAIT_S, MOST_ATTEMPTS, judge, scrubbed
 from horizon.errors import TransportError
 from tests.world import NOW
 
@@ -23,6 +23,14 @@ def test_a_permanent_refusal_ends_it(invalid: bool, status: str) -> None:
 def test_a_passing_refusal_waits_twice_as_long_each_time() -> None:
     waits = [judge(TransportError("451"), attempt, NOW).retry_at for attempt in (1, 2, 3)]
     assert waits == [NOW + timedelta(seconds=FIRST_WAIT_S * factor) for factor in (1, 2, 4)]
+
+
+def test_a_broken_connection_says_nothing_about_the_message() -> None:
+    broken = TransportError("connection lost", broken=True)
+    first, last = judge(broken, 1, NOW), judge(broken, 10 * MOST_ATTEMPTS, NOW)
+    assert (first.status, last.status) == ("planned", "planned")
+    assert first.retry_at == NOW + timedelta(seconds=2)
+    assert last.retry_at == NOW + timedelta(seconds=LONGEST_WAIT_S)
 
 
 def test_patience_ends() -> None:

@@ -28,8 +28,17 @@ def register(app: typer.Typer) -> None:
         app.command(rich_help_panel=PANEL)(command)
 
 
-def demo() -> None:
+def demo(
+    crash: Annotated[
+        bool,
+        typer.Option("--crash", help="Instead: 2,000 mails, and everything is killed on the way."),
+    ] = False,
+) -> None:
     """Do the whole job on real input, and show it: 200 simulated people and 69,659 purchases."""
+    if crash:
+        from horizon.demo.crash import run_crash
+
+        raise typer.Exit(run_crash(setting.load(), console))
     from horizon.demo.run import run_demo  # the page's and the SDK's imports cost others 0.2 s
 
     run_demo(setting.load(), console)
@@ -63,7 +72,9 @@ def _children(horizon: Installation) -> list[Child]:
         processes.worker(environment),
     ]
     if settings.SMTP_HOST is None:
-        mails = processes.catcher(settings, settings.CATCHER_SMTP_PORT, settings.CATCHER_PAGE_PORT)
+        mails = processes.catcher(
+            settings.home / "mail", settings.CATCHER_SMTP_PORT, settings.CATCHER_PAGE_PORT
+        )
         children.insert(0, mails)
     return children
 

@@ -13,6 +13,7 @@ _ADDRESS = re.compile(r"[^\s<>()\[\],;:\"']+@[^\s<>()\[\],;:\"']+")
 
 MOST_ATTEMPTS = 8
 FIRST_WAIT_S = 60
+LONGEST_WAIT_S = 300
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ def judge(exc: TransportError, attempts: int, now: datetime) -> Verdict:
     """
     if exc.content_begun:
         return Verdict("unknown", "connection_broke")
+    if exc.broken:
+        # No word about this message: it waits a little and never fails of it.
+        wait_s = min(2**attempts, LONGEST_WAIT_S)
+        return Verdict("planned", None, now + timedelta(seconds=wait_s))
     if exc.permanent:
         return (
             Verdict("bounced", "address_invalid")

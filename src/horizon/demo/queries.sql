@@ -176,3 +176,12 @@ LEFT JOIN LATERAL (
 WHERE c.audience <> 'operator' AND m.status IN ('skipped', 'failed', 'cancelled')
 ORDER BY c.audience, m.campaign, m.status DESC, m.reason, m.profile_id
 LIMIT %(most)s;
+
+-- name: under_way
+SELECT count(*)::int AS messages FROM messages WHERE status IN ('planned', 'claimed', 'sending');
+
+-- name: crash_states
+SELECT message_id, status FROM messages ORDER BY planned_at, profile_id;
+
+-- name: crash_databases
+SELECT datname FROM pg_database WHERE datname LIKE 'horizon\_crash\_%%';

@@ -74,7 +74,9 @@ def _loopback(settings: Settings) -> Settings:
 def _children(settings: Settings) -> list[processes.Child]:
     environment = processes.environment_of(settings)
     return [
-        processes.catcher(settings, settings.CATCHER_SMTP_PORT, settings.CATCHER_PAGE_PORT),
+        processes.catcher(
+            settings.home / "mail", settings.CATCHER_SMTP_PORT, settings.CATCHER_PAGE_PORT
+        ),
         processes.collector(settings.COLLECTOR_PORT, environment),
     ]
 

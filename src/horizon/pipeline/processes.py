@@ -90,10 +90,10 @@ def collector(port: int, environment: Mapping[str, str]) -> Child:
     return Child("collector", ["horizon.edge", "--port", str(port)], environment)
 
 
-def catcher(settings: Settings, smtp_port: int, page_port: int) -> Child:
+def catcher(folder: Path, smtp_port: int, page_port: int) -> Child:
     return Child(
         "mail catcher",
-        ["horizon.catcher", "--folder", str(settings.home / "mail"),
+        ["horizon.catcher", "--folder", str(folder),
          "--smtp-port", str(smtp_port), "--page-port", str(page_port)],
     )  # fmt: skip
 

@@ -71,7 +71,7 @@ class Database:
         values = conninfo_to_dict(self.dsn)
         password = values.pop("password", None)
         secret = {"PGPASSWORD": str(password)} if password is not None else {}
-        return make_conninfo(**values), {**os.environ, **secret}
+        return make_conninfo("", **values), {**os.environ, **secret}
 
     def server(self) -> Connection:
         """A connection from outside this database, to make, rename or drop it."""

@@ -59,7 +59,7 @@ class EmbeddedPostgres:
         return os.path.exists(self.data / "PG_VERSION")  # noqa: PTH110  Path's raises on EACCES
 
     def running(self) -> bool:
-        return self._pid() is not None
+        return self.pid() is not None
 
     def start(self) -> None:
         """Make, start or adopt the server. Raises DatabaseError with the end of its log."""
@@ -101,7 +101,7 @@ class EmbeddedPostgres:
         finally:
             os.close(lock)
 
-    def _pid(self) -> int | None:
+    def pid(self) -> int | None:
         """The server's, while it lives.
 
         pg_ctl would believe the number in postmaster.pid, which after a reboot or in a new

@@ -107,7 +107,7 @@ class SmtpTransport:
             code, said = command(self._smtp)
         except (OSError, smtplib.SMTPException) as exc:
             self._drop()
-            raise TransportError(_said(exc), content_begun=content_begun) from exc
+            raise TransportError(_said(exc), content_begun=content_begun, broken=True) from exc
         answer = f"{code} {said.decode(errors='replace')}".replace("\n", " ")
         if code // 100 != wanted // 100:
             self._recover(code)
