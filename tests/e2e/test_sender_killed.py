@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -101,3 +102,25 @@ def test_killed_senders_send_nothing_twice_and_lose_nothing(
     print(
         f"planned {people}, kills {kills}, received {len(received)}, twice 0, unknown {len(unknown)}"
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_a_sender_leaves_nothing_in_doubt(
+    world: World, tmp_path: Path, number: signal.Signals
+) -> None:
+    _plan(world, 60)
+    with SmtpRecorder(tmp_path, [{"at": "content", "action": "slow", "seconds": 0.05}]) as recorder:
+        environment = _environment(world, recorder)
+        sender = subprocess.Popen(
+            _horizon("send"), env=environment, stdout=subprocess.PIPE, text=True
+        )
+        recorder.wait_for(3)
+        sender.send_signal(number)
+        said, _ = sender.communicate(timeout=20)
+        left = len(recorder.messages())
+        states = Counter(row.status for row in world.rows("SELECT status FROM messages"))
+        assert states == {"sent": left, "planned": 60 - left}
+        assert f"{60 - left} wait" in said
+        subprocess.run(_horizon("send"), env=environment, check=True, stdout=subprocess.DEVNULL)
+        received = Counter(message["rcpt"][0] for message in recorder.messages())
+    assert len(received) == received.total() == 60

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from uuid import uuid4
 
@@ -110,3 +111,14 @@ def test_an_unknown_message_is_settled_once(world: World, status: str, alert: st
     assert [row.status for row in world.rows("SELECT status FROM alerts")] == [alert]
     events = len(world.rows("SELECT FROM events WHERE name = 'Email Sent'"))
     assert events == (1 if status == "sent" else 0)
+
+
+def test_a_rate_is_kept_over_all_connections(world: World, tmp_path: Path) -> None:
+    with SmtpRecorder(tmp_path) as recorder:
+        world = _sending(world, recorder)
+        _planned(world, *(f"u{number}" for number in range(21)))
+        started = time.monotonic()
+        stages.send(world.horizon, rate=20)
+        took_s = time.monotonic() - started
+        assert len(recorder.messages()) == 21
+    assert 1.0 <= took_s < 4

@@ -4,8 +4,15 @@ from datetime import timedelta
 
 import pytest
 
-from horizon.delivery.rules import FIRST_WAIT_S, LONGEST_WAIT_S, MOST_ATTEMPTS, judge, scrubbed
-from horizon.errors import TransportError
+from horizon.delivery.rules import (
+    FIRST_WAIT_S,
+    LONGEST_WAIT_S,
+    MOST_ATTEMPTS,
+    judge,
+    parse_rate,
+    scrubbed,
+)
+from horizon.errors import TransportError, UsageError
 from tests.world import NOW
 
 
@@ -49,3 +56,16 @@ def test_an_answer_keeps_its_words_and_no_address(said: str) -> None:
     assert "@" not in kept
     assert kept.startswith("550 ")
     assert "\n" not in kept
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"), [("20/s", 20), ("90/m", 1.5), (" 7200/h ", 2), ("0.5/s", 0.5)]
+)
+def test_rates(text: str, rate: float) -> None:
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize("text", ["20", "0/s", "-1/s", "20/d", "fast", "1e9/s", ""])
+def test_what_is_no_rate_says_how_one_looks(text: str) -> None:
+    with pytest.raises(UsageError, match="20/s"):
+        parse_rate(text)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from enum import StrEnum
+from threading import Event
 from typing import Annotated
 from uuid import UUID, uuid4
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from horizon import clock
 from horizon import settings as setting
@@ -16,7 +27,8 @@ from horizon.campaigns import stage as campaigns
 from horizon.cli.options import AsJson, DatabaseName, Now, installed
 from horizon.cli.output import console, say, show
 from horizon.delivery.outbox import QUERIES as DELIVERY
-from horizon.delivery.outbox import settle
+from horizon.delivery.outbox import settle, waiting
+from horizon.delivery.rules import parse_rate
 from horizon.delivery.sender import Sent
 from horizon.errors import UsageError
 from horizon.pipeline import stages
@@ -25,6 +37,9 @@ from horizon.postgres.audit import write_audit
 from horizon.postgres.database import Role, closing_connection, row_dicts
 
 CampaignName = Annotated[str, typer.Argument(help="The campaign: miss_you, good_activity.")]
+Rate = Annotated[
+    str | None, typer.Option("--rate", metavar="N/s", help="At most so many: 20/s, 100/m, 5000/h.")
+]
 MessageId = Annotated[UUID, typer.Argument(help="The message's id.")]
 
 
@@ -96,6 +111,7 @@ def alert(
 
 def campaign_run(
     name: CampaignName,
+    rate: Rate = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Show who would get it, who not and why; write nothing."),
@@ -122,8 +138,13 @@ def campaign_run(
         f"{name}: {figures['planned']:,} planned, {figures['skipped']:,} skipped"
         f"{_reasons(figures['reasons'])}."
     )
-    say(_told(send_with_progress(lambda done: stages.send(
-        horizon, run, campaign=name, on_message=done))))  # fmt: skip
+    sent = send_with_progress(
+        lambda stop, done: stages.send(
+            horizon, run, campaign=name, stop=stop, on_message=done, rate=_rate(rate)
+        ),
+        _waiting(horizon),
+    )
+    say(_told(sent, _waiting(horizon)))
 
 
 def campaign_pause(name: CampaignName, database: DatabaseName = None) -> None:
@@ -158,10 +179,18 @@ def campaign_list(as_json: AsJson = False, database: DatabaseName = None) -> Non
     show(rows, as_json=as_json, empty="There is no campaign.")
 
 
-def send(database: DatabaseName = None) -> None:
+def send(rate: Rate = None, database: DatabaseName = None) -> None:
     """Send every message that is planned; safe to run again, and beside another."""
     horizon = installed(database)
-    say(_told(send_with_progress(lambda done: stages.send(horizon, on_message=done))))
+    sent = send_with_progress(
+        lambda stop, done: stages.send(horizon, stop=stop, on_message=done, rate=_rate(rate)),
+        _waiting(horizon),
+    )
+    say(_told(sent, _waiting(horizon)))
+
+
+def _rate(text: str | None) -> float | None:
+    return parse_rate(text) if text else None
 
 
 def demo_campaign(
@@ -183,8 +212,13 @@ def demo_campaign(
     if not planned:
         say("No alert is open: run `horizon score` and `horizon alert` first.")
         return
-    say(_told(send_with_progress(lambda done: stages.send_demo(
-        horizon, run, to, aggregated=aggregated, on_message=done))))  # fmt: skip
+    sent = send_with_progress(
+        lambda stop, done: stages.send_demo(
+            horizon, run, to, aggregated=aggregated, stop=stop, on_message=done
+        ),
+        _waiting(horizon, run),
+    )
+    say(_told(sent, _waiting(horizon, run)))
 
 
 def message_list(
@@ -236,33 +270,48 @@ def message_settle(
     say(f"{message_id} counts as {as_.value}.")
 
 
-def send_with_progress(sending: Callable[[Callable[[], None]], Sent]) -> Sent:
-    """Show a running count on a terminal; elsewhere say nothing."""
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
+
+
+def send_with_progress(
+    sending: Callable[[Event, Callable[[], None]], Sent], total: int | None = None
+) -> Sent:
+    """Show progress on a terminal; Ctrl-C and SIGTERM end it after the messages under way."""
     columns = (
-        SpinnerColumn(),
-        TextColumn("sending"),
-        TextColumn("{task.completed} messages"),
-        TimeElapsedColumn(),
-    )
+        TextColumn("sending"), BarColumn(), MofNCompleteColumn(), _Speed(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as progress:
-        task = progress.add_task("send", total=None)
-        return sending(lambda: progress.advance(task))
+        task = progress.add_task("send", total=total)
+        return sending(stop, lambda: progress.advance(task))
 
 
-def _told(sent: Sent) -> str:
+def _waiting(horizon: Installation, correlation_id: UUID | None = None) -> int:
+    with horizon.database.transaction(Role.WORKER) as tx:
+        return waiting(tx, correlation_id)
+
+
+def _told(sent: Sent, left: int) -> str:
     totals: dict[str, int] = {}
     for (_, status), count in sent.counts.items():
         totals[status] = totals.get(status, 0) + count
     if not totals:
-        return "Nothing was due."
+        return "Nothing was due." + (f" {left:,} messages wait." if left else "")
     told = ", ".join(f"{count:,} {status}" for status, count in sorted(totals.items()))
-    unknown = totals.get("unknown", 0)
-    return f"Messages: {told}." + (
-        " `horizon message list --status unknown` shows those that a stopped sender left in doubt."
-        if unknown else ""
-    )  # fmt: skip
+    more = f" {left:,} wait: `horizon send` goes on with them." if left else ""
+    if totals.get("unknown"):
+        more += (
+            " `horizon message list --status unknown` shows those that a stopped sender left in "
+            "doubt."
+        )
+    return f"Messages: {told}.{more}"
 
 
 def _reasons(reasons: dict[str, int]) -> str:

@@ -31,13 +31,13 @@ class Outbox:
     campaign: str | None = None
     claim_id: UUID = field(default_factory=uuid4)
 
-    def claim(self) -> list[Any]:
+    def claim(self, most: int = CLAIM_AT_ONCE) -> list[Any]:
         return self.connection.execute(
             QUERIES["claim"],
             {
                 "claim": self.claim_id, "clock": clock.now(), "lease_s": self.lease_s,
                 "correlation_id": self.correlation_id, "campaign": self.campaign,
-                "most": CLAIM_AT_ONCE,
+                "most": most,
             },
         ).fetchall()  # fmt: skip
 

@@ -6,10 +6,13 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from horizon.errors import TransportError
+from horizon.errors import TransportError, UsageError
 
 # Servers like to repeat whom a mail was for; neither the log nor the message's row keeps that.
 _ADDRESS = re.compile(r"[^\s<>()\[\],;:\"']+@[^\s<>()\[\],;:\"']+")
+
+_RATE = re.compile(r"(\d+(?:\.\d+)?)/([smh])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 MOST_ATTEMPTS = 8
 FIRST_WAIT_S = 60
@@ -23,6 +26,14 @@ class Verdict:
     status: str
     reason: str | None
     retry_at: datetime | None = None
+
+
+def parse_rate(text: str) -> float:
+    """``20/s``, ``100/m``, ``5000/h`` as messages a second. Raises UsageError."""
+    found = _RATE.fullmatch(text.strip())
+    if found is None or float(found[1]) <= 0:
+        raise UsageError(f"--rate {text!r} is not a rate: write it like 20/s, 100/m or 5000/h.")
+    return float(found[1]) / _SECONDS[found[2]]
 
 
 def scrubbed(answer: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from uuid import UUID
 
 from horizon import clock, links
 from horizon.delivery.channels.smtp import SmtpComposer, SmtpTransport
-from horizon.delivery.outbox import Outbox
+from horizon.delivery.outbox import CLAIM_AT_ONCE, Outbox
 from horizon.delivery.ports import Transport
 from horizon.delivery.rules import Verdict, judge, scrubbed
 from horizon.delivery.templating import load_template
@@ -54,7 +55,8 @@ class Sent:
 class Sender:
     """A pool of connections to one mail server, each with a database connection of its own.
 
-    ``stop`` ends it after the messages under way: what was claimed is given back.
+    ``stop`` ends it after the messages under way: what was claimed is given back. ``rate`` is the
+    most messages a second that this sender begins, over all its connections.
     """
 
     database: Database
@@ -63,6 +65,7 @@ class Sender:
     stop: threading.Event = field(default_factory=threading.Event)
     make_transport: Callable[[Settings, str], Transport] = SmtpTransport
     on_message: Callable[[], None] = lambda: None
+    rate: float | None = None
 
     def run(self, correlation_id: UUID | None = None, campaign: str | None = None) -> Sent:
         """Send until nothing is due. Raises no TransportError: ``Sent.away`` holds it."""
@@ -70,10 +73,10 @@ class Sender:
         with closing_connection(self.database.connect(Role.WORKER, autocommit=True)) as connection:
             for message in Outbox(connection, self.settings.SEND_LEASE_S).expire():
                 sent.record(message, Verdict("unknown", "sender_stopped"), None)
-        composer = SmtpComposer(self.settings.MAIL_FROM)
+        composer, pace = SmtpComposer(self.settings.MAIL_FROM), _Pace(self.rate)
         with ThreadPoolExecutor(self.settings.SMTP_CONNECTIONS, "sender") as pool:
             lanes = [
-                pool.submit(_Lane(self, composer, sent).run, correlation_id, campaign)
+                pool.submit(_Lane(self, composer, sent, pace).run, correlation_id, campaign)
                 for _ in range(self.settings.SMTP_CONNECTIONS)
             ]
             for lane in lanes:
@@ -81,11 +84,30 @@ class Sender:
         return sent
 
 
+class _Pace:
+    """Turns at a steady rate, for whoever asks."""
+
+    def __init__(self, rate: float | None) -> None:
+        self._between_s = 1 / rate if rate else 0.0
+        self._next = time.monotonic()
+        self._lock = threading.Lock()
+
+    def wait(self, stop: threading.Event) -> bool:
+        """Wait for one's turn; whether ``stop`` came first."""
+        if not self._between_s:
+            return False
+        with self._lock:
+            turn = max(self._next, time.monotonic())
+            self._next = turn + self._between_s
+        return stop.wait(max(0.0, turn - time.monotonic()))
+
+
 class _Lane:
     """One connection's work."""
 
-    def __init__(self, sender: Sender, composer: SmtpComposer, sent: Sent) -> None:
+    def __init__(self, sender: Sender, composer: SmtpComposer, sent: Sent, pace: _Pace) -> None:
         self._sender = sender
+        self._pace = pace
         self._composer = composer
         self._sent = sent
         self._transport = sender.make_transport(sender.settings, composer.address)
@@ -99,8 +121,16 @@ class _Lane:
                 connection, self._sender.settings.SEND_LEASE_S, correlation_id, campaign
             )
             stack.callback(self._transport.close)
-            while not self._stopped() and (batch := self._outbox.claim()):
+            while not self._stopped() and (batch := self._outbox.claim(self._most())):
                 self._send_all(batch)
+
+    def _most(self) -> int:
+        """As many as go out well within the lease."""
+        settings, rate = self._sender.settings, self._sender.rate
+        if rate is None:
+            return CLAIM_AT_ONCE
+        share = rate * settings.SEND_LEASE_S / 4 / settings.SMTP_CONNECTIONS
+        return max(1, min(CLAIM_AT_ONCE, int(share)))
 
     def _stopped(self) -> bool:
         return self._sender.stop.is_set() or self._sent.away is not None
@@ -109,7 +139,7 @@ class _Lane:
         left = {message.message_id for message in batch}
         try:
             for message in batch:
-                if self._stopped() or not self._connected():
+                if self._stopped() or not self._connected() or self._pace.wait(self._sender.stop):
                     break
                 self._send(message)
                 left.discard(message.message_id)

@@ -116,13 +116,14 @@ def send(
     campaign: str | None = None,
     stop: Event | None = None,
     on_message: Callable[[], None] = lambda: None,
+    rate: float | None = None,
 ) -> Sent:
-    """Send what is planned and log each message and each campaign.
+    """Send what is planned, at most ``rate`` a second, and log each message and each campaign.
 
     Raises TransportError, with what is left to do, when the mail server stays away.
     """
     run = correlation_id or uuid4()
-    sent = _sender(horizon, stop, on_message).run(campaign=campaign)
+    sent = _sender(horizon, stop, on_message, rate).run(campaign=campaign)
     _log_sent(horizon, sent, run)
     _complain_if_away(horizon, sent, None)
     return sent
@@ -134,10 +135,11 @@ def send_demo(
     to_addr: str,
     *,
     aggregated: bool,
+    stop: Event | None = None,
     on_message: Callable[[], None] = lambda: None,
 ) -> Sent:
     """Send one demo run's mails, and no other message."""
-    sent = _sender(horizon, None, on_message).run(correlation_id=run)
+    sent = _sender(horizon, stop, on_message).run(correlation_id=run)
     bound = horizon.log.bind(
         stage="email", component="mailer", correlation_id=str(run), campaign_id="demo",
         aggregated=aggregated, to_addr=to_addr,
@@ -151,10 +153,16 @@ def send_demo(
     return sent
 
 
-def _sender(horizon: Installation, stop: Event | None, on_message: Callable[[], None]) -> Sender:
+def _sender(
+    horizon: Installation,
+    stop: Event | None,
+    on_message: Callable[[], None],
+    rate: float | None = None,
+) -> Sender:
     return Sender(
-        horizon.database, horizon.settings, horizon.keys, stop or Event(), on_message=on_message
-    )
+        horizon.database, horizon.settings, horizon.keys, stop or Event(),
+        on_message=on_message, rate=rate,
+    )  # fmt: skip
 
 
 def _complain_if_away(horizon: Installation, sent: Sent, run: UUID | None) -> None:
