@@ -284,3 +284,19 @@ def test_demo_mode_writes_to_the_operator_alone(
     assert {(line["to_addr"], line["status"], line["error"]) for line in told} == {
         ("me@example.org", "sent", None)
     }
+
+
+@pytest.mark.parametrize(("days", "status"), [(0, "skipped"), (3, "sent")])
+def test_with_a_now_a_consent_that_came_later_is_not_there(
+    world: World, tmp_path: Path, days: int, status: str
+) -> None:
+    with SmtpRecorder(tmp_path) as recorder:
+        world = _sending(world, recorder)
+        _planned(world, "ann")
+        world.put(
+            world.identify("ann", -DAY, consent=False), world.identify("ann", -2 * DAY, consent=True),
+            received_at=world.now + 3 * DAY,
+        )  # fmt: skip
+        world.runner.run(stages.IDENTITY, world.now)
+        stages.send(world.horizon, now=world.now + days * DAY)
+    assert _states(world) == {"ann": status}

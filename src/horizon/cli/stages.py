@@ -140,7 +140,7 @@ def campaign_run(
     )
     sent = send_with_progress(
         lambda stop, done: stages.send(
-            horizon, run, campaign=name, stop=stop, on_message=done, rate=_rate(rate)
+            horizon, run, campaign=name, stop=stop, on_message=done, rate=_rate(rate), now=now
         ),
         _waiting(horizon),
     )
@@ -179,11 +179,13 @@ def campaign_list(as_json: AsJson = False, database: DatabaseName = None) -> Non
     show(rows, as_json=as_json, empty="There is no campaign.")
 
 
-def send(rate: Rate = None, database: DatabaseName = None) -> None:
+def send(rate: Rate = None, now: Now = None, database: DatabaseName = None) -> None:
     """Send every message that is planned; safe to run again, and beside another."""
     horizon = installed(database)
     sent = send_with_progress(
-        lambda stop, done: stages.send(horizon, stop=stop, on_message=done, rate=_rate(rate)),
+        lambda stop, done: stages.send(
+            horizon, stop=stop, on_message=done, rate=_rate(rate), now=now
+        ),
         _waiting(horizon),
     )
     say(_told(sent, _waiting(horizon)))

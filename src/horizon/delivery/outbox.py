@@ -23,12 +23,14 @@ class Outbox:
     """One sender's view. ``connection`` is in autocommit: each method commits what it says.
 
     ``correlation_id`` and ``campaign`` narrow what is claimed to one run's or one campaign's.
+    ``now`` is for what is allowed; what is due, leases and the times of what happens are the clock's.
     """
 
     connection: Connection
     lease_s: float
     correlation_id: UUID | None = None
     campaign: str | None = None
+    now: datetime | None = None
     claim_id: UUID = field(default_factory=uuid4)
 
     def claim(self, most: int = CLAIM_AT_ONCE) -> list[Any]:
@@ -48,6 +50,7 @@ class Outbox:
             row = self.connection.execute(
                 QUERIES["begin"],
                 {"message_id": message_id, "claim": self.claim_id, "clock": clock.now(),
+                 "now": self.now or clock.now(),
                  "template_digest": template_digest},
             ).fetchone()  # fmt: skip
         return Verdict(row.status, row.reason) if row else None

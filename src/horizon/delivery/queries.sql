@@ -35,7 +35,7 @@ WITH mine AS (
     FOR UPDATE OF m
 ), asked AS (
     SELECT mine.*, CASE WHEN audience <> 'operator'
-        THEN (SELECT r.reason FROM refusal(profile_id, address_hash, purpose, channel, %(clock)s) r) END AS refused
+        THEN (SELECT r.reason FROM refusal(profile_id, address_hash, purpose, channel, %(now)s) r) END AS refused
     FROM mine
 ), reaching AS (
     INSERT INTO reached AS r (campaign, step, occasion, key, message_id)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -66,6 +67,7 @@ class Sender:
     make_transport: Callable[[Settings, str], Transport] = SmtpTransport
     on_message: Callable[[], None] = lambda: None
     rate: float | None = None
+    now: datetime | None = None
 
     def run(self, correlation_id: UUID | None = None, campaign: str | None = None) -> Sent:
         """Send until nothing is due. Raises no TransportError: ``Sent.away`` holds it."""
@@ -118,7 +120,11 @@ class _Lane:
                 closing_connection(self._sender.database.connect(Role.WORKER, autocommit=True))
             )
             self._outbox = Outbox(
-                connection, self._sender.settings.SEND_LEASE_S, correlation_id, campaign
+                connection,
+                self._sender.settings.SEND_LEASE_S,
+                correlation_id,
+                campaign,
+                self._sender.now,
             )
             stack.callback(self._transport.close)
             while not self._stopped() and (batch := self._outbox.claim(self._most())):

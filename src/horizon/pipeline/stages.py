@@ -117,13 +117,14 @@ def send(
     stop: Event | None = None,
     on_message: Callable[[], None] = lambda: None,
     rate: float | None = None,
+    now: datetime | None = None,
 ) -> Sent:
     """Send what is planned, at most ``rate`` a second, and log each message and each campaign.
 
     Raises TransportError, with what is left to do, when the mail server stays away.
     """
     run = correlation_id or uuid4()
-    sent = _sender(horizon, stop, on_message, rate).run(campaign=campaign)
+    sent = _sender(horizon, stop, on_message, rate, now).run(campaign=campaign)
     _log_sent(horizon, sent, run)
     _complain_if_away(horizon, sent, None)
     return sent
@@ -158,10 +159,11 @@ def _sender(
     stop: Event | None,
     on_message: Callable[[], None],
     rate: float | None = None,
+    now: datetime | None = None,
 ) -> Sender:
     return Sender(
         horizon.database, horizon.settings, horizon.keys, stop or Event(),
-        on_message=on_message, rate=rate,
+        on_message=on_message, rate=rate, now=now,
     )  # fmt: skip
 
 
@@ -212,5 +214,5 @@ def run_all(
         names = campaigns.active(tx)
     for name in names:
         plan_campaign(horizon, name, now, run)
-    send(horizon, run, stop=stop)
+    send(horizon, run, stop=stop, now=now)
     return run
