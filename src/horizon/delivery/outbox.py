@@ -23,7 +23,7 @@ class Outbox:
     """One sender's view. ``connection`` is in autocommit: each method commits what it says.
 
     ``correlation_id`` and ``campaign`` narrow what is claimed to one run's or one campaign's.
-    ``now`` is for what is allowed; what is due, leases and the times of what happens are the clock's.
+    ``now`` is for what is allowed; leases, and the times of what happens, are the clock's.
     """
 
     connection: Connection
