@@ -56,7 +56,7 @@ class TransportError(HorizonError):
 
     ``permanent`` says that trying again cannot help. ``content_begun`` says that the message's
     content may have left, so that nobody can know whether the provider took it. ``broken`` says
-    that the connection ended instead of an answer.
+    that the connection ended instead of an answer, ``away`` that the provider serves us not at all.
     """
 
     def __init__(
@@ -66,10 +66,12 @@ class TransportError(HorizonError):
         permanent: bool = False,
         content_begun: bool = False,
         broken: bool = False,
+        away: bool = False,
         address_invalid: bool = False,
     ) -> None:
         super().__init__(message)
         self.permanent = permanent
         self.content_begun = content_begun
         self.broken = broken
+        self.away = away
         self.address_invalid = address_invalid

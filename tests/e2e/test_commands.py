@@ -150,3 +150,53 @@ def test_help_groups_commands_by_what_one_wants(command: Command) -> None:
 
 def test_a_command_that_does_not_exist_is_wrong_use(command: Command) -> None:
     assert command("scroe").returncode == 2
+
+
+def test_a_list_shows_whole_ids_and_names_a_typo(command: Command, world: World) -> None:
+    world.person("ann", 13 * DAY)
+    world.score()
+    world.alert()
+    world.plan()
+    (row,) = world.rows("SELECT message_id FROM messages")
+    listed = command("message", "list").stdout.splitlines()
+    assert len(listed) == 2
+    assert str(row.message_id) in listed[1]
+    assert "ann@example.com" in listed[1]
+    assert command("message", "list", "--status", "unknown").stdout == "No message is unknown.\n"
+    assert command("message", "list", "--status", "snet").returncode == 2
+
+
+def test_a_database_of_that_name_is_not_made_by_looking(command: Command, world: World) -> None:
+    for words in (("status",), ("dsn",), ("score",), ("message", "list")):
+        _refused(command(*words, "--database", "typo"), "typo", "horizon init", code=1)
+    assert world.rows("SELECT FROM pg_database WHERE datname = 'typo'") == []
+
+
+def test_other_keys_than_the_database_s_are_refused(
+    command: Command, world: World, tmp_path: Path
+) -> None:
+    assert command("status").returncode == 0
+    _refused(command("status", HORIZON_HOME=str(tmp_path / "elsewhere")), "HORIZON_HOME", code=1)
+
+
+def test_a_backup_is_for_its_owner_alone_and_overwrites_nothing(
+    command: Command, tmp_path: Path
+) -> None:
+    assert command("backup", "kept").returncode == 0
+    assert (tmp_path / "kept").stat().st_mode & 0o077 == 0
+    _refused(command("backup", "kept"), "kept", "another file", code=2)
+
+
+def test_the_same_file_is_known_under_another_mapping(command: Command, tmp_path: Path) -> None:
+    mapping = 'format = "csv"\nuser_id_column = "who"\ntime_column = "at"\ntime_format = "%Y-%m-%d"\ntime_zone = "UTC"\nevent = "Bought"\n'
+    (tmp_path / "a.toml").write_text(mapping)
+    (tmp_path / "b.toml").write_text(mapping)
+    (tmp_path / "f.csv").write_text("who,at\nann,2026-01-02\n")
+    assert "1 new events" in command("ingest", "f.csv", "--mapping", "a.toml").stdout
+    assert "0 new events, 1 known" in command("ingest", "f.csv", "--mapping", "b.toml").stdout
+
+
+def test_alerts_of_a_rehearsed_future_are_not_raised_today(command: Command, world: World) -> None:
+    world.put(world.track("ann", 7 * DAY))
+    command("score", "--now", "2999-01-01")
+    _refused(command("alert"), "2999-01-01", "horizon score", code=2)

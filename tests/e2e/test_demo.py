@@ -19,7 +19,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from horizon.settings import Settings
+from tests.e2e.horizon_command import Command
 from tests.parts import debian_postgres
+from tests.world import DAY, World
 
 HORIZON = [sys.executable, "-m", "horizon.cli"]
 COUNTED = (
@@ -158,6 +161,17 @@ def test_the_demo_twice(embedded: Demo) -> None:
     bought = embedded.rows("SELECT count(*), count(DISTINCT user_id) FROM events", "horizon_cdnow")
     assert bought == [(69_659, 23_570)]
     assert embedded.rows("SELECT count(*) FROM messages", "horizon_cdnow") == [(0,)]
+
+
+def test_the_demo_leaves_other_people_alone(
+    tmp_path: Path, settings: Settings, world: World
+) -> None:
+    world.person("gina", 13 * DAY)
+    done = Command(tmp_path, settings)("demo")
+    assert done.returncode == 2
+    assert "source server" in done.stderr
+    assert "HORIZON_HOME" in done.stderr
+    assert world.rows("SELECT FROM messages") == []
 
 
 @pytest.mark.slow

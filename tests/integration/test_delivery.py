@@ -17,6 +17,7 @@ import pytest
 from horizon import clock, links
 from horizon.delivery.outbox import Outbox
 from horizon.delivery.sender import Sender
+from horizon.edge.unsubscribe import unsubscribe
 from horizon.errors import TransportError
 from horizon.pipeline import stages
 from horizon.postgres.database import Role, closing_connection
@@ -300,3 +301,63 @@ def test_with_a_now_a_consent_that_came_later_is_not_there(
         world.runner.run(stages.IDENTITY, world.now)
         stages.send(world.horizon, now=world.now + days * DAY)
     assert _states(world) == {"ann": status}
+
+
+@pytest.mark.parametrize(
+    "answer", ["530 5.7.1 Authentication required", "550 5.7.1 sender rejected", "535 5.7.8 no"]
+)
+def test_a_server_that_serves_us_not_at_all_burns_no_message(
+    world: World, tmp_path: Path, answer: str
+) -> None:
+    with SmtpRecorder(tmp_path, [{"at": "mail", "answer": answer}]) as recorder:
+        world = _sending(world, recorder)
+        _planned(world, "ann", "bob")
+        with pytest.raises(TransportError, match=r"SMTP_USER.*2 messages wait"):
+            stages.send(world.horizon)
+        assert set(_states(world).values()) == {"planned"}
+        recorder.restart([])
+        stages.send(world.horizon)
+        assert set(_states(world).values()) == {"sent"}
+
+
+def test_demo_mails_that_did_not_leave_are_cancelled(world: World, tmp_path: Path) -> None:
+    recorder = SmtpRecorder(tmp_path)
+    recorder.start()
+    world = _sending(world, recorder)
+    recorder.kill()
+    _planned(world, "ann")
+    run = uuid4()
+    stages.plan_demo(
+        world.horizon, "me@example.org", aggregated=False, now=world.now, correlation_id=run
+    )
+    with pytest.raises(TransportError, match="cancelled"):
+        stages.send_demo(world.horizon, run, "me@example.org", aggregated=False)
+    assert _states(world) == {"ann": "planned", "me": "cancelled"}
+
+
+@pytest.mark.parametrize("aggregated", [False, True])
+def test_who_unsubscribes_from_demo_mails_gets_no_more_and_harms_nobody(
+    world: World, tmp_path: Path, aggregated: bool
+) -> None:
+    with SmtpRecorder(tmp_path) as recorder:
+        world = _sending(world, recorder)
+        _planned(world, "ann")
+        for _ in range(2):
+            run = uuid4()
+            stages.plan_demo(
+                world.horizon,
+                "me@example.org",
+                aggregated=aggregated,
+                now=world.now,
+                correlation_id=run,
+            )
+            stages.send_demo(world.horizon, run, "me@example.org", aggregated=aggregated)
+            (message,) = world.rows(
+                "SELECT message_id FROM messages WHERE correlation_id = %s", run
+            )
+            with world.horizon.database.transaction(Role.EDGE) as tx:
+                assert unsubscribe(tx, message.message_id, "page", clock.now(), era=1)
+        world.score()
+        stages.send(world.horizon)
+        received = [message["rcpt"][0] for message in recorder.messages()]
+    assert received == ["me@example.org", "ann@example.com"]

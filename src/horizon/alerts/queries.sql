@@ -1,3 +1,6 @@
+-- name: scored_at
+SELECT "now" FROM score_runs WHERE active;
+
 -- name: resolve
 -- An alert is over when the score of its profile, as the graph is now, is below its threshold.
 UPDATE alerts a SET status = 'RESOLVED', resolved_at = %(now)s

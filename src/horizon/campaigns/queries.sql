@@ -98,7 +98,7 @@ SELECT 'demo', shown.node, shown.profile_id, shown.occasion, %(to_addr)s, %(addr
     jsonb_build_object('alerts', shown.alerts, 'count', jsonb_array_length(shown.alerts)),
     %(template)s, %(template_digest)s, 'planned', %(correlation_id)s, %(now)s
 FROM (
-    SELECT a.node, a.profile_id, 'demo:' || %(correlation_id)s || ':' || a.alert_id AS occasion, a.tier,
+    SELECT NULL::uuid AS node, a.profile_id, 'demo:' || %(correlation_id)s || ':' || a.alert_id AS occasion, a.tier,
            jsonb_build_array(open_alert(a)) AS alerts
     FROM alerts a WHERE NOT %(aggregated)s AND a.status <> 'RESOLVED' AND a.created_at <= %(now)s
     UNION ALL

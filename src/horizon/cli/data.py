@@ -41,7 +41,7 @@ def ingest(
         ),
     ],
     source: Annotated[
-        str | None, typer.Option(help="The source's name; the mapping's, where none is given.")
+        str | None, typer.Option(help="The source's name; `files` where none is given.")
     ] = None,
     database: DatabaseName = None,
 ) -> None:

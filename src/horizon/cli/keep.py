@@ -35,10 +35,10 @@ def register(app: typer.Typer) -> None:
         app.command(rich_help_panel=PANEL)(command)
 
 
-def psql(context: typer.Context) -> None:
+def psql(context: typer.Context, database: DatabaseName = None) -> None:
     """Open psql on Horizon's database; its own options follow: horizon psql -c "SELECT 1"."""
     program = str(binaries() / "psql")
-    dsn, environment = installed().database.for_program()
+    dsn, environment = installed(database).database.for_program()
     os.execve(program, [program, dsn, *context.args], environment)  # noqa: S606
 
 

@@ -13,6 +13,8 @@ from rich.table import Table
 
 from horizon.clock import utc_text
 
+PIPED_COLUMNS = 400  # what is piped is for grep and cut: a row a line
+
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -33,10 +35,19 @@ def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str) -> Non
     else:
         table = Table(header_style="bold", box=None, pad_edge=False)
         for name in rows[0]:
-            table.add_column(name)
+            table.add_column(name, overflow="fold")  # folded, never cut: ids are there to be copied
         for row in rows:
-            table.add_row(*("" if value is None else str(_plain(value)) for value in row.values()))
-        console.print(table, soft_wrap=False)
+            table.add_row(*(_cell(value) for value in row.values()))
+        wide = console if console.is_terminal else Console(width=PIPED_COLUMNS, highlight=False)
+        wide.print(table, soft_wrap=False)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_cell(one)}" for name, one in value.items())
+    return str(_plain(value))
 
 
 def _plain(value: Any) -> Any:

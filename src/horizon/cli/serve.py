@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from horizon import settings as setting
-from horizon.cli.options import AsJson, installed
+from horizon.cli.options import AsJson, DatabaseName, installed
 from horizon.cli.output import complain, console, say, show
 from horizon.errors import HorizonError
 from horizon.pipeline import processes
@@ -115,19 +115,21 @@ def down() -> None:
     if settings.PG_DSN:
         say("PG_DSN names a server that Horizon did not start, so there is nothing to stop.")
         return
-    stopped = EmbeddedPostgres(settings.home).stop()
+    with processes.only_one(settings.home):
+        stopped = EmbeddedPostgres(settings.home).stop()
     say("PostgreSQL is stopped." if stopped else "PostgreSQL was not running.")
 
 
-def init() -> None:
-    """Make keys, database and schema; safe to run again."""
-    horizon = installed()
-    say(f"Ready: {horizon.settings.home} holds the keys; the database is at {horizon.database.dsn}")
+def init(database: DatabaseName = None) -> None:
+    """Make keys, database and schema; safe to run again. With --database: another database."""
+    horizon = open_installation(setting.load(), database, make=True)
+    shown, _ = horizon.database.for_program()
+    say(f"Ready: {horizon.settings.home} holds the keys; the database is {shown}")
 
 
 def status(
     as_json: AsJson = False,
-    database: Annotated[str | None, typer.Option("--database", metavar="NAME")] = None,
+    database: DatabaseName = None,
 ) -> None:
     """Each stage's last run, and what became of the messages."""
     queries = Queries("horizon.pipeline")

@@ -43,6 +43,13 @@ Rate = Annotated[
 MessageId = Annotated[UUID, typer.Argument(help="The message's id.")]
 
 
+State = StrEnum(
+    "State",
+    ["planned", "claimed", "sending", "sent", "delivered", "bounced", "complained", "skipped",
+     "failed", "cancelled", "unknown"],
+)  # fmt: skip
+
+
 class Settled(StrEnum):
     SENT = "sent"
     FAILED = "failed"
@@ -224,9 +231,7 @@ def demo_campaign(
 
 
 def message_list(
-    status: Annotated[
-        str | None, typer.Option(help="Only these: sent, skipped, unknown, ...")
-    ] = None,
+    status: Annotated[State | None, typer.Option(help="Only these.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000)] = 50,
     as_json: AsJson = False,
     database: DatabaseName = None,
@@ -234,7 +239,8 @@ def message_list(
     """Messages, the newest first, each with its status and the provider's answer."""
     with installed(database).database.transaction(Role.WORKER) as tx:
         rows = row_dicts(tx.execute(DELIVERY["list"], {"status": status, "most": limit}))
-    show(rows, as_json=as_json, empty="No message yet: run `horizon campaign run miss_you`.")
+    empty = f"No message is {status}." if status else "No message yet: `horizon campaign run NAME`."
+    show(rows, as_json=as_json, empty=empty)
 
 
 def message_show(

@@ -34,8 +34,11 @@ WITH mine AS (
       AND m.lease_until > %(clock)s AND c.status = 'active'
     FOR UPDATE OF m
 ), asked AS (
-    SELECT mine.*, CASE WHEN audience <> 'operator'
-        THEN (SELECT r.reason FROM refusal(profile_id, address_hash, purpose, channel, %(now)s) r) END AS refused
+    SELECT mine.*, CASE WHEN audience = 'operator'
+        THEN (SELECT s.reason FROM suppressions s
+              WHERE s.address_hash = mine.address_hash AND s.purpose IN ('*', mine.purpose) LIMIT 1)
+        ELSE (SELECT r.reason FROM refusal(profile_id, address_hash, purpose, channel, %(now)s) r)
+        END AS refused
     FROM mine
 ), reaching AS (
     INSERT INTO reached AS r (campaign, step, occasion, key, message_id)
@@ -124,6 +127,10 @@ SELECT md5(%(name)s || m.message_id)::uuid, s.source_id, %(name)s || ':' || m.me
 FROM messages m JOIN nodes n USING (node) JOIN sources s ON s.name = 'horizon'
 WHERE m.message_id = %(message_id)s AND m.campaign <> 'demo';
 
+-- name: cancel_demo
+UPDATE messages SET status = 'cancelled', reason = 'server_away', finished_at = %(clock)s, claim = NULL
+WHERE correlation_id = %(correlation_id)s AND campaign = 'demo' AND status IN ('planned', 'claimed');
+
 -- name: waiting
 SELECT count(*)::int AS messages, min(retry_at) AS retry_at FROM messages
 WHERE (status IN ('planned', 'claimed') AND (%(correlation_id)s::uuid IS NULL OR correlation_id = %(correlation_id)s)
@@ -138,7 +145,8 @@ SELECT message_id, campaign_id, user_id, profile_id, sending_at FROM notificatio
 WHERE status = 'unknown' ORDER BY sending_at, message_id;
 
 -- name: list
-SELECT message_id, campaign_id, user_id, profile_id, to_addr, status, reason, answer, planned_at, sent_at
+SELECT message_id, campaign_id, coalesce(user_id, 'p' || profile_id) AS user_id, to_addr, status,
+       coalesce(reason, answer) AS why, coalesce(sent_at, planned_at) AS at
 FROM notifications_log
 WHERE %(status)s::text IS NULL OR status = %(status)s
 ORDER BY coalesce(sending_at, planned_at) DESC, message_id LIMIT %(most)s;

@@ -194,6 +194,10 @@ class _Lane:
         return False
 
     def _refused(self, message: Any, exc: TransportError) -> None:
+        if exc.away:
+            self._outbox.give_back([message.message_id])
+            self._sent.away = exc
+            return
         verdict = judge(exc, message.attempts + 1, clock.now())
         if verdict.status == "planned":
             answer = scrubbed(str(exc))

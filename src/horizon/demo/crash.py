@@ -84,7 +84,7 @@ class Crash:
             CATCHER_PAGE_PORT=processes.free_port(settings.CATCHER_PAGE_PORT),
         )  # fmt: skip
         self.database = f"horizon_crash_{self.folder.name.lower()}"
-        return open_installation(self.settings, self.database)
+        return open_installation(self.settings, self.database, make=True)
 
     def run(self) -> Count:
         with ExitStack() as stack:

@@ -185,3 +185,9 @@ SELECT message_id, status FROM messages ORDER BY planned_at, profile_id;
 
 -- name: crash_databases
 SELECT datname FROM pg_database WHERE datname LIKE 'horizon\_crash\_%%';
+
+-- name: own_source
+-- A source that is neither ours nor the simulator's and has sent something.
+SELECT s.name FROM sources s
+WHERE s.name NOT IN ('horizon', 'simulator')
+  AND EXISTS (SELECT FROM events e WHERE e.source_id = s.source_id) LIMIT 1;

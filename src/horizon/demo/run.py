@@ -14,6 +14,7 @@ from rich.console import Console
 from horizon import links
 from horizon.clock import parse_instant
 from horizon.demo import figures, page, summary
+from horizon.errors import UsageError
 from horizon.pipeline import intake, processes, stages
 from horizon.pipeline.installation import Installation, open_installation
 from horizon.postgres.database import Role
@@ -35,7 +36,8 @@ def run_demo(settings: Settings, console: Console) -> None:
         settings = _loopback(settings)
         with _step(console, "database"):
             horizon = open_installation(settings)
-            past = open_installation(settings, f"{horizon.database.name}_cdnow")
+            _refuse_own_data(horizon)
+            past = open_installation(settings, f"{horizon.database.name}_cdnow", make=True)
         with _step(console, "collector and mail catcher"):
             for child in _children(settings):
                 stack.callback(child.stop)
@@ -58,6 +60,17 @@ def run_demo(settings: Settings, console: Console) -> None:
         with _step(console, "page"):
             page.write(target, shown)
     summary.show(console, shown, target)
+
+
+def _refuse_own_data(horizon: Installation) -> None:
+    """The demo writes to everybody it finds, into the local catcher: only to its own people."""
+    with horizon.database.transaction(Role.WORKER) as tx:
+        row = tx.execute(QUERIES["own_source"]).fetchone()
+    if row is not None:
+        raise UsageError(
+            f"This home has events of your own (source {row.name}), and the demo's mails would go "
+            "to a catcher and count as sent: set HORIZON_HOME to another folder for the demo."
+        )
 
 
 def _loopback(settings: Settings) -> Settings:

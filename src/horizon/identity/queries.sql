@@ -7,6 +7,8 @@ WITH seen AS (
                     WHEN email IS NOT NULL THEN 'email' ELSE 'anonymous_id' END) AS kind,
            min(coalesce(user_id, email, anonymous_id)) AS value
     FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s)
+    -- What Horizon writes may name a node alone: of an address that belongs to nobody it knows.
+    WHERE coalesce(user_id, email, anonymous_id) IS NOT NULL
     GROUP BY 1
 ), earlier AS (
     UPDATE nodes n SET first_seen = s.first_seen

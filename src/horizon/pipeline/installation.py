@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from horizon import keys as keyring
 from horizon import log as event_log
+from horizon.errors import HorizonError
 from horizon.keys import Keys
 from horizon.log import LineFile, Logger
 from horizon.pipeline.runner import Runner
@@ -33,21 +34,25 @@ class Installation:
             return current_era(tx)
 
 
-def open_installation(settings: Settings, database: str | None = None) -> Installation:
+def open_installation(
+    settings: Settings, database: str | None = None, *, make: bool = False
+) -> Installation:
     """Open, and on the first use make, the installation of the settings.
 
-    ``database`` names another database of the same server. Raises HorizonError.
+    ``database`` names another database of the same server; ``make`` makes it where there is none.
+    Raises HorizonError.
     """
     keyring.make(settings.home)
     found = databases.find(settings)
     if database is not None:
         found = found.named(database)
-        found.make()
+        if make:
+            found.make()
+    loaded = keyring.load(settings.home)
     prepare(found)
+    _know_the_keys(found, loaded, settings)
     lines = LineFile(settings.log_path, settings.LOG_MAX_BYTES, settings.LOG_KEEP)
-    return Installation(
-        settings, found, keyring.load(settings.home), event_log.log_to(lines), lines
-    )
+    return Installation(settings, found, loaded, event_log.log_to(lines), lines)
 
 
 def prepare(database: Database) -> None:
@@ -58,3 +63,20 @@ def prepare(database: Database) -> None:
         if tx.execute("SELECT FROM eras LIMIT 1").fetchone() is None:
             open_era(tx, "init")
         current_era(tx)
+
+
+def _know_the_keys(database: Database, keys: Keys, settings: Settings) -> None:
+    """Refuse keys that are not the database's: with others nobody would be known again, and who
+    unsubscribed would be written to."""
+    with database.transaction(Role.OWNER) as tx:
+        tx.execute(
+            "INSERT INTO installation (node_key_check) VALUES (%s) ON CONFLICT DO NOTHING",
+            [keys.check],
+        )
+        row = tx.execute("SELECT node_key_check FROM installation").fetchone()
+    if row is None or bytes(row.node_key_check) != keys.check:
+        raise HorizonError(
+            f"The database was made with other keys than those in {settings.home / 'keys'}: set "
+            "HORIZON_HOME to the folder that has them, or put them back from a backup's FILE.keys; "
+            "without them only another database or HORIZON_HOME helps."
+        )

@@ -18,6 +18,7 @@ from horizon.sources.mapping import load_mapping
 
 QUERIES = Queries("horizon.pipeline")
 SIMULATOR = "simulator"
+FILES = "files"  # one source for all, so that a file is known again whatever its mapping is called
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def ingest_file(
     """Bring a file in. Raises UsageError or MappingError before anything is written."""
     chosen = load_mapping(mapping)
     result = files.ingest_file(
-        horizon.database, path, chosen, source_name=source_name or Path(mapping).stem,
+        horizon.database, path, chosen, source_name=source_name or FILES,
         node_key=horizon.keys.node, era=horizon.era(), now=clock.now(), on_progress=on_progress,
     )  # fmt: skip
     _log(horizon, "file", correlation_id, inserted=result.inserted, skipped=result.duplicates,

@@ -26,7 +26,7 @@ FROM rejected_events r JOIN sources s USING (source_id)
 ORDER BY r.rejected_id DESC LIMIT %(most)s;
 
 -- name: last_runs
-SELECT DISTINCT ON (stage) stage, status, started_at, finished_at - started_at AS took, figures::text, error
+SELECT DISTINCT ON (stage) stage, status, started_at, finished_at - started_at AS took, figures, error
 FROM runs ORDER BY stage, started_at DESC;
 
 -- name: message_states

@@ -9,6 +9,7 @@ from functools import partial
 from threading import Event
 from uuid import UUID, uuid4
 
+from horizon import clock
 from horizon.alerts import stage as alerts
 from horizon.alerts.rules import AlertRules
 from horizon.campaigns import stage as campaigns
@@ -126,7 +127,7 @@ def send(
     run = correlation_id or uuid4()
     sent = _sender(horizon, stop, on_message, rate, now).run(campaign=campaign)
     _log_sent(horizon, sent, run)
-    _complain_if_away(horizon, sent, None)
+    _complain_if_away(horizon, sent)
     return sent
 
 
@@ -150,7 +151,10 @@ def send_demo(
             status = line.fields["status"]
             error = None if status == "sent" else line.fields["answer"]
             bound.info("email", count=line.fields["count"], status=status, error=error)
-    _complain_if_away(horizon, sent, run)
+    if sent.away is not None:
+        with horizon.database.transaction(Role.WORKER) as tx:
+            tx.execute(DELIVERY["cancel_demo"], {"correlation_id": run, "clock": clock.now()})
+        raise TransportError(f"{sent.away} What was not sent is cancelled; then try again.")
     return sent
 
 
@@ -167,11 +171,11 @@ def _sender(
     )  # fmt: skip
 
 
-def _complain_if_away(horizon: Installation, sent: Sent, run: UUID | None) -> None:
+def _complain_if_away(horizon: Installation, sent: Sent) -> None:
     if sent.away is None:
         return
     with horizon.database.transaction(Role.WORKER) as tx:
-        left = waiting(tx, run)
+        left = waiting(tx)
     raise TransportError(
         f"{sent.away} Nothing was lost: {left} messages wait; run `horizon send` when it is back."
     )

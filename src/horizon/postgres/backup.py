@@ -34,7 +34,11 @@ def backup(database: Database, home: Path, target: Path) -> None:
     """Write ``target`` and ``target.keys``, whole or not at all. Raises HorizonError."""
     if not target.parent.is_dir():
         raise UsageError(f"There is no folder {target.parent}: make it, or name another file.")
+    if target.exists():
+        raise UsageError(f"{target} exists: name another file, or take it away first.")
     half = target.with_name(f".{target.name}.half")
+    half.touch(mode=0o600)  # it holds people's addresses; pg_dump keeps the mode
+    half.chmod(0o600)
     with database.transaction(Role.OWNER) as tx:
         tx.execute(QUERIES["record_backup"], {"taken_at": clock.now()})
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -89,12 +89,19 @@ class Database:
                 "SELECT FROM pg_database WHERE datname = %s", [self.name]
             ).fetchone()
             if found is None:
-                with suppress(psycopg.errors.DuplicateDatabase):  # another process was faster
-                    server.execute(
-                        sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(
-                            sql.Identifier(self.name)
-                        )
-                    )
+                self._create(server)
+
+    def _create(self, server: Connection) -> None:
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'")
+        try:
+            server.execute(statement.format(sql.Identifier(self.name)))
+        except psycopg.errors.DuplicateDatabase:
+            pass  # another process was faster
+        except psycopg.errors.InsufficientPrivilege as exc:
+            raise DatabaseError(
+                f"PG_DSN's user may not make the database {self.name}: give it CREATEDB, or make "
+                "that database for it."
+            ) from exc
 
 
 @contextmanager
@@ -127,6 +134,11 @@ def _checked(dsn: str) -> str:
 def database_error(exc: psycopg.Error) -> HorizonError:
     """One sentence for the person; the driver's own words follow, without the password."""
     said = " ".join(str(exc).split("\n")[0].split())
+    if "database" in said and "does not exist" in said:
+        return DatabaseError(
+            f"There is no such database ({said}): look at its name, or make it with `horizon init "
+            "--database NAME`."
+        )
     if "role" in said and "permission denied" in said:
         return DatabaseError(
             f"PG_DSN's user may not act as Horizon's roles ({said}): let it have CREATEROLE and "

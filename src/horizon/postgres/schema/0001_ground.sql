@@ -37,6 +37,12 @@ CREATE TABLE eras (
     reason text NOT NULL
 );
 
+-- The one row tells which NODE_KEY this database's nodes were made with.
+CREATE TABLE installation (
+    only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    node_key_check bytea NOT NULL
+);
+
 CREATE TABLE backups (
     taken_at timestamptz PRIMARY KEY
 );

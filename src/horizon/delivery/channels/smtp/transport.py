@@ -32,10 +32,16 @@ class SmtpTransport:
         try:
             self._smtp = self._open()
         except (OSError, smtplib.SMTPException) as exc:
-            raise TransportError(
-                f"The mail server at {self._host}:{self._port} does not serve us ({_said(exc)}): "
-                "look at SMTP_HOST, SMTP_PORT, SMTP_USER and SMTP_PASSWORD."
-            ) from exc
+            raise self._away(_said(exc)) from exc
+
+    def _away(self, said: str) -> TransportError:
+        what = "look at SMTP_HOST, SMTP_PORT, SMTP_USER, SMTP_PASSWORD and MAIL_FROM"
+        if self._settings.SMTP_HOST is None:
+            what = "`horizon up` starts the local catcher, and SMTP_HOST names another server"
+        return TransportError(
+            f"The mail server at {self._host}:{self._port} does not serve us ({said}): {what}.",
+            away=True,
+        )
 
     def _open(self) -> smtplib.SMTP:
         timeout = self._settings.SMTP_TIMEOUT_S
@@ -66,7 +72,13 @@ class SmtpTransport:
 
     def offer(self, to_addr: str) -> None:
         options = [] if to_addr.isascii() else self._utf8_options()
-        self._ask(lambda smtp: smtp.mail(self._mail_from, options))
+        try:
+            self._ask(lambda smtp: smtp.mail(self._mail_from, options))
+        except TransportError as exc:
+            if exc.permanent:
+                # Refused before it heard for whom: that is about us and not about this message.
+                raise self._away(str(exc)) from exc
+            raise
         self._ask(lambda smtp: smtp.rcpt(to_addr))
 
     def _utf8_options(self) -> list[str]:
