@@ -60,6 +60,8 @@ class Child:
             if said
             else f"it ended with {self.process.returncode}"
         )
+        if last.startswith(f"the {self.name}"):
+            raise HorizonError(f"T{last[1:]}")
         raise HorizonError(f"The {self.name} does not start: {last}")
 
     def alive(self) -> bool:
