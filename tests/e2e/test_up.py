@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from horizon import clock
+from horizon.postgres.database import Role
 from horizon.settings import Settings
 from tests.e2e.horizon_command import Command, wait_until
 from tests.world import DAY, World
@@ -97,3 +98,24 @@ def test_a_child_that_dies_is_started_again(command: Command, name: str) -> None
         (first,) = child()
         os.kill(int(first), signal.SIGKILL)
         wait_until(lambda: len(child() - {first}) == 1)
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_the_middle_of_a_run_does_not_stop_the_next(
+    command: Command, world: World
+) -> None:
+    """A job's own lock would be held by a worker that is no more, for good."""
+
+    def runs() -> int:
+        return len(world.rows("SELECT FROM runs WHERE stage = 'score' AND status = 'done'"))
+
+    with command.up() as process:
+        wait_until(lambda: runs() > 0)
+        (worker,) = (pid for pid in _children(process) if "pipeline.worker" in _command_line(pid))
+        # A run under way: it waits for a lock that we hold.
+        with world.horizon.database.transaction(Role.OWNER) as tx:
+            tx.execute("LOCK TABLE nodes IN ACCESS EXCLUSIVE MODE")
+            wait_until(lambda: world.rows("SELECT FROM procrastinate_jobs WHERE status = 'doing'"))
+            os.kill(int(worker), signal.SIGKILL)
+        before = runs()
+        wait_until(lambda: runs() > before + 1)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from horizon import keys as keyring
-from horizon.errors import DatabaseError, UsageError
+from horizon.errors import DatabaseError, HorizonError, UsageError
 from horizon.pipeline import stages
 from horizon.pipeline.installation import Installation, open_installation
 from horizon.postgres import backup as backups
 from horizon.postgres.database import Role
+from horizon.postgres.embedded import EmbeddedPostgres
 from horizon.postgres.era import current_era
 from tests.servers.smtp_recorder import SmtpRecorder
 from tests.world import DAY, World
@@ -164,3 +166,21 @@ def test_what_is_no_backup_leaves_everything_as_it_was(
     assert _contents(world) == before
     left = world.rows("SELECT datname FROM pg_database WHERE datname LIKE '%%restoring%%'")
     assert left == []
+
+
+def test_a_restore_that_cannot_swap_changes_nothing(
+    world: World, tmp_path: Path, server: EmbeddedPostgres
+) -> None:
+    file, home = tmp_path / "kept", world.horizon.settings.home
+    backups.backup(world.horizon.database, home, file)
+    for name in keyring.NAMES:
+        (home / "keys" / name).unlink()
+    keyring.make(home)
+    mine = keyring.load(home)
+    with (
+        psycopg.connect(server.dsn_of(world.horizon.database.name, "postgres")),
+        pytest.raises(HorizonError, match="Somebody else is connected"),
+    ):
+        _restore(world, file)
+    assert keyring.load(home) == mine
+    assert world.rows("SELECT FROM pg_database WHERE datname LIKE '%%restoring%%'") == []

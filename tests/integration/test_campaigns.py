@@ -176,6 +176,32 @@ def test_after_a_restore_nobody_is_written_to_until_the_cooldown_is_over(world: 
     assert world.plan().figures["planned"] == 1
 
 
+def _merge(world: World, *users: str) -> None:
+    world.rows(
+        "UPDATE nodes SET profile_id = (SELECT min(profile_id) FROM nodes WHERE value = ANY(%s))"
+        " WHERE value = ANY(%s) RETURNING 1", list(users), list(users),
+    )  # fmt: skip
+
+
+def test_of_two_merged_consents_the_stricter_holds(world: World) -> None:
+    world.person("phone", 13 * DAY, email="ann@example.com")
+    world.person("laptop", 13 * DAY, email="old@example.com", consent=False)
+    world.runner.run(stages.IDENTITY, world.now)
+    _merge(world, "phone", "laptop")
+    _at_risk(world)
+    world.plan()
+    assert set(_decided(world).values()) == {"refused"}
+
+
+def test_a_no_for_an_address_holds_whoever_has_it(world: World) -> None:
+    world.person("first", 13 * DAY, email="ann@example.com", consent=False)
+    world.person("second", 13 * DAY, email="ann@example.com", consent=None)
+    world.put({**world.identify("second", 30 * DAY, consent=True)})
+    _at_risk(world)
+    world.plan()
+    assert _decided(world)["second"] == "refused"
+
+
 @pytest.mark.slow
 def test_every_stage_grows_with_the_people_and_not_with_their_square(world: World) -> None:
     """Also before the first ANALYZE: a plan without statistics once took 7 minutes for these."""

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from horizon import clock, links
 from horizon.delivery.outbox import Outbox
+from horizon.delivery.rules import Verdict
 from horizon.delivery.sender import Sender
 from horizon.edge.unsubscribe import unsubscribe
 from horizon.errors import TransportError
@@ -215,8 +217,6 @@ def test_what_was_sending_when_its_sender_died_is_unknown_and_stays_so(
 
 
 def test_the_answer_that_comes_late_makes_unknown_known(world: World) -> None:
-    from horizon.delivery.rules import Verdict
-
     _planned(world, "ann")
     with closing_connection(world.horizon.database.connect(Role.WORKER, autocommit=True)) as one:
         slow = _outbox(world, one, 0.01)
@@ -361,3 +361,70 @@ def test_who_unsubscribes_from_demo_mails_gets_no_more_and_harms_nobody(
         stages.send(world.horizon)
         received = [message["rcpt"][0] for message in recorder.messages()]
     assert received == ["me@example.org", "ann@example.com"]
+
+
+@pytest.mark.parametrize("table", ["events", "alerts"])
+def test_an_answer_that_cannot_be_recorded_is_never_sent_again(
+    world: World, tmp_path: Path, table: str
+) -> None:
+    """The provider took it, and then the disk was full: it may be unknown, but not planned."""
+    with world.horizon.database.transaction(Role.OWNER) as tx:
+        tx.execute(
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " RAISE EXCEPTION USING ERRCODE = '53100', MESSAGE = 'No space left'; END $$"
+        )
+    with SmtpRecorder(tmp_path) as recorder:
+        world = _sending(world, recorder, SMTP_CONNECTIONS=1, SEND_LEASE_S=0.5)
+        _planned(world, "ann", "bob")
+        with world.horizon.database.transaction(Role.OWNER) as tx:
+            tx.execute(
+                f"CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON {table}"
+                " FOR EACH ROW EXECUTE FUNCTION full_disk()".encode()
+            )
+        with pytest.raises(psycopg.errors.DiskFull):
+            stages.send(world.horizon)
+        with world.horizon.database.transaction(Role.OWNER) as tx:
+            tx.execute(f"DROP TRIGGER full_disk ON {table}".encode())
+        for _ in range(2):
+            threading.Event().wait(0.6)
+            stages.send(world.horizon)
+        received = [message["rcpt"][0] for message in recorder.messages()]
+    assert sorted(received) == ["ann@example.com", "bob@example.com"]
+    assert sorted(_states(world).values()) == ["sent", "unknown"]
+
+
+def test_a_claim_runs_out_and_a_cancelled_message_does_not_leave(world: World) -> None:
+    _planned(world, "ann", "bob")
+    with closing_connection(world.horizon.database.connect(Role.WORKER, autocommit=True)) as one:
+        outbox = _outbox(world, one)
+        first, second = outbox.claim()
+        world.rows(
+            "UPDATE messages SET lease_until = now() WHERE message_id = %s RETURNING 1",
+            first.message_id,
+        )
+        assert outbox.begin(first.message_id, "d") is None
+        world.rows(
+            "UPDATE messages SET status = 'cancelled' WHERE message_id = %s RETURNING 1",
+            second.message_id,
+        )
+        assert outbox.begin(second.message_id, "d") is None
+
+
+def test_a_live_claim_is_nobody_else_s(world: World) -> None:
+    _planned(world, "ann")
+    connect = world.horizon.database.connect
+    with (
+        closing_connection(connect(Role.WORKER, autocommit=True)) as one,
+        closing_connection(connect(Role.WORKER, autocommit=True)) as two,
+    ):
+        first, second = _outbox(world, one), _outbox(world, two)
+        (message,) = first.claim()
+        assert second.claim() == []
+        second.give_back([message.message_id])
+        second.finish(message, Verdict("failed", None), "not mine")
+        assert second.expire() == []
+        assert _states(world) == {"ann": "claimed"}
+        begun = first.begin(message.message_id, "d")
+        assert begun is not None
+        assert begun.status == "sending"
+        assert second.expire() == []

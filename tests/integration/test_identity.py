@@ -105,3 +105,14 @@ def test_events_of_an_older_era_are_read_once(world: World) -> None:
     world.put(world.track("new", 1 * DAY))
     assert world.runner.run(stages.IDENTITY, world.now).figures["nodes"] == 2
     assert world.runner.run(stages.IDENTITY, world.now).figures["nodes"] == 0
+
+
+def test_a_trait_with_an_endless_name_stops_nobody(world: World) -> None:
+    noise = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=9_000))
+    item = world.identify("ann", 1 * DAY, plan="gold", **{noise: 1})
+    item["context"] = {"consent": {"categoryPreferences": {f"{noise}.email": False}}}
+    world.put(item, kind="public")
+    world.put(world.track("bob", 1 * DAY))
+    _identify(world)
+    assert [row.name for row in world.rows("SELECT name FROM traits")] == ["plan"]
+    assert {row.value for row in world.rows("SELECT value FROM nodes")} == {"ann", "bob"}

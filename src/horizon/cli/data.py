@@ -87,7 +87,7 @@ def source_add(
     with horizon.database.transaction(Role.WORKER) as tx:
         key = sources.add_source(tx, name, kind)  # type: ignore[arg-type]
         write_audit(tx, "source:added", name, {"kind": kind})
-    say(f"The write key of {name}, which is not shown again: [bold]{key}[/bold]")
+    say(f"The write key of {name}, which is not shown again: {key}")
     say(
         f"Point a Segment SDK at {horizon.settings.public_url} with it; `horizon up` takes what "
         "it sends."

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from horizon.clock import utc_text
 
@@ -19,7 +20,8 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
-    console.print(text)
+    """Print as it is: a name with brackets in it is no markup."""
+    console.print(text, markup=False)
 
 
 def complain(text: str) -> None:
@@ -37,7 +39,8 @@ def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str) -> Non
         for name in rows[0]:
             table.add_column(name, overflow="fold")  # folded, never cut: ids are there to be copied
         for row in rows:
-            table.add_row(*(_cell(value) for value in row.values()))
+            # As Text: what people are called is no markup.
+            table.add_row(*(Text(_cell(value)) for value in row.values()))
         wide = console if console.is_terminal else Console(width=PIPED_COLUMNS, highlight=False)
         wide.print(table, soft_wrap=False)
 

@@ -81,7 +81,7 @@ def _children(horizon: Installation) -> list[Child]:
 
 def _greet(horizon: Installation) -> None:
     settings = horizon.settings
-    say(f"[bold]Horizon is up[/bold], from {settings.home}")
+    say(f"Horizon is up, from {settings.home}")
     say(
         f"  events   {settings.public_url}/v1/batch   "
         "(Segment's API; `horizon source add NAME` gives a key)"

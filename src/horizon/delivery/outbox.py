@@ -75,12 +75,14 @@ class Outbox:
         message_ids: Sequence[UUID],
         retry_at: datetime | None = None,
         answer: str | None = None,
+        *,
+        refused: bool = False,
     ) -> None:
         """Plan messages again of which nothing has left; with ``retry_at`` it was an attempt."""
         self.connection.execute(
             QUERIES["give_back"],
             {"message_ids": list(message_ids), "claim": self.claim_id, "retry_at": retry_at,
-             "answer": answer},
+             "answer": answer, "refused": refused},
         )  # fmt: skip
 
     def expire(self) -> list[Any]:

@@ -98,9 +98,11 @@ WHERE m.message_id = %(message_id)s;
 
 -- name: give_back
 -- Nothing of these has left: they are planned again, later where the provider asked for patience.
+-- One that is being sent is given back only by whoever knows that it was refused.
 UPDATE messages SET status = 'planned', claim = NULL, lease_until = NULL, answer = coalesce(%(answer)s, answer),
     attempts = attempts + (%(retry_at)s::timestamptz IS NOT NULL)::int, retry_at = %(retry_at)s
-WHERE message_id = ANY(%(message_ids)s) AND claim = %(claim)s AND status IN ('claimed', 'sending');
+WHERE message_id = ANY(%(message_ids)s) AND claim = %(claim)s
+  AND (status = 'claimed' OR (status = 'sending' AND %(refused)s));
 
 -- name: expire
 -- A sender stopped between its first content byte and the answer: nobody knows whether the

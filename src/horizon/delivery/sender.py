@@ -201,7 +201,7 @@ class _Lane:
         verdict = judge(exc, message.attempts + 1, clock.now())
         if verdict.status == "planned":
             answer = scrubbed(str(exc))
-            self._outbox.give_back([message.message_id], verdict.retry_at, answer)
+            self._outbox.give_back([message.message_id], verdict.retry_at, answer, refused=True)
             self._sent.record(message, Verdict("deferred", None), answer)
         else:
             self._record(message, verdict, str(exc))

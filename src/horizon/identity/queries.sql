@@ -36,6 +36,7 @@ WITH said AS (
            e.time, e.trusted, e.event_id
     FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s) e, LATERAL jsonb_each(e.traits::jsonb) t
     WHERE e.type = 'identify' AND e.traits IS NOT NULL
+      AND octet_length(t.key) <= 500  -- an index row holds no more than 2,700 bytes
       AND (e.trusted OR t.key NOT IN ('email', 'phone'))
       AND (t.key <> 'email' OR e.email IS NOT NULL OR t.value = 'null')
     ORDER BY 1, 2, e.time DESC, e.event_id DESC
@@ -54,5 +55,5 @@ SELECT e.nodes[1],
        CASE WHEN e.email IS NOT NULL THEN e.nodes[CASE WHEN e.user_id IS NULL THEN 1 ELSE 2 END] END,
        split_part(c.key, '.', 1), split_part(c.key, '.', 2), c.value::boolean, e.time, e.type, e.event_id
 FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s) e, LATERAL jsonb_each_text(e.consent::jsonb) c
-WHERE e.consent IS NOT NULL AND (e.trusted OR c.value = 'false')
+WHERE e.consent IS NOT NULL AND (e.trusted OR c.value = 'false') AND octet_length(c.key) <= 200
 ON CONFLICT (event_id, purpose, channel) DO NOTHING;

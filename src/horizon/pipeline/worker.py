@@ -13,6 +13,7 @@ from threading import Event
 
 import procrastinate
 import psycopg
+from procrastinate.jobs import Status
 
 from horizon import settings as setting
 from horizon.errors import HorizonError
@@ -31,7 +32,9 @@ def make_app(horizon: Installation, stop: Event) -> procrastinate.App:
     app = procrastinate.App(connector=connector)
 
     @app.periodic(cron=horizon.settings.PIPELINE_CRON)
-    @app.task(name="pipeline", queueing_lock="pipeline", lock="pipeline", pass_context=False)
+    # No lock of the job's own: a worker that is killed would hold it for good. The stages have
+    # theirs, which end with their connection.
+    @app.task(name="pipeline", queueing_lock="pipeline", pass_context=False)
     def pipeline(timestamp: int) -> None:  # noqa: ARG001
         try:
             run_all(horizon, stop=stop)
@@ -47,6 +50,9 @@ async def serve(horizon: Installation) -> None:
     stop = Event()
     app = make_app(horizon, stop)
     async with app.open_async():
+        for job in await app.job_manager.get_stalled_jobs():
+            # Its worker was killed; what it left half done, the next run does.
+            await app.job_manager.finish_job(job, Status.FAILED, delete_job=True)
         working = asyncio.ensure_future(
             app.run_worker_async(
                 concurrency=1, install_signal_handlers=False, delete_jobs="always",

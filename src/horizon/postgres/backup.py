@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, NoReturn
 
+import psycopg
 from psycopg import sql
 
 from horizon import clock
@@ -85,12 +86,13 @@ def restore(database: Database, home: Path, source: Path, *, nothing_sent_since:
         _load(source, fresh)
         with fresh.transaction(Role.OWNER) as tx:
             _send_nothing_again(tx, now, nothing_sent_since)
-    except HorizonError:
+        old = _swap(database, fresh, now)
+    except BaseException:
         _drop(fresh)
         raise
     for name, key in kept.items():
         keyring.put(home, name, key)
-    return _swap(database, fresh, now)
+    return old
 
 
 def _read_keys(source: Path) -> dict[str, str]:
@@ -132,9 +134,15 @@ def _swap(database: Database, fresh: Database, now: datetime) -> str:
     with closing_connection(database.server()) as server:
         for name in (database.name, fresh.name):
             server.execute(QUERIES["disconnect"], {"database": name})
-        with server.transaction():
-            _rename(server, database.name, old)
-            _rename(server, fresh.name, database.name)
+        try:
+            with server.transaction():
+                _rename(server, database.name, old)
+                _rename(server, fresh.name, database.name)
+        except psycopg.errors.ObjectInUse as exc:
+            raise HorizonError(
+                f"Somebody else is connected to {database.name}, so nothing was changed: end that "
+                "connection and restore again."
+            ) from exc
     return old
 
 

@@ -22,6 +22,11 @@ class SmtpComposer:
             raise SettingsError(
                 f"MAIL_FROM is {mail_from!r}: it should look like Shop <hello@shop.example>."
             )
+        if not self.address.isascii():
+            raise SettingsError(
+                f"MAIL_FROM is {mail_from!r}: write its domain in ASCII (xn--...), since not every "
+                "server takes another."
+            )
         self._domain = self.address.rpartition("@")[2]
         self._from = formataddr((name, self.address))
 
