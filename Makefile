@@ -31,13 +31,13 @@ up:
 
 test:
 	$(INSTALL) $(RUN) requirements/test.lock
-	@sh requirements/system.sh chromium
+	@sh requirements/system.sh chromium openssl
 	@$(PY) -m pytest $(ARGS)
 
 # MARKERS=slow leaves the quick ones out.
 test-all:
 	$(INSTALL) $(RUN) requirements/test.lock
-	@sh requirements/system.sh chromium postgresql-15
+	@sh requirements/system.sh chromium openssl postgresql-15
 	@$(PY) -m pytest -m "$(MARKERS)" $(ARGS)
 
 check:
@@ -54,7 +54,7 @@ bench:
 
 screenshots:
 	$(INSTALL) $(RUN) requirements/test.lock
-	@CI=true sh requirements/system.sh chromium
+	@CI=true sh requirements/system.sh chromium openssl
 	@$(PY) -m tests.screenshots $(ARGS)
 
 locks:

@@ -29,6 +29,7 @@ install() {
 for part; do
     case $part in
     chromium) need chromium chromium fonts-liberation ;;
+    openssl) need openssl openssl ;;
     postgresql-15) need /usr/lib/postgresql/15/bin/initdb postgresql-15 ;;
     *) echo "system.sh does not know $part" >&2 && exit 2 ;;
     esac

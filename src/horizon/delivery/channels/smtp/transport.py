@@ -44,29 +44,33 @@ class SmtpTransport:
         )
 
     def _open(self) -> smtplib.SMTP:
+        context = ssl.create_default_context()
+        smtp = self._dial(context)
+        try:
+            smtp.ehlo_or_helo_if_needed()
+            encrypted = isinstance(smtp, smtplib.SMTP_SSL)
+            if not encrypted and smtp.has_extn("starttls"):
+                smtp.starttls(context=context)
+                smtp.ehlo()
+                encrypted = True
+            self._log_in(smtp, encrypted)
+        except BaseException:
+            smtp.close()
+            raise
+        return smtp
+
+    def _dial(self, context: ssl.SSLContext) -> smtplib.SMTP:
         timeout = self._settings.SMTP_TIMEOUT_S
         name = socket.gethostname()  # smtplib's own choice asks the DNS, and may wait for it
-        context = ssl.create_default_context()
-        smtp: smtplib.SMTP
         if self._port == IMPLICIT_TLS_PORT:
-            smtp = smtplib.SMTP_SSL(self._host, self._port, name, timeout=timeout, context=context)
-        else:
-            smtp = smtplib.SMTP(self._host, self._port, name, timeout=timeout)
-        smtp.ehlo_or_helo_if_needed()
-        encrypted = isinstance(smtp, smtplib.SMTP_SSL)
-        if not encrypted and smtp.has_extn("starttls"):
-            smtp.starttls(context=context)
-            smtp.ehlo()
-            encrypted = True
-        self._log_in(smtp, encrypted)
-        return smtp
+            return smtplib.SMTP_SSL(self._host, self._port, name, timeout=timeout, context=context)
+        return smtplib.SMTP(self._host, self._port, name, timeout=timeout)
 
     def _log_in(self, smtp: smtplib.SMTP, encrypted: bool) -> None:
         user, password = self._settings.SMTP_USER, self._settings.SMTP_PASSWORD
         if not user or password is None:
             return
         if not encrypted and self._host not in LOOPBACK:
-            smtp.close()
             raise smtplib.SMTPException("it offers no TLS, and a password never travels without")
         smtp.login(user, password)
 

@@ -1,0 +1,111 @@
+"""Sign-in and TLS against a real server: verified, or not at all."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from horizon.delivery.channels.smtp import transport
+from horizon.delivery.channels.smtp.transport import SmtpTransport
+from horizon.errors import TransportError
+from horizon.settings import Settings
+from tests.parts import system_program
+from tests.servers.smtp_recorder import SmtpRecorder
+
+SENDER, READER = "shop@shop.example", "ann@example.com"
+MAIL = b"Subject: x\r\n\r\n.a line that begins with a dot\r\n..and one with two\r\n"
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    openssl = system_program(["openssl"], "openssl")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key,
+         "-out", cert, "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return cert, key
+
+
+def _transport(recorder: SmtpRecorder, **more: object) -> SmtpTransport:
+    values = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": recorder.port, "SMTP_TIMEOUT_S": 5, **more}
+    return SmtpTransport(Settings().changed(**values), SENDER)
+
+
+def _send(channel: SmtpTransport, to_addr: str = READER) -> str:
+    channel.connect()
+    channel.offer(to_addr)
+    answer = channel.deliver(MAIL)
+    channel.close()
+    return answer
+
+
+def test_signed_in_it_sends(tmp_path: Path) -> None:
+    with SmtpRecorder(tmp_path, auth="shop:secret") as recorder:
+        assert _send(_transport(recorder, SMTP_USER="shop", SMTP_PASSWORD="secret")).startswith(
+            "250 "
+        )
+        assert len(recorder.messages()) == 1
+
+
+@pytest.mark.parametrize("who", [{}, {"SMTP_USER": "shop", "SMTP_PASSWORD": "guess-7"}])
+def test_not_signed_in_nothing_leaves_and_no_message_is_blamed(
+    tmp_path: Path, who: dict[str, str]
+) -> None:
+    with SmtpRecorder(tmp_path, auth="shop:secret") as recorder:
+        with pytest.raises(TransportError, match="SMTP_USER") as refused:
+            _send(_transport(recorder, **who))
+        assert refused.value.away
+        assert "guess-7" not in str(refused.value)
+        assert recorder.messages() == []
+
+
+def test_a_certificate_nobody_vouches_for_is_refused(
+    tmp_path: Path, certificate: tuple[Path, Path]
+) -> None:
+    with SmtpRecorder(tmp_path, starttls=certificate) as recorder:
+        with pytest.raises(TransportError, match=r"certificate|CERTIFICATE"):
+            _send(_transport(recorder))
+        assert recorder.messages() == []
+
+
+def test_a_certificate_that_is_trusted_carries_the_password(
+    tmp_path: Path, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    monkeypatch.setattr(transport, "LOOPBACK", set())  # as if the server were far away
+    with SmtpRecorder(tmp_path, auth="shop:secret", starttls=certificate) as recorder:
+        assert _send(_transport(recorder, SMTP_USER="shop", SMTP_PASSWORD="secret")).startswith(
+            "250 "
+        )
+
+
+def test_off_this_machine_no_password_travels_without_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "LOOPBACK", set())
+    with SmtpRecorder(tmp_path, auth="shop:secret") as recorder:
+        with pytest.raises(TransportError, match="no TLS"):
+            _send(_transport(recorder, SMTP_USER="shop", SMTP_PASSWORD="secret"))
+        assert recorder.messages() == []
+
+
+def test_an_address_outside_ascii_goes_where_it_is_taken(tmp_path: Path) -> None:
+    with SmtpRecorder(tmp_path) as recorder:
+        assert _send(_transport(recorder), "zoë@example.com").startswith("250 ")
+        assert recorder.messages()[0]["rcpt"] == ["zoë@example.com"]
+
+
+def test_an_offer_that_is_withdrawn_leaves_the_connection_clean(tmp_path: Path) -> None:
+    with SmtpRecorder(tmp_path) as recorder:
+        channel = _transport(recorder)
+        channel.connect()
+        channel.offer("first@example.com")
+        channel.withdraw()
+        channel.offer("second@example.com")
+        channel.deliver(MAIL)
+        channel.close()
+        assert [message["rcpt"] for message in recorder.messages()] == [["second@example.com"]]
