@@ -54,7 +54,7 @@ bench:
 
 screenshots:
 	$(INSTALL) $(RUN) requirements/test.lock
-	@CI=true sh requirements/system.sh chromium openssl
+	@CI=true sh requirements/system.sh chromium
 	@$(PY) -m tests.screenshots $(ARGS)
 
 locks:

@@ -36,11 +36,12 @@ def _transport(recorder: SmtpRecorder, **more: object) -> SmtpTransport:
 
 
 def _send(channel: SmtpTransport, to_addr: str = READER) -> str:
-    channel.connect()
-    channel.offer(to_addr)
-    answer = channel.deliver(MAIL)
-    channel.close()
-    return answer
+    try:
+        channel.connect()
+        channel.offer(to_addr)
+        return channel.deliver(MAIL)
+    finally:
+        channel.close()
 
 
 def test_signed_in_it_sends(tmp_path: Path) -> None:
