@@ -184,3 +184,17 @@ def test_a_restore_that_cannot_swap_changes_nothing(
         _restore(world, file)
     assert keyring.load(home) == mine
     assert world.rows("SELECT FROM pg_database WHERE datname LIKE '%%restoring%%'") == []
+
+
+@pytest.mark.parametrize("status", ["planned", "claimed", "sending"])
+def test_whatever_was_under_way_is_in_doubt_after_a_restore(
+    world: World, tmp_path: Path, status: str
+) -> None:
+    world.person("ann", 13 * DAY)
+    world.score()
+    world.alert()
+    world.plan()
+    world.rows("UPDATE messages SET status = %s RETURNING 1", status)
+    backups.backup(world.horizon.database, world.horizon.settings.home, tmp_path / "kept")
+    restored = _restore(world, tmp_path / "kept")
+    assert [row.status for row in restored.rows("SELECT status FROM messages")] == ["unknown"]

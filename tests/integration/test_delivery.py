@@ -428,3 +428,38 @@ def test_a_live_claim_is_nobody_else_s(world: World) -> None:
         assert begun is not None
         assert begun.status == "sending"
         assert second.expire() == []
+
+
+def test_a_sender_sends_its_campaign_s_mails_and_no_demo_s(world: World, tmp_path: Path) -> None:
+    with SmtpRecorder(tmp_path) as recorder:
+        world = _sending(world, recorder)
+        _planned(world, "ann")
+        world.person("fan", 1 * DAY)
+        world.score()
+        world.plan("good_activity")
+        stages.plan_demo(
+            world.horizon, "me@example.org", aggregated=True, now=world.now, correlation_id=uuid4()
+        )
+        stages.send(world.horizon, campaign="good_activity")
+        assert _states(world) == {"ann": "planned", "fan": "sent", "me": "planned"}
+        stages.send(world.horizon)
+        assert _states(world) == {"ann": "sent", "fan": "sent", "me": "planned"}
+
+
+def test_an_alert_that_is_over_stays_over_and_a_failure_notifies_nobody(
+    world: World, tmp_path: Path
+) -> None:
+    rules = [{"match": "bob", "at": "rcpt", "answer": "550 5.7.1 no"}]
+    with SmtpRecorder(tmp_path, rules) as recorder:
+        world = _sending(world, recorder)
+        _planned(world, "ann", "bob")
+        world.rows(
+            "UPDATE alerts SET status = 'RESOLVED' WHERE alert_id ="
+            " (SELECT alert_id FROM messages WHERE to_addr LIKE 'ann%%') RETURNING 1"
+        )
+        stages.send(world.horizon)
+    query = "SELECT m.to_addr, a.status FROM alerts a JOIN messages m USING (alert_id)"
+    assert {row.to_addr[:3]: row.status for row in world.rows(query)} == {
+        "ann": "RESOLVED",
+        "bob": "NEW",
+    }

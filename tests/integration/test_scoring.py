@@ -42,13 +42,19 @@ def test_more_than_a_day_ahead_counts_as_received(world: World) -> None:
 
 
 def test_with_a_now_in_the_past_later_events_are_not_there(world: World) -> None:
-    world.put(
-        world.track("ann", 20 * DAY), world.track("ann", 1 * DAY), world.track("new", 1 * DAY)
-    )
+    """Also where everything was received long after: a file's purchases of years ago."""
+    ann = [world.track("ann", days * DAY) for days in (25, 20, 1)]
+    world.put(*ann, world.track("new", 1 * DAY))
     world.now = NOW - 10 * DAY
     figures = world.score().figures
     assert figures["users"] == 1
     assert world.scores() == {"ann": pytest.approx(10 / 14)}
+
+
+def test_activities_are_counted_within_the_window(world: World) -> None:
+    world.put(*(world.track("ann", days * DAY) for days in (1, 13, 15, 30)))
+    world.score()
+    assert world.rows("SELECT activities FROM current_scores")[0].activities == 2
 
 
 def test_identify_group_and_alias_are_no_activity(world: World) -> None:

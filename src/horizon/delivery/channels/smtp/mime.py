@@ -69,9 +69,11 @@ def _part(boundary: str, kind: str, text: str) -> bytes:
         f"--{boundary}\r\nContent-Type: {kind}; charset=utf-8\r\n"
         "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
     )
-    # One kind of line end, so that no bare CR or LF can smuggle a second mail.
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
-    return head.encode() + binascii.b2a_qp(lines.encode(), istext=True) + b"\r\n"
+    # One kind of line end, so that no bare CR or LF can smuggle a second mail: b2a_qp breaks long
+    # lines with what it met first, and with LF where it met nothing.
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    encoded = binascii.b2a_qp(lines.encode(), istext=True).replace(b"\n", b"\r\n")
+    return head.encode() + encoded + b"\r\n"
 
 
 def _words(text: str) -> str:
