@@ -17,6 +17,7 @@ import pytest
 
 from horizon import clock, links
 from horizon.delivery.outbox import Outbox
+from horizon.delivery.ports import NullTransport
 from horizon.delivery.rules import Verdict
 from horizon.delivery.sender import Sender
 from horizon.edge.unsubscribe import unsubscribe
@@ -463,3 +464,14 @@ def test_an_alert_that_is_over_stays_over_and_a_failure_notifies_nobody(
         "ann": "RESOLVED",
         "bob": "NEW",
     }
+
+
+def test_through_the_null_channel_everything_counts_and_nothing_leaves(world: World) -> None:
+    _planned(world, "ann", "bob")
+    horizon = world.horizon
+    sender = Sender(
+        horizon.database, horizon.settings, horizon.keys, make_transport=lambda *_: NullTransport()
+    )
+    assert sender.run().counts == {("miss_you", "sent"): 2}
+    (answer,) = {row.answer.partition(",")[0] for row in world.rows("SELECT answer FROM messages")}
+    assert answer == "250 2.0.0 taken by nobody"

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from typing import Protocol
-from uuid import UUID
-
-from horizon.delivery.templating import RenderedMail
 
 
 class Transport(Protocol):
@@ -27,19 +24,6 @@ class Transport(Protocol):
     def deliver(self, content: bytes) -> str: ...
 
     def close(self) -> None: ...
-
-
-class Composer(Protocol):
-    """Makes a channel's bytes of a rendered message."""
-
-    def compose(
-        self,
-        message_id: UUID,
-        campaign: str,
-        to_addr: str,
-        mail: RenderedMail,
-        unsubscribe_url: str,
-    ) -> bytes: ...
 
 
 class NullTransport:
