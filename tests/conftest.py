@@ -140,8 +140,7 @@ def dropped_in_the_end(cloned: Database) -> Iterator[Database]:
     try:
         yield cloned
     finally:
-        with _server_connection(cloned) as connection:
-            connection.execute(f"DROP DATABASE {cloned.name} WITH (FORCE)")
+        cloned.drop()
 
 
 @pytest.fixture

@@ -25,8 +25,7 @@ def empty(server: EmbeddedPostgres) -> Iterator[Database]:
     database = Database(server.dsn).named(f"empty_{uuid4().hex}")
     database.make()
     yield database
-    with closing_connection(Database(server.dsn).connect(autocommit=True)) as connection:
-        connection.execute(f"DROP DATABASE {database.name} WITH (FORCE)")
+    database.drop()
 
 
 def add(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from psycopg import sql
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -31,7 +30,7 @@ from horizon.events.sources import ensure_source
 from horizon.events.store import store
 from horizon.pipeline import processes, stages
 from horizon.pipeline.installation import Installation, open_installation
-from horizon.postgres.database import Role, closing_connection
+from horizon.postgres.database import Role
 from horizon.postgres.embedded import EmbeddedPostgres
 from horizon.postgres.queries import Queries
 from horizon.settings import Settings
@@ -193,10 +192,10 @@ def _clear_away(settings: Settings) -> None:
     """Drop what earlier crash demos left."""
     shutil.rmtree(settings.home / "crash", ignore_errors=True)
     main = open_installation(settings).database
-    with closing_connection(main.connect(Role.OWNER, autocommit=True)) as server:
-        for row in server.execute(QUERIES["crash_databases"]).fetchall():
-            name = sql.Identifier(row.datname)
-            server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+    with main.transaction(Role.OWNER) as tx:
+        names = [row.datname for row in tx.execute(QUERIES["crash_databases"])]
+    for name in names:
+        main.named(name).drop()
 
 
 def _people(source: Source, now: datetime, node_key: bytes) -> list[Event]:

@@ -88,7 +88,7 @@ def restore(database: Database, home: Path, source: Path, *, nothing_sent_since:
             _send_nothing_again(tx, now, nothing_sent_since)
         old = _swap(database, fresh, now)
     except BaseException:
-        _drop(fresh)
+        fresh.drop()
         raise
     for name, key in kept.items():
         keyring.put(home, name, key)
@@ -132,8 +132,8 @@ def adopt(tx: Connection, now: datetime) -> int:
 def _swap(database: Database, fresh: Database, now: datetime) -> str:
     old = f"{database.name}_before_{now:%Y%m%dT%H%M%S}"
     with closing_connection(database.server()) as server:
-        for name in (database.name, fresh.name):
-            server.execute(QUERIES["disconnect"], {"database": name})
+        database.disconnect(server)
+        fresh.disconnect(server)
         try:
             with server.transaction():
                 _rename(server, database.name, old)
@@ -150,13 +150,6 @@ def _rename(server: Connection, name: str, new: str) -> None:
     server.execute(
         sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(new))
     )
-
-
-def _drop(database: Database) -> None:
-    with closing_connection(database.server()) as server:
-        server.execute(
-            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database.name))
-        )
 
 
 def _load(source: Path, fresh: Database) -> None:

@@ -91,6 +91,23 @@ class Database:
             if found is None:
                 self._create(server)
 
+    def drop(self) -> None:
+        """Drop this database, if there is one, and end our sessions in it.
+
+        Not WITH (FORCE): that wants to end autovacuum's as well, which only a superuser may; a
+        plain DROP sends those away by itself.
+        """
+        with closing_connection(self.server()) as server:
+            self.disconnect(server)
+            server.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(self.name)))
+
+    def disconnect(self, server: Connection) -> None:
+        server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s "
+            "AND pid <> pg_backend_pid() AND usename = current_user",
+            [self.name],
+        )
+
     def _create(self, server: Connection) -> None:
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'")
         try:

@@ -10,7 +10,3 @@ VALUES (%(now)s, %(taken_at)s, %(nothing_sent_since)s)
 -- What was to be sent when the backup was taken may have been sent since.
 UPDATE messages SET status = 'unknown', reason = 'restored', finished_at = %(now)s, claim = NULL, lease_until = NULL
 WHERE status IN ('planned', 'claimed', 'sending')
-
--- name: disconnect
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE datname = %(database)s AND pid <> pg_backend_pid() AND usename = current_user
