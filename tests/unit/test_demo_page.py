@@ -172,7 +172,8 @@ def test_a_browser_asks_nobody_and_runs_nothing(tmp_path: Path, chromium: Path) 
         )
         shown = browser.new_page(viewport={"width": 360, "height": 800})
         asked: list[str] = []
-        shown.on("request", lambda request: asked.append(request.url))
+        # Not "request": that tells now and then of one that the page's policy then refused.
+        shown.on("requestfinished", lambda request: asked.append(request.url))
         shown.goto(path.as_uri())
         # What a sandboxed frame asks for is not told above; here it would knock.
         stranger.settimeout(0.3)
