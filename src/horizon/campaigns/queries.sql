@@ -12,8 +12,11 @@ UPDATE campaigns SET status = %(status)s WHERE campaign = %(campaign)s AND statu
 
 -- name: cancel
 -- What is being sent at this moment is not called back; a claim is, since nothing of it has left.
-UPDATE messages SET status = 'cancelled', reason = 'campaign_stopped', finished_at = %(clock)s, claim = NULL
-WHERE campaign = %(campaign)s AND status IN ('planned', 'claimed');
+WITH gone AS (
+    DELETE FROM outbox WHERE campaign = %(campaign)s AND state <> 'sending' RETURNING message_id
+)
+UPDATE messages m SET status = 'cancelled', reason = 'campaign_stopped', finished_at = %(clock)s
+FROM gone WHERE m.message_id = gone.message_id;
 
 -- name: plan
 -- A message for each candidate, decided at once: whom it would go to, and why not where it may
@@ -41,6 +44,7 @@ WITH active AS (
           AND m.planned_at > %(now)s - %(every_days)s * interval '1 day')
 ), addressed AS (
     SELECT c.*, btrim(email.value #>> '{}', E' \t\r\n') AS to_addr, email.value_node AS address_hash,
+           lower(split_part(btrim(email.value #>> '{}', E' \t\r\n'), '@', 2)) AS domain,
            coalesce(first_name.value #>> '{}', '') AS first_name
     FROM candidates c
     LEFT JOIN LATERAL (SELECT value, value_node FROM profile_traits t
@@ -55,7 +59,7 @@ WITH active AS (
                    OR length(a.to_addr) > 254 THEN 'invalid_address'
                WHEN EXISTS (SELECT FROM restores r WHERE NOT r.nothing_sent_since
                    AND r.restored_at > %(now)s - %(quiet_days)s * interval '1 day') THEN 'restored'
-               ELSE (SELECT asked.reason FROM refusal(a.profile_id, a.address_hash, %(purpose)s, %(channel)s, %(now)s) asked)
+               ELSE (SELECT asked.reason FROM refusal(a.profile_id, a.address_hash, a.domain, %(purpose)s, %(channel)s, %(now)s) asked)
            END AS reason
     FROM addressed a
 ), decided AS (
@@ -64,9 +68,9 @@ WITH active AS (
         THEN 'same_address' ELSE j.reason END AS verdict
     FROM judged j
 ), written AS (
-    INSERT INTO messages (campaign, node, profile_id, occasion, alert_id, to_addr, address_hash, tier,
+    INSERT INTO messages (campaign, node, profile_id, occasion, alert_id, to_addr, address_hash, domain, tier,
         variables, template, template_digest, status, reason, consent_id, correlation_id, planned_at, finished_at)
-    SELECT %(campaign)s, node, profile_id, occasion, alert_id, to_addr, address_hash, tier,
+    SELECT %(campaign)s, node, profile_id, occasion, alert_id, to_addr, address_hash, domain, tier,
         jsonb_build_object(
             'first_name', first_name, 'tier', tier, 'activity_count', activities,
             'days_silent', greatest(0, floor(silent_s / 86400))::int,
@@ -84,6 +88,9 @@ WITH active AS (
     ORDER BY profile_id
     ON CONFLICT (campaign, step, profile_id, occasion) DO NOTHING
     RETURNING message_id, profile_id, tier, status, reason
+), waiting AS (
+    INSERT INTO outbox (message_id, campaign, due_at)
+    SELECT message_id, %(campaign)s, least(%(now)s, %(clock)s) FROM written WHERE status = 'planned'
 )
 SELECT w.*, names.user_id
 FROM written w
@@ -92,9 +99,11 @@ ORDER BY w.profile_id;
 
 -- name: plan_demo
 -- Demo mode: what the newest alerts would say, to the operator alone. No alert is touched.
-INSERT INTO messages (campaign, node, profile_id, occasion, to_addr, address_hash, tier, variables,
+WITH written AS (
+INSERT INTO messages (campaign, node, profile_id, occasion, to_addr, address_hash, domain, tier, variables,
     template, template_digest, status, correlation_id, planned_at)
-SELECT 'demo', shown.node, shown.profile_id, shown.occasion, %(to_addr)s, %(address_hash)s, shown.tier,
+SELECT 'demo', shown.node, shown.profile_id, shown.occasion, %(to_addr)s, %(address_hash)s,
+    lower(split_part(%(to_addr)s, '@', 2)), shown.tier,
     jsonb_build_object('alerts', shown.alerts, 'count', jsonb_array_length(shown.alerts)),
     %(template)s, %(template_digest)s, 'planned', %(correlation_id)s, %(now)s
 FROM (
@@ -106,4 +115,5 @@ FROM (
     FROM alerts a WHERE %(aggregated)s AND a.status <> 'RESOLVED' AND a.created_at <= %(now)s
     HAVING count(*) > 0
 ) shown
-RETURNING message_id;
+RETURNING message_id)
+INSERT INTO outbox (message_id, campaign, due_at) SELECT message_id, 'demo', least(%(now)s, %(clock)s) FROM written;

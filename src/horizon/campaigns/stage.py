@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from horizon import clock
 from horizon.errors import UsageError
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
@@ -63,7 +64,7 @@ def run(
     cooldown_days: float,
 ) -> StageResult:
     parameters = {
-        **window.parameters(), "campaign": campaign.campaign, "audience": campaign.audience,
+        **window.parameters(), "clock": clock.now(), "campaign": campaign.campaign, "audience": campaign.audience,
         "template": campaign.template, "template_digest": template_digest,
         "purpose": campaign.purpose, "channel": campaign.channel,
         "every_days": campaign.every_days or 0,
@@ -104,7 +105,7 @@ def plan_demo(
 ) -> StageResult:
     """Plan the operator's mails in place of people's: one an alert, or one that lists them all."""
     parameters = {
-        **window.parameters(), "to_addr": to_addr, "address_hash": address_hash,
+        **window.parameters(), "clock": clock.now(), "to_addr": to_addr, "address_hash": address_hash,
         "aggregated": aggregated, "template": template, "template_digest": template_digest,
     }  # fmt: skip
     planned = tx.execute(QUERIES["plan_demo"], parameters).rowcount

@@ -1,29 +1,74 @@
-"""What delivery needs of a channel."""
+"""What delivery needs of a channel, and what a channel is given."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+from horizon.errors import TransportError
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A message whose turn it is. ``tracked``: its person agreed to have opens and clicks counted."""
+
+    message_id: UUID
+    campaign: str
+    profile_id: int
+    user_id: str | None
+    to_addr: str
+    domain: str
+    tier: str | None
+    variables: Mapping[str, Any]
+    template: str
+    tracked: bool
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A composed message: where it goes, what is sent, and the digest of the template it is of."""
+
+    message_id: UUID
+    to_addr: str
+    content: bytes
+    template_digest: str
 
 
 class Transport(Protocol):
-    """One connection to a provider. Every method raises TransportError.
-
-    ``offer`` may be taken back: nothing of the content has left. ``deliver`` sends the content
-    and gives back the provider's answer; where it breaks, ``content_begun`` tells how far it got.
-    """
+    """One connection to a provider."""
 
     @property
     def connected(self) -> bool: ...
 
-    def connect(self) -> None: ...
+    def connect(self) -> None:
+        """Raises TransportError, ``away``, where the provider does not serve us."""
 
-    def offer(self, to_addr: str) -> None: ...
+    def send(self, parcels: Iterator[Parcel]) -> Iterator[str | TransportError]:
+        """Send each parcel and give back the provider's answer, in their order.
 
-    def withdraw(self) -> None: ...
-
-    def deliver(self, content: bytes) -> str: ...
+        The next parcel may be taken before the last answer is there. Where the connection breaks,
+        the parcel whose content had begun is answered by an error with ``content_begun``; those
+        taken and not answered did surely not leave.
+        """
 
     def close(self) -> None: ...
+
+
+class Channel(Protocol):
+    """A folder of delivery/channels: transport, settings, templates, tests.
+
+    ``name`` is the channel that consent is given for.
+    """
+
+    name: str
+
+    def compose(self, message: Claimed) -> Parcel:
+        """Raises TemplateError where this message cannot be made."""
+
+    def transport(self) -> Transport: ...
 
 
 class NullTransport:
@@ -34,14 +79,9 @@ class NullTransport:
     def connect(self) -> None:
         pass
 
-    def offer(self, to_addr: str) -> None:
-        pass
-
-    def withdraw(self) -> None:
-        pass
-
-    def deliver(self, content: bytes) -> str:
-        return f"250 2.0.0 taken by nobody, {len(content)} bytes"
+    def send(self, parcels: Iterable[Parcel]) -> Iterator[str | TransportError]:
+        for parcel in parcels:
+            yield f"250 2.0.0 taken by nobody, {len(parcel.content)} bytes"
 
     def close(self) -> None:
         pass

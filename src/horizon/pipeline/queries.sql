@@ -30,4 +30,5 @@ SELECT DISTINCT ON (stage) stage, status, started_at, finished_at - started_at A
 FROM runs ORDER BY stage, started_at DESC;
 
 -- name: message_states
-SELECT campaign, status, count(*)::int AS messages FROM messages GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT m.campaign, coalesce(o.state, m.status) AS status, count(*)::int AS messages
+FROM messages m LEFT JOIN outbox o USING (message_id) GROUP BY 1, 2 ORDER BY 1, 2;

@@ -8,5 +8,6 @@ VALUES (%(now)s, %(taken_at)s, %(nothing_sent_since)s)
 
 -- name: doubt_messages
 -- What was to be sent when the backup was taken may have been sent since.
-UPDATE messages SET status = 'unknown', reason = 'restored', finished_at = %(now)s, claim = NULL, lease_until = NULL
-WHERE status IN ('planned', 'claimed', 'sending')
+WITH gone AS (DELETE FROM outbox RETURNING message_id)
+UPDATE messages m SET status = 'unknown', reason = 'restored', finished_at = %(now)s
+FROM gone WHERE m.message_id = gone.message_id

@@ -27,6 +27,15 @@ CREATE TABLE traits (
     PRIMARY KEY (node, name)
 );
 
+-- What consent is given for. Shipped ones have their words in the page's catalogue; titles, by
+-- language, are for the operator's own.
+CREATE TABLE purposes (
+    purpose text PRIMARY KEY CHECK (purpose ~ '^[a-z][a-z0-9_]{0,62}$'),
+    titles jsonb NOT NULL DEFAULT '{}',  -- {"en": "News and offers", "de": "..."}
+    position int NOT NULL DEFAULT 100    -- on the preference page
+);
+INSERT INTO purposes (purpose, position) VALUES ('marketing', 1), ('tracking', 2);
+
 -- Append-only: each change of consent as it came. The current state is derived.
 CREATE TABLE consents (
     consent_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -36,8 +45,9 @@ CREATE TABLE consents (
     channel text NOT NULL,
     granted boolean NOT NULL,
     time timestamptz NOT NULL,
-    way text NOT NULL,  -- by which way: identify, one_click, page
-    wording text,
+    way text NOT NULL,  -- by which way: identify, one_click, page, preferences, opt_in, import
+    wording text,       -- the sentence that was agreed to
+    actor text NOT NULL DEFAULT 'person',  -- who said it: the person, or who imported it
     event_id uuid
 );
 CREATE UNIQUE INDEX consents_once ON consents (event_id, purpose, channel);
@@ -52,6 +62,43 @@ CREATE TABLE suppressions (
     message_id uuid,
     PRIMARY KEY (address_hash, purpose)
 );
+
+-- Domains that take no mail from us: the operator's word, or the domain's own (null MX, RFC 7505).
+CREATE TABLE suppressed_domains (
+    domain text PRIMARY KEY CHECK (domain = lower(domain)),
+    reason text NOT NULL CHECK (reason IN ('manual', 'null_mx')),
+    created_at timestamptz NOT NULL
+);
+
+-- Append-only: how often somebody wants to hear from a channel. The latest row of an address holds.
+CREATE TABLE preferences (
+    preference_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    address_hash uuid NOT NULL,
+    channel text NOT NULL,
+    every_days double precision CHECK (every_days > 0),  -- at most one message in so many days
+    paused_until timestamptz,
+    time timestamptz NOT NULL,
+    way text NOT NULL,
+    message_id uuid  -- whose link led there
+);
+CREATE INDEX preferences_by_address ON preferences (address_hash, channel, time DESC);
+
+-- Double opt-in: somebody, perhaps somebody else, gave this address; only its owner can confirm.
+CREATE TABLE opt_ins (
+    opt_in_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    node uuid NOT NULL,
+    address_hash uuid NOT NULL,
+    to_addr text,
+    purpose text NOT NULL,
+    channel text NOT NULL,
+    wording text NOT NULL,
+    language text NOT NULL DEFAULT 'en',
+    asked_at timestamptz NOT NULL,
+    event_id uuid,
+    confirmed_at timestamptz,
+    UNIQUE (event_id, purpose, channel)
+);
+CREATE INDEX opt_ins_by_address ON opt_ins (address_hash, asked_at DESC);  -- one mail a day
 
 CREATE VIEW profile_traits AS
 SELECT DISTINCT ON (n.profile_id, t.name) n.profile_id, t.name, t.value, t.value_node, t.time, t.event_id
@@ -74,50 +121,11 @@ LEFT JOIN profile_traits email ON email.profile_id = p.profile_id AND email.name
 LEFT JOIN profile_traits first_name ON first_name.profile_id = p.profile_id AND first_name.name = 'first_name'
 WHERE p.points_to IS NULL AND names.kind IN ('user_id', 'email');
 
--- Why this profile may not be written to at this address, or NULL where it may. The one place
--- that decides it: planning asks, and sending asks again. Of several records the strictest holds:
--- the latest of each of the profile's nodes and the latest of the address must all be a yes; an
--- answer that names no address is about the one its person has. A yes given after as_of does not
--- exist yet; a no counts whenever it came.
--- A table of one row, since that is inlined into the query that asks: as a scalar it took 1.2 ms a
--- call. LATERAL and LIMIT keep it to index look-ups, also before the first ANALYZE: with a join
--- 20,000 people took 7 minutes, so they take 1 s.
-CREATE FUNCTION refusal(
-    profile bigint, address uuid, asked_purpose text, asked_channel text, as_of timestamptz
-) RETURNS TABLE (reason text) LANGUAGE sql STABLE ROWS 1 AS $$
-    SELECT coalesce(
-        (SELECT s.reason FROM suppressions s
-         WHERE s.address_hash = address AND s.purpose IN ('*', asked_purpose) LIMIT 1),
-        (SELECT CASE WHEN count(*) = 0 THEN 'no_consent' WHEN NOT bool_and(said.granted) THEN 'refused' END
-         FROM (
-            SELECT latest.granted FROM nodes n, LATERAL (
-                SELECT c.granted FROM consents c
-                WHERE c.node = n.node AND c.purpose = asked_purpose AND c.channel = asked_channel
-                  AND (c.time <= as_of OR NOT c.granted)
-                ORDER BY c.time DESC, c.consent_id DESC LIMIT 1
-            ) latest
-            WHERE n.profile_id = profile
-            UNION ALL
-            (SELECT of_address.granted FROM (
-                (SELECT c.granted, c.time, c.consent_id FROM consents c
-                 WHERE c.address_hash = address AND c.purpose = asked_purpose
-                   AND c.channel = asked_channel AND (c.time <= as_of OR NOT c.granted)
-                 ORDER BY c.time DESC, c.consent_id DESC LIMIT 1)
-                UNION ALL
-                SELECT named_none.* FROM nodes n, LATERAL (
-                    SELECT c.granted, c.time, c.consent_id FROM consents c
-                    WHERE c.node = n.node AND c.address_hash IS NULL AND c.purpose = asked_purpose
-                      AND c.channel = asked_channel AND (c.time <= as_of OR NOT c.granted)
-                    ORDER BY c.time DESC, c.consent_id DESC LIMIT 1
-                ) named_none
-                WHERE n.profile_id = profile
-             ) of_address ORDER BY time DESC, consent_id DESC LIMIT 1)
-         ) said))
-$$;
-
-GRANT SELECT ON profiles, nodes, traits, consents, suppressions, profile_traits, profile_names, users
-    TO horizon_worker, horizon_console, horizon_reader;
-GRANT INSERT, UPDATE ON profiles, nodes, traits TO horizon_worker;
+GRANT SELECT ON profiles, nodes, traits, purposes, consents, suppressions, suppressed_domains, preferences,
+    opt_ins, profile_traits, profile_names, users TO horizon_worker, horizon_console, horizon_reader;
+GRANT INSERT, UPDATE ON profiles, nodes, traits, purposes, opt_ins TO horizon_worker;
+GRANT INSERT, DELETE ON suppressed_domains TO horizon_worker;
 GRANT USAGE ON SEQUENCE profiles_profile_id_seq TO horizon_worker;  -- ids are drawn before their rows
-GRANT INSERT ON consents, suppressions TO horizon_worker, horizon_edge;
-GRANT SELECT ON suppressions TO horizon_edge;
+GRANT INSERT ON consents, suppressions, preferences TO horizon_worker, horizon_edge;
+GRANT DELETE ON suppressions TO horizon_worker;
+GRANT SELECT ON suppressions, purposes, preferences TO horizon_edge;
