@@ -6,11 +6,13 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from bench import score
+from bench import delivery, score
 from bench.harness import Figure
 from horizon.errors import HorizonError
 
-BENCHES: dict[str, Callable[[bool], Iterator[Figure]]] = {"score": score.figures}
+BENCHES: dict[str, Callable[[bool], Iterator[Figure]]] = {
+    "score": score.figures, "delivery": delivery.figures,
+}  # fmt: skip
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,11 +35,12 @@ class Figure:
 
 
 @contextmanager
-def scratch_installation() -> Iterator[Installation]:
+def scratch_installation(changed: Mapping[str, object] | None = None) -> Iterator[Installation]:
     """A Horizon in a folder of its own, gone afterwards."""
     home = Path(tempfile.mkdtemp(prefix="horizon-bench-"))
     home.chmod(0o755)  # so that root's unprivileged server can reach its data
     settings = Settings(HORIZON_HOME=str(home), LOG_PATH=str(home / "log.jsonl"))
+    settings = settings.changed(**(changed or {}))
     try:
         yield open_installation(settings)
     finally:

@@ -10,10 +10,11 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Sequence
+from functools import cache
 from typing import Literal, get_args
 from uuid import UUID
 
-Purpose = Literal["unsubscribe"]
+Purpose = Literal["unsubscribe", "track", "confirm"]
 
 # A purpose's place is its number in tokens that lie in mailboxes for years: append only.
 _PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
@@ -51,6 +52,7 @@ def _decode(token: str) -> bytes | None:
     return raw if len(raw) == _TOKEN_BYTES and _encode(raw) == token else None
 
 
+@cache
 def _key_id(key: bytes) -> bytes:
     return hashlib.blake2b(key, digest_size=4, person=b"horizon-key-id").digest()
 

@@ -99,17 +99,17 @@ def test_an_unknown_message_is_settled_once(world: World, status: str, alert: st
         world.horizon.database.connect(Role.WORKER, autocommit=True)
     ) as connection:
         outbox = Outbox(connection, 0.2)
-        (message,) = outbox.claim()
-        assert not settle(connection, message.message_id, status)
-        outbox.begin(message.message_id, "d")
+        (message_id,) = outbox.claim()
+        assert not settle(connection, message_id, status)
+        outbox.turn([], [message_id])
         threading.Event().wait(0.3)
         outbox.expire()
-        assert settle(connection, message.message_id, status)
-        assert not settle(connection, message.message_id, "sent")
+        assert settle(connection, message_id, status)
+        assert not settle(connection, message_id, "sent")
         assert not settle(connection, uuid4(), "sent")
     assert _states(world) == {"ann": status}
     assert [row.status for row in world.rows("SELECT status FROM alerts")] == [alert]
-    events = len(world.rows("SELECT FROM events WHERE name = 'Email Sent'"))
+    events = len(world.rows("SELECT FROM events WHERE name = 'Message Sent'"))
     assert events == (1 if status == "sent" else 0)
 
 

@@ -16,7 +16,8 @@ import psycopg
 import pytest
 
 from horizon import clock, links
-from horizon.delivery.outbox import Outbox
+from horizon.delivery.channels.smtp.channel import EmailChannel
+from horizon.delivery.outbox import Outbox, Result
 from horizon.delivery.ports import NullTransport
 from horizon.delivery.rules import Verdict
 from horizon.delivery.sender import Sender
@@ -46,7 +47,7 @@ def _planned(world: World, *users: str) -> None:
 
 
 def _states(world: World) -> dict[str, str]:
-    rows = world.rows("SELECT to_addr, status FROM messages")
+    rows = world.rows("SELECT to_addr, status FROM notifications_log")
     return {row.to_addr.partition("@")[0]: row.status for row in rows}
 
 
@@ -126,11 +127,12 @@ def test_each_refusal_stands_in_its_row_and_harms_no_other(
     assert sorted(received) == ["ann@example.com", "zed@example.com"]
     assert len(world.rows("SELECT FROM suppressions")) == suppressed
     (odd,) = world.rows(
-        "SELECT answer, attempts, retry_at FROM messages WHERE to_addr LIKE 'odd%%'"
+        "SELECT n.answer, n.attempts, o.due_at FROM notifications_log n LEFT JOIN outbox o USING (message_id)"
+        " WHERE to_addr LIKE 'odd%%'"
     )
     assert odd.answer
     assert odd.attempts == 1
-    assert (odd.retry_at is not None) == (status == "planned")
+    assert (odd.due_at is not None and odd.due_at > clock.now()) == (status == "planned")
 
 
 def test_who_unsubscribes_between_plan_and_send_gets_nothing(world: World, tmp_path: Path) -> None:
@@ -190,13 +192,13 @@ def test_a_sender_asleep_past_its_lease_sends_nothing_again(world: World) -> Non
         closing_connection(world.horizon.database.connect(Role.WORKER, autocommit=True)) as two,
     ):
         asleep, awake = _outbox(world, one, 0.01), _outbox(world, two)
-        (message,) = asleep.claim()
+        (message_id,) = asleep.claim()
         threading.Event().wait(0.05)
-        assert [row.message_id for row in awake.claim()] == [message.message_id]
-        assert asleep.begin(message.message_id, "d") is None
-        begun = awake.begin(message.message_id, "d")
-        assert begun is not None
-        assert begun.status == "sending"
+        assert awake.claim() == [message_id]
+        assert asleep.turn([], [message_id]) == ([], [])
+        (begun,), refused = awake.turn([], [message_id])
+        assert begun.message_id == message_id
+        assert refused == []
 
 
 def test_what_was_sending_when_its_sender_died_is_unknown_and_stays_so(
@@ -205,8 +207,7 @@ def test_what_was_sending_when_its_sender_died_is_unknown_and_stays_so(
     _planned(world, "ann")
     with closing_connection(world.horizon.database.connect(Role.WORKER, autocommit=True)) as one:
         dying = _outbox(world, one, 0.2)
-        (message,) = dying.claim()
-        dying.begin(message.message_id, "d")
+        dying.turn([], dying.claim())
     threading.Event().wait(0.3)
     with SmtpRecorder(tmp_path) as recorder:
         world = _sending(world, recorder)
@@ -220,13 +221,12 @@ def test_what_was_sending_when_its_sender_died_is_unknown_and_stays_so(
 def test_the_answer_that_comes_late_makes_unknown_known(world: World) -> None:
     _planned(world, "ann")
     with closing_connection(world.horizon.database.connect(Role.WORKER, autocommit=True)) as one:
-        slow = _outbox(world, one, 0.01)
-        slow.lease_s = 0.2
-        (message,) = slow.claim()
-        slow.begin(message.message_id, "d")
+        slow = _outbox(world, one, 0.2)
+        (message,), _ = slow.turn([], slow.claim())
         threading.Event().wait(0.3)
         assert len(slow.expire()) == 1
-        slow.finish(message, Verdict("sent", None), "250 ok")
+        assert _states(world) == {"ann": "unknown"}
+        slow.turn([Result(message, Verdict("sent", None), "250 ok")], [])
     assert _states(world) == {"ann": "sent"}
 
 
@@ -253,7 +253,7 @@ def test_a_stopped_sender_gives_its_claims_back(world: World, tmp_path: Path) ->
     states = list(_states(world).values())
     assert 0 < received < 30
     assert (states.count("sent"), states.count("planned")) == (received, 30 - received)
-    assert world.rows("SELECT FROM messages WHERE claim IS NOT NULL AND status = 'planned'") == []
+    assert world.rows("SELECT FROM outbox WHERE claim IS NOT NULL") == []
 
 
 @pytest.mark.parametrize("aggregated", [False, True])
@@ -391,7 +391,7 @@ def test_an_answer_that_cannot_be_recorded_is_never_sent_again(
             stages.send(world.horizon)
         received = [message["rcpt"][0] for message in recorder.messages()]
     assert sorted(received) == ["ann@example.com", "bob@example.com"]
-    assert sorted(_states(world).values()) == ["sent", "unknown"]
+    assert sorted(_states(world).values()) == ["unknown", "unknown"]
 
 
 def test_a_claim_runs_out_and_a_cancelled_message_does_not_leave(world: World) -> None:
@@ -399,16 +399,9 @@ def test_a_claim_runs_out_and_a_cancelled_message_does_not_leave(world: World) -
     with closing_connection(world.horizon.database.connect(Role.WORKER, autocommit=True)) as one:
         outbox = _outbox(world, one)
         first, second = outbox.claim()
-        world.rows(
-            "UPDATE messages SET lease_until = now() WHERE message_id = %s RETURNING 1",
-            first.message_id,
-        )
-        assert outbox.begin(first.message_id, "d") is None
-        world.rows(
-            "UPDATE messages SET status = 'cancelled' WHERE message_id = %s RETURNING 1",
-            second.message_id,
-        )
-        assert outbox.begin(second.message_id, "d") is None
+        world.rows("UPDATE outbox SET due_at = now() WHERE message_id = %s RETURNING 1", first)
+        world.rows("DELETE FROM outbox WHERE message_id = %s RETURNING 1", second)
+        assert outbox.turn([], [first, second]) == ([], [])
 
 
 def test_a_live_claim_is_nobody_else_s(world: World) -> None:
@@ -419,16 +412,16 @@ def test_a_live_claim_is_nobody_else_s(world: World) -> None:
         closing_connection(connect(Role.WORKER, autocommit=True)) as two,
     ):
         first, second = _outbox(world, one), _outbox(world, two)
-        (message,) = first.claim()
+        (message_id,) = first.claim()
         assert second.claim() == []
-        second.give_back([message.message_id])
-        second.finish(message, Verdict("failed", None), "not mine")
+        second.give_back([message_id])
         assert second.expire() == []
         assert _states(world) == {"ann": "claimed"}
-        begun = first.begin(message.message_id, "d")
-        assert begun is not None
-        assert begun.status == "sending"
+        (message,), _ = first.turn([], [message_id])
+        second.turn([Result(message, Verdict("failed", None), "not mine")], [])
+        second.turn([Result(message, Verdict("planned", None), None)], [])
         assert second.expire() == []
+        assert _states(world) == {"ann": "sending"}
 
 
 def test_a_sender_sends_its_campaign_s_mails_and_no_demo_s(world: World, tmp_path: Path) -> None:
@@ -466,11 +459,17 @@ def test_an_alert_that_is_over_stays_over_and_a_failure_notifies_nobody(
     }
 
 
+class _Nowhere(EmailChannel):
+    def transport(self) -> Any:
+        return NullTransport()
+
+
 def test_through_the_null_channel_everything_counts_and_nothing_leaves(world: World) -> None:
     _planned(world, "ann", "bob")
     horizon = world.horizon
     sender = Sender(
-        horizon.database, horizon.settings, horizon.keys, make_transport=lambda *_: NullTransport()
+        horizon.database, horizon.settings, horizon.keys,
+        open_channel=lambda _, means: _Nowhere(means),
     )
     assert sender.run().counts == {("miss_you", "sent"): 2}
     (answer,) = {row.answer.partition(",")[0] for row in world.rows("SELECT answer FROM messages")}

@@ -51,11 +51,14 @@ class SmtpRecorder:
         auth: str | None = None,
         starttls: tuple[Path, Path] | None = None,
         keep_content: bool = False,
+        pipelining: bool = True,
     ) -> None:
         self.port = 0
         self.path = folder / "recorded.jsonl"
         self._script = list(script)
         self._options: list[str] = ["--keep-content"] if keep_content else []
+        if not pipelining:
+            self._options.append("--no-pipelining")
         if auth is not None:
             self._options += ["--auth", auth]
         if starttls is not None:
@@ -144,7 +147,7 @@ async def _serve(options: argparse.Namespace) -> None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(*options.starttls)
     record = Record(options.file, options.keep_content)
-    server = Server(Script(json.loads(options.script)), record, options.auth, tls)
+    server = Server(Script(json.loads(options.script)), record, options.auth, tls, options.pipelining)
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     listener = await asyncio.start_server(
@@ -162,6 +165,7 @@ def main() -> None:
     parser.add_argument("--script", default="[]", help="JSON list of rules")
     parser.add_argument("--auth", metavar="USER:PASSWORD")
     parser.add_argument("--starttls", nargs=2, type=Path, metavar=("CERT", "KEY"))
+    parser.add_argument("--no-pipelining", dest="pipelining", action="store_false")
     parser.add_argument("--keep-content", action="store_true", help="base64 of it in the record")
     asyncio.run(_serve(parser.parse_args()))
 

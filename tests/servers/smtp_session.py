@@ -40,6 +40,10 @@ class Wire:
         self._reader, self._writer = reader, writer
         self._in, self._out = bytearray(), bytearray()
 
+    @property
+    def waiting(self) -> bool:
+        return bool(self._in)
+
     def say(self, answer: str) -> None:
         self._out += answer.encode() + b"\r\n"
 
@@ -124,6 +128,7 @@ class Server:
     record: Record
     auth: str | None = None
     tls: ssl.SSLContext | None = None
+    pipelining: bool = True
     connections: int = 0
     mails: int = 0
 
@@ -201,6 +206,8 @@ class Session:
     async def _on_ehlo(self, rest: str) -> None:
         self._reset()
         offers = ["recorder", "PIPELINING", "8BITMIME", "SMTPUTF8", f"SIZE {SIZE_LIMIT_BYTES}"]
+        if not self._server.pipelining:
+            offers.remove("PIPELINING")
         if self._server.tls and not self._secure:
             offers.append("STARTTLS")
         elif self._server.auth:
@@ -255,6 +262,9 @@ class Session:
         return (await self._wire.line()).decode("ascii", "replace")
 
     async def _on_mail(self, rest: str) -> None:
+        if not self._server.pipelining and self._wire.waiting:
+            self._wire.say("503 5.5.1 commands in a group, and no PIPELINING was offered")
+            return
         address = _ADDRESS.match(rest)
         if self._server.auth and self._user is None:
             self._wire.say("530 5.7.0 authentication required")

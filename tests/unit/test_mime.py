@@ -17,7 +17,7 @@ from tests.world import NOW
 
 ID = UUID("00000000-0000-0000-0000-000000000001")
 HEADERS = ["From", "To", "Subject", "Date", "Message-ID", "List-Unsubscribe",
-           "List-Unsubscribe-Post", "Feedback-ID", "MIME-Version", "Content-Type"]  # fmt: skip
+           "List-Unsubscribe-Post", "MIME-Version", "Content-Type", "Feedback-ID"]  # fmt: skip
 
 
 def _composed(

@@ -105,7 +105,8 @@ def plan_demo(
 ) -> StageResult:
     """Plan the operator's mails in place of people's: one an alert, or one that lists them all."""
     parameters = {
-        **window.parameters(), "clock": clock.now(), "to_addr": to_addr, "address_hash": address_hash,
+        **window.parameters(), "clock": clock.now(), "to_addr": to_addr,
+        "address_hash": address_hash,
         "aggregated": aggregated, "template": template, "template_digest": template_digest,
     }  # fmt: skip
     planned = tx.execute(QUERIES["plan_demo"], parameters).rowcount

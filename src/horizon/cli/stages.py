@@ -147,7 +147,7 @@ def campaign_run(
     )
     sent = send_with_progress(
         lambda stop, done: stages.send(
-            horizon, run, campaign=name, stop=stop, on_message=done, rate=_rate(rate), now=now
+            horizon, run, campaign=name, stop=stop, on_messages=done, rate=_rate(rate), now=now
         ),
         _waiting(horizon),
     )
@@ -191,7 +191,7 @@ def send(rate: Rate = None, now: Now = None, database: DatabaseName = None) -> N
     horizon = installed(database)
     sent = send_with_progress(
         lambda stop, done: stages.send(
-            horizon, stop=stop, on_message=done, rate=_rate(rate), now=now
+            horizon, stop=stop, on_messages=done, rate=_rate(rate), now=now
         ),
         _waiting(horizon),
     )
@@ -223,7 +223,7 @@ def demo_campaign(
         return
     sent = send_with_progress(
         lambda stop, done: stages.send_demo(
-            horizon, run, to, aggregated=aggregated, stop=stop, on_message=done
+            horizon, run, to, aggregated=aggregated, stop=stop, on_messages=done
         ),
         _waiting(horizon, run),
     )
@@ -284,7 +284,7 @@ class _Speed(ProgressColumn):
 
 
 def send_with_progress(
-    sending: Callable[[Event, Callable[[], None]], Sent], total: int | None = None
+    sending: Callable[[Event, Callable[[int], None]], Sent], total: int | None = None
 ) -> Sent:
     """Show progress on a terminal; Ctrl-C and SIGTERM end it after the messages under way."""
     columns = (
@@ -298,7 +298,7 @@ def send_with_progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as progress:
         task = progress.add_task("send", total=total)
-        return sending(stop, lambda: progress.advance(task))
+        return sending(stop, lambda count: progress.advance(task, count))
 
 
 def _waiting(horizon: Installation, correlation_id: UUID | None = None) -> int:

@@ -24,6 +24,12 @@ MAX_ATTRIBUTE_CHARS: Final = 500  # mj-attributes copies a value into every elem
 MAX_TAGS: Final = 1_000  # mrml overflows the stack, and so kills the process, at 20,000 levels
 
 SUBJECT: Final = "_subject"
+LINK: Final = "_link_"
+OPEN: Final = "_open"
+# Who wants out, or to confirm, is not counted on the way.
+WAYS_OUT: Final = frozenset({"unsubscribe_url", "preferences_url", "confirm_url"})
+_ANCHOR: Final = re.compile(r'(<a\b[^>]*?\bhref=")([^"]*)')
+_PICTURE: Final = '<img src="{}" width="1" height="1" alt="" style="display:block">'
 MARK: Final = re.compile(r"HZNTAG\d{4}X")
 _COMMENT: Final = re.compile(r"<!--.*?-->", re.DOTALL)
 _INDENT: Final = re.compile(r"[ \t]*\n\s*")
@@ -120,8 +126,21 @@ def mark_tags(source: str) -> Marked:
     return Marked("".join(text), tuple(tag.strip() for tag in tags))
 
 
-def to_html(marked: Marked) -> str:
-    """A Jinja2 template that prints the HTML part; it takes the subject as ``_subject``."""
+@dataclass(frozen=True, slots=True)
+class HtmlSource:
+    """Two Jinja2 templates that print the HTML part; both take the subject as ``_subject``.
+
+    ``tracked`` takes ``_link_0`` and so on in place of ``links``, each an address or the name of a
+    variable, and ``_open``, the picture that counts an opening.
+    """
+
+    plain: str
+    tracked: str
+    links: tuple[str, ...]
+
+
+def to_html(marked: Marked) -> HtmlSource:
+    """Raises TemplateError for what is not MJML or has no place in a mail."""
     titled = _with_subject_variable(marked)
     options = mrml.RenderOptions(disable_comments=True, fonts={})  # no fonts from other servers
     try:
@@ -140,7 +159,37 @@ def to_html(marked: Marked) -> str:
             f"mrml drops {titled.tags[_number(lost)]} from its place; "
             "move it into the text of an element"
         )
-    return titled.restore(_shrink(html))
+    html = _shrink(html)
+    return HtmlSource(titled.restore(html), *_tracked(titled, html))
+
+
+def _tracked(marked: Marked, html: str) -> tuple[str, tuple[str, ...]]:
+    links: list[str] = []
+    tags = list(marked.tags)
+
+    def replaced(found: re.Match[str]) -> str:
+        link = _trackable(marked, found[2])
+        if link is None:
+            return found[0]
+        if link not in links:
+            links.append(link)
+        tags.append(f"{{{{ {LINK}{links.index(link)} }}}}")
+        return f"{found[1]}{_mark(len(tags) - 1)}"
+
+    counted = _ANCHOR.sub(replaced, html)
+    tags.append(f"{{{{ {OPEN} }}}}")
+    picture = _PICTURE.format(_mark(len(tags) - 1))
+    before, end, after = counted.rpartition("</body>")
+    return Marked("", tuple(tags)).restore(before + picture + end + after), tuple(links)
+
+
+def _trackable(marked: Marked, href: str) -> str | None:
+    """The address or the variable's name; None for what is no visit: a mailto, a way out."""
+    if MARK.fullmatch(href):
+        name = marked.tags[_number(href)].strip("{} ")
+        return None if name in WAYS_OUT else name
+    address = unescape(href)
+    return address if address.lower().startswith(("http://", "https://")) else None
 
 
 def _shrink(html: str) -> str:

@@ -8,86 +8,151 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
+from psycopg.types.json import set_json_loads
+
 from horizon import clock
+from horizon.delivery.ports import Claimed
 from horizon.delivery.rules import Verdict
-from horizon.postgres.database import Connection
+from horizon.postgres.database import Connection, Database, Role
 from horizon.postgres.queries import Queries
 
 QUERIES = Queries("horizon.delivery")
 
-CLAIM_AT_ONCE = 50
+GROUP = 50  # the most that is marked sending at once, and so the most a crash leaves unknown
+
+# A sender's statements find their rows by key, and a group of them is short: a plan made once,
+# which no stale statistics can talk into reading a whole table.
+_BY_KEY = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off"
+
+
+def connect(database: Database) -> Connection:
+    """A sender's connection: in autocommit, its statements prepared at once."""
+    connection = database.connect(Role.WORKER, autocommit=True, options=_BY_KEY)
+    connection.prepare_threshold = 0
+    set_json_loads(msgspec.json.decode, connection)
+    return connection
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a message; a verdict ``planned`` gives it back, nothing of it having left."""
+
+    message: Claimed
+    verdict: Verdict
+    answer: str | None
+    template_digest: str | None = None
 
 
 @dataclass
 class Outbox:
     """One sender's view. ``connection`` is in autocommit: each method commits what it says.
 
-    ``correlation_id`` and ``campaign`` narrow what is claimed to one run's or one campaign's.
-    ``now`` is for what is allowed; leases, and the times of what happens, are the clock's.
+    ``correlation_id``, ``campaign`` and ``channel`` narrow what is claimed. ``now`` is for what is
+    allowed; leases, and the times of what happens, are the clock's.
     """
 
     connection: Connection
     lease_s: float
     correlation_id: UUID | None = None
     campaign: str | None = None
+    channel: str | None = None
     now: datetime | None = None
     claim_id: UUID = field(default_factory=uuid4)
 
-    def claim(self, most: int = CLAIM_AT_ONCE) -> list[Any]:
-        return self.connection.execute(
-            QUERIES["claim"],
-            {
-                "claim": self.claim_id, "clock": clock.now(), "lease_s": self.lease_s,
-                "correlation_id": self.correlation_id, "campaign": self.campaign,
-                "most": most,
-            },
+    def claim(self, most: int = GROUP) -> list[UUID]:
+        """A lease on messages that are due. Without a wait for the disk: a claim that a crash of
+        the server takes back is one that nobody has used."""
+        with self.connection.transaction():
+            self.connection.execute("SET LOCAL synchronous_commit = off")
+            rows = self.connection.execute(
+                QUERIES["claim"],
+                {
+                    "claim": self.claim_id, "clock": clock.now(), "lease_s": self.lease_s,
+                    "correlation_id": self.correlation_id, "campaign": self.campaign,
+                    "channel": self.channel, "most": most,
+                },
+            ).fetchall()  # fmt: skip
+        return [row.message_id for row in rows]
+
+    def turn(
+        self, results: Sequence[Result], message_ids: Sequence[UUID]
+    ) -> tuple[list[Claimed], list[tuple[Claimed, Verdict]]]:
+        """Record what came of the last group and mark the next one ``sending``, in one commit.
+
+        Gives back who may be written to now, and who not with the reason. A message in neither has
+        lost its claim.
+        """
+        with self.connection.transaction():
+            self._record(results)
+            return self._begin(message_ids) if message_ids else ([], [])
+
+    def _begin(
+        self, message_ids: Sequence[UUID]
+    ) -> tuple[list[Claimed], list[tuple[Claimed, Verdict]]]:
+        self.connection.execute(QUERIES["hold_identity"])
+        at = clock.now()
+        rows = self.connection.execute(
+            QUERIES["begin"],
+            {"message_ids": list(message_ids), "claim": self.claim_id, "clock": at,
+             "lease_s": self.lease_s, "now": self.now or at},
         ).fetchall()  # fmt: skip
+        return (
+            [_claimed(row) for row in rows if row.reason is None],
+            [(_claimed(row), Verdict("skipped", row.reason)) for row in rows if row.reason],
+        )
 
-    def begin(self, message_id: UUID, template_digest: str) -> Verdict | None:
-        """Mark a message ``sending``, or ``skipped`` with the reason; None: the claim was lost."""
-        with self.connection.transaction():
-            self.connection.execute(QUERIES["hold_identity"])
-            row = self.connection.execute(
-                QUERIES["begin"],
-                {"message_id": message_id, "claim": self.claim_id, "clock": clock.now(),
-                 "now": self.now or clock.now(),
-                 "template_digest": template_digest},
-            ).fetchone()  # fmt: skip
-        return Verdict(row.status, row.reason) if row else None
-
-    def finish(self, message: Any, verdict: Verdict, answer: str) -> None:
-        """Record what came of it: the alert is NOTIFIED in the transaction that says sent."""
-        values = {
-            "message_id": message.message_id, "claim": self.claim_id, "clock": clock.now(),
-            "status": verdict.status, "reason": verdict.reason, "answer": answer,
-        }  # fmt: skip
-        with self.connection.transaction():
-            if self.connection.execute(QUERIES["finish"], values).rowcount == 0:
-                return
-            if verdict.status == "sent":
-                _was_sent(self.connection, values)
-            if verdict.status == "bounced":
-                self.connection.execute(QUERIES["suppress_bounced"], values)
-                self.connection.execute(QUERIES["write_event"], {**values, "name": "Email Bounced"})
+    def _record(self, results: Sequence[Result]) -> None:
+        over = [result for result in results if result.verdict.status != "planned"]
+        if over:
+            self.connection.execute(QUERIES["finish"], {
+                "message_ids": [result.message.message_id for result in over],
+                "statuses": [result.verdict.status for result in over],
+                "reasons": [result.verdict.reason for result in over],
+                "answers": [result.answer for result in over],
+                "digests": [result.template_digest for result in over],
+                "claim": self.claim_id, "clock": clock.now(),
+            })  # fmt: skip
+        back = [result for result in results if result.verdict.status == "planned"]
+        if back:
+            self._postpone(
+                [result.message.message_id for result in back],
+                [result.verdict.retry_at for result in back],
+                [result.answer for result in back],
+            )
 
     def give_back(
+        self, message_ids: Sequence[UUID], due_ats: Sequence[datetime | None] = ()
+    ) -> None:
+        """Plan claimed messages again, at ``due_ats`` where it says so; it was no attempt."""
+        if message_ids:
+            nothing = [None] * len(message_ids)
+            self._postpone(message_ids, due_ats or nothing, nothing, tried=False)
+
+    def _postpone(
         self,
         message_ids: Sequence[UUID],
-        retry_at: datetime | None = None,
-        answer: str | None = None,
+        due_ats: Sequence[datetime | None],
+        answers: Sequence[str | None],
         *,
-        refused: bool = False,
+        tried: bool = True,
     ) -> None:
-        """Plan messages again of which nothing has left; with ``retry_at`` it was an attempt."""
-        self.connection.execute(
-            QUERIES["give_back"],
-            {"message_ids": list(message_ids), "claim": self.claim_id, "retry_at": retry_at,
-             "answer": answer, "refused": refused},
-        )  # fmt: skip
+        self.connection.execute(QUERIES["postpone"], {
+            "message_ids": list(message_ids), "due_ats": list(due_ats), "answers": list(answers),
+            "tried": [tried and due_at is not None for due_at in due_ats],
+            "claim": self.claim_id, "clock": clock.now(),
+        })  # fmt: skip
 
     def expire(self) -> list[Any]:
         """Mark ``unknown`` what a stopped sender left in ``sending``."""
         return self.connection.execute(QUERIES["expire"], {"clock": clock.now()}).fetchall()
+
+
+def _claimed(row: Any) -> Claimed:
+    return Claimed(
+        row.message_id, row.campaign, row.profile_id, row.user_id, row.to_addr, row.domain,
+        row.tier, row.variables, row.template, row.tracked, row.attempts,
+    )  # fmt: skip
 
 
 def settle(connection: Connection, message_id: UUID, status: str) -> bool:
@@ -97,14 +162,20 @@ def settle(connection: Connection, message_id: UUID, status: str) -> bool:
         if connection.execute(QUERIES["settle"], values).rowcount == 0:
             return False
         if status == "sent":
-            _was_sent(connection, values)
+            connection.execute(QUERIES["notify_alert"], values)
+            connection.execute(QUERIES["write_sent_event"], values)
     return True
 
 
-def _was_sent(tx: Connection, values: dict[str, Any]) -> None:
-    """The alert is NOTIFIED in the transaction that says sent; and it is an event again."""
-    tx.execute(QUERIES["notify_alert"], values)
-    tx.execute(QUERIES["write_event"], {**values, "name": "Email Sent"})
+def register_targets(tx: Connection, urls: Sequence[str]) -> dict[str, int]:
+    """The id of each URL that a mail's link may lead to."""
+    if not urls:
+        return {}
+    rows = tx.execute(QUERIES["register_targets"], {"urls": sorted(set(urls))}).fetchall()
+    found = {row.url: row.target_id for row in rows}
+    if len(found) < len(set(urls)):  # another sender registered one at this very moment
+        return register_targets(tx, urls)
+    return found
 
 
 def waiting(connection: Connection, correlation_id: UUID | None = None) -> int:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
 from horizon.errors import TransportError
+from horizon.keys import Keys
+from horizon.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A message whose turn it is. ``tracked``: its person agreed to have opens and clicks counted."""
+    """A message whose turn it is. ``tracked``: its person agreed to be counted."""
 
     message_id: UUID
     campaign: str
@@ -35,6 +37,16 @@ class Parcel:
     to_addr: str
     content: bytes
     template_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a channel is opened with. ``register_targets`` gives each URL that a link in a message
+    may lead to the id that the link carries."""
+
+    settings: Settings
+    keys: Keys
+    register_targets: Callable[[Collection[str]], Mapping[str, int]]
 
 
 class Transport(Protocol):
@@ -60,10 +72,15 @@ class Transport(Protocol):
 class Channel(Protocol):
     """A folder of delivery/channels: transport, settings, templates, tests.
 
-    ``name`` is the channel that consent is given for.
+    ``name`` is the channel that consent is given for, ``connections`` how many at once a sender
+    opens.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def connections(self) -> int: ...
 
     def compose(self, message: Claimed) -> Parcel:
         """Raises TemplateError where this message cannot be made."""

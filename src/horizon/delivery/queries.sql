@@ -1,90 +1,193 @@
+-- name: channels
+-- Those that have something to send.
+SELECT DISTINCT c.channel FROM campaigns c
+WHERE c.status = 'active' AND (%(campaign)s::text IS NULL OR c.campaign = %(campaign)s)
+ORDER BY 1;
+
 -- name: claim
--- A lease on the next messages that are due. An expired claim is anybody's: nothing of it has left.
-UPDATE messages m SET status = 'claimed', claim = %(claim)s, claimed_at = %(clock)s,
-    lease_until = %(clock)s + %(lease_s)s * interval '1 second'
-FROM (
-    SELECT message_id FROM messages
-    WHERE ((status = 'planned' AND coalesce(retry_at, '-infinity') <= %(clock)s)
-        OR (status = 'claimed' AND lease_until < %(clock)s))
-      AND (%(correlation_id)s::uuid IS NULL OR correlation_id = %(correlation_id)s)
-      AND (%(campaign)s::text IS NULL OR campaign = %(campaign)s)
-      AND (%(correlation_id)s::uuid IS NOT NULL OR campaign <> 'demo')
-      AND campaign IN (SELECT c.campaign FROM campaigns c WHERE c.status = 'active')
-    ORDER BY planned_at, message_id LIMIT %(most)s FOR UPDATE SKIP LOCKED
-) due
-WHERE m.message_id = due.message_id
-RETURNING m.message_id, m.campaign, m.profile_id, m.alert_id, m.to_addr, m.tier, m.variables, m.template, m.attempts,
-    (SELECT user_id FROM profile_names n WHERE n.profile_id = m.profile_id) AS user_id;
+-- A lease on the next messages that are due, of every active campaign. An expired claim is
+-- anybody's: nothing of it has left. Each campaign is asked by itself, so that a paused one with
+-- 500,000 rows costs nothing.
+WITH due AS (
+    SELECT waiting.message_id
+    FROM campaigns c, LATERAL (
+        SELECT o.message_id, o.due_at FROM outbox o
+        WHERE o.campaign = c.campaign AND o.due_at <= %(clock)s AND o.state <> 'sending'
+          AND (%(correlation_id)s::uuid IS NULL OR EXISTS (
+            SELECT FROM messages m WHERE m.message_id = o.message_id AND m.correlation_id = %(correlation_id)s))
+        ORDER BY o.due_at LIMIT %(most)s FOR UPDATE SKIP LOCKED
+    ) waiting
+    WHERE c.status = 'active' AND (%(campaign)s::text IS NULL OR c.campaign = %(campaign)s)
+      AND (%(correlation_id)s::uuid IS NOT NULL OR c.campaign <> 'demo')
+      AND (%(channel)s::text IS NULL OR c.channel = %(channel)s)
+    ORDER BY waiting.due_at LIMIT %(most)s
+)
+UPDATE outbox o SET state = 'claimed', claim = %(claim)s, claimed_at = %(clock)s,
+    due_at = %(clock)s + %(lease_s)s * interval '1 second'
+FROM due WHERE o.message_id = due.message_id
+RETURNING o.message_id;
 
 -- name: hold_identity
 -- Merges take this lock exclusively, so that who was reached is asked of one state of the graph.
 SELECT pg_advisory_xact_lock_shared(hashtext('horizon.identity'));
 
 -- name: begin
--- The last question before the first content byte: is the claim still mine, is it still allowed,
--- was nobody reached by it yet. Marks the message sending, or skipped with the reason; returns no
--- row where the claim was lost or the campaign was paused.
+-- The last question before the first content byte, for a group: is the claim still mine, is it
+-- still allowed, was nobody reached by it yet. Marks each message sending, or skipped with the
+-- reason; has no row for one whose claim was lost or whose campaign was paused.
 WITH mine AS (
-    SELECT m.message_id, m.campaign, m.step, m.occasion, m.address_hash, c.purpose, c.channel, c.audience,
+    SELECT o.message_id, o.attempts, m.campaign, m.step, m.occasion, m.node, m.address_hash, m.domain, m.to_addr,
+           m.tier, m.variables, m.template, c.purpose, c.channel, c.audience, c.target,
            coalesce(n.profile_id, m.profile_id) AS profile_id
-    FROM messages m
-    JOIN campaigns c USING (campaign)
+    FROM unnest(%(message_ids)s::uuid[]) given (message_id)
+    JOIN outbox o USING (message_id)
+    JOIN messages m USING (message_id)
+    JOIN campaigns c ON c.campaign = m.campaign
     LEFT JOIN nodes n ON n.node = m.node
-    WHERE m.message_id = %(message_id)s AND m.status = 'claimed' AND m.claim = %(claim)s
-      AND m.lease_until > %(clock)s AND c.status = 'active'
-    FOR UPDATE OF m
-), asked AS (
-    SELECT mine.*, CASE WHEN audience = 'operator'
+    WHERE o.state = 'claimed' AND o.claim = %(claim)s
+      -- Written so that no index on due_at looks useful: the key finds one row, that would find all.
+      AND o.due_at + interval '0' > %(clock)s AND c.status = 'active'
+    FOR UPDATE OF o
+), asked AS MATERIALIZED (
+    SELECT mine.*, CASE WHEN audience IN ('operator', 'opt_in')
         THEN (SELECT s.reason FROM suppressions s
               WHERE s.address_hash = mine.address_hash AND s.purpose IN ('*', mine.purpose) LIMIT 1)
-        ELSE (SELECT r.reason FROM refusal(profile_id, address_hash, purpose, channel, %(now)s) r)
+        ELSE (SELECT r.reason FROM refusal(profile_id, address_hash, domain, purpose, channel, %(now)s) r)
         END AS refused
     FROM mine
+), wanted AS (
+    SELECT campaign, step, occasion, key, message_id
+    FROM asked, LATERAL (VALUES (address_hash), (profile_key(profile_id))) keys (key)
+    WHERE refused IS NULL AND key IS NOT NULL
 ), reaching AS (
     INSERT INTO reached AS r (campaign, step, occasion, key, message_id)
-    SELECT campaign, step, occasion, key, message_id
-    FROM asked, LATERAL (VALUES ('address:' || address_hash), ('profile:' || profile_id)) keys (key)
-    WHERE refused IS NULL
-    ORDER BY key
+    SELECT DISTINCT ON (campaign, step, occasion, key) campaign, step, occasion, key, message_id
+    FROM wanted ORDER BY campaign, step, occasion, key, message_id
     ON CONFLICT (campaign, step, occasion, key) DO UPDATE SET message_id = r.message_id
-    RETURNING r.message_id
+    RETURNING campaign, step, occasion, key, message_id
 ), verdict AS (
-    SELECT a.message_id, coalesce(a.refused, CASE WHEN EXISTS (
-        SELECT FROM reaching r WHERE r.message_id <> a.message_id) THEN 'already_reached' END) AS reason
+    SELECT a.*, coalesce(a.refused, CASE WHEN late.message_id IS NOT NULL THEN 'already_reached' END) AS reason
     FROM asked a
+    LEFT JOIN (
+        SELECT DISTINCT w.message_id FROM wanted w JOIN reaching r USING (campaign, step, occasion, key)
+        WHERE r.message_id <> w.message_id
+    ) late USING (message_id)
+), over AS (
+    DELETE FROM outbox o USING verdict v WHERE o.message_id = v.message_id AND v.reason IS NOT NULL
+    RETURNING o.message_id, o.claimed_at
+), skipped AS (
+    UPDATE messages m SET status = 'skipped', reason = v.reason, claimed_at = o.claimed_at, finished_at = %(clock)s
+    FROM verdict v JOIN over o USING (message_id) WHERE m.message_id = v.message_id
+), sending AS (
+    UPDATE outbox o SET state = 'sending', sending_at = %(clock)s,
+        due_at = %(clock)s + %(lease_s)s * interval '1 second'
+    FROM verdict v WHERE o.message_id = v.message_id AND v.reason IS NULL
 )
-UPDATE messages m SET
-    status = CASE WHEN v.reason IS NULL THEN 'sending' ELSE 'skipped' END, reason = v.reason,
-    sending_at = CASE WHEN v.reason IS NULL THEN %(clock)s END,
-    finished_at = CASE WHEN v.reason IS NOT NULL THEN %(clock)s END,
-    template_digest = %(template_digest)s
-FROM verdict v WHERE m.message_id = v.message_id
-RETURNING m.status, m.reason;
+SELECT v.message_id, v.campaign, v.profile_id,
+       (SELECT p.user_id FROM profile_names p WHERE p.profile_id = v.profile_id) AS user_id, v.to_addr, v.domain, v.tier, v.variables, v.template,
+       v.attempts, v.channel, v.reason,
+       v.audience NOT IN ('operator', 'opt_in') AND v.reason IS NULL AND EXISTS (
+            SELECT FROM consents agreed WHERE agreed.node = v.node AND agreed.purpose = 'tracking'
+              AND agreed.channel = v.channel AND agreed.granted)
+       AND (SELECT r.reason FROM refusal(v.profile_id, v.address_hash, v.domain, 'tracking', v.channel, %(now)s) r)
+            IS NULL AS tracked
+FROM verdict v;
 
 -- name: finish
--- What came of it. Whoever holds the claim may still say so when the lease has run out meanwhile:
--- then unknown becomes known.
-UPDATE messages SET status = %(status)s, reason = %(reason)s, answer = %(answer)s, finished_at = %(clock)s,
-    lease_until = NULL, attempts = attempts + 1
-WHERE message_id = %(message_id)s AND claim = %(claim)s AND status IN ('claimed', 'sending', 'unknown');
+-- What came of each. Whoever holds the claim may still say so when the lease has run out
+-- meanwhile: then unknown becomes known. What was sent or bounced is an event again, of Horizon's
+-- own source: never activity.
+WITH said AS (
+    SELECT * FROM unnest(%(message_ids)s::uuid[], %(statuses)s::text[], %(reasons)s::text[], %(answers)s::text[],
+        %(digests)s::text[]) AS s (message_id, status, reason, answer, template_digest)
+), gone AS (
+    DELETE FROM outbox o USING said s WHERE o.message_id = s.message_id AND o.claim = %(claim)s
+    RETURNING o.message_id, o.attempts, o.claimed_at, o.sending_at
+), over AS (
+    UPDATE messages m SET status = s.status, reason = s.reason, answer = s.answer, finished_at = %(clock)s,
+        template_digest = coalesce(s.template_digest, m.template_digest), claim = %(claim)s,
+        attempts = coalesce(g.attempts, m.attempts) + 1,
+        claimed_at = coalesce(g.claimed_at, m.claimed_at), sending_at = coalesce(g.sending_at, m.sending_at)
+    FROM said s LEFT JOIN gone g USING (message_id)
+    WHERE m.message_id = s.message_id
+      AND (g.message_id IS NOT NULL OR (m.status = 'unknown' AND m.claim = %(claim)s))
+    RETURNING m.message_id, m.status, m.alert_id, m.node, m.campaign, m.address_hash
+), notified AS (
+    UPDATE alerts a SET status = 'NOTIFIED', notified_at = %(clock)s
+    FROM over WHERE a.alert_id = over.alert_id AND over.status = 'sent' AND a.status = 'NEW'
+), suppressed AS (
+    INSERT INTO suppressions (address_hash, purpose, reason, created_at, message_id)
+    SELECT DISTINCT ON (address_hash) address_hash, '*', 'hard_bounce', %(clock)s, message_id
+    FROM over WHERE status = 'bounced' AND address_hash IS NOT NULL
+    ORDER BY address_hash
+    ON CONFLICT DO NOTHING
+), told AS (
+    SELECT over.*, CASE over.status WHEN 'sent' THEN 'Message Sent' ELSE 'Message Bounced' END AS name
+    FROM over WHERE over.status IN ('sent', 'bounced') AND over.campaign <> 'demo'
+)
+INSERT INTO events (event_id, source_id, message_id, type, name, user_id, nodes, original_timestamp, time, received_at,
+    trusted, activity, properties, era)
+SELECT md5(told.name || told.message_id)::uuid, (SELECT source_id FROM sources WHERE sources.name = 'horizon'),
+    told.name || ':' || told.message_id, 'track', told.name, CASE n.kind WHEN 'user_id' THEN n.value END,
+    ARRAY[told.node], %(clock)s, %(clock)s, %(clock)s, true, false,
+    json_build_object('campaign_id', told.campaign, 'message_id', told.message_id)::text,
+    (SELECT max(era) FROM eras)
+FROM told JOIN nodes n USING (node);
+
+-- name: postpone
+-- Nothing of these has left: they are planned again, later where the provider asked for patience.
+-- What has begun is given back only by the sender that knows it did not leave.
+UPDATE outbox o SET state = 'planned', claim = NULL, due_at = coalesce(s.due_at, %(clock)s),
+    attempts = o.attempts + s.tried::int, answer = coalesce(s.answer, o.answer)
+FROM unnest(%(message_ids)s::uuid[], %(due_ats)s::timestamptz[], %(tried)s::boolean[], %(answers)s::text[])
+    AS s (message_id, due_at, tried, answer)
+WHERE o.message_id = s.message_id AND o.claim = %(claim)s;
+
+-- name: expire
+-- A sender stopped between its first content byte and the answer: nobody knows whether the
+-- provider took it, so it is never sent again by itself.
+WITH gone AS (
+    DELETE FROM outbox WHERE state = 'sending' AND due_at < %(clock)s
+    RETURNING message_id, claim, attempts, claimed_at, sending_at
+)
+UPDATE messages m SET status = 'unknown', reason = 'sender_stopped', finished_at = %(clock)s, claim = g.claim,
+    attempts = g.attempts, claimed_at = g.claimed_at, sending_at = g.sending_at
+FROM gone g WHERE m.message_id = g.message_id
+RETURNING m.message_id, m.campaign, m.profile_id, m.tier, m.correlation_id,
+    (SELECT user_id FROM profile_names n WHERE n.profile_id = m.profile_id) AS user_id;
+
+-- name: settle
+UPDATE messages SET status = %(status)s, reason = 'settled', finished_at = %(clock)s, claim = NULL
+WHERE message_id = %(message_id)s AND status = 'unknown';
 
 -- name: notify_alert
 UPDATE alerts SET status = 'NOTIFIED', notified_at = %(clock)s
 WHERE alert_id = (SELECT alert_id FROM messages WHERE message_id = %(message_id)s) AND status = 'NEW';
 
--- name: settle
-UPDATE messages SET status = %(status)s, reason = 'settled', finished_at = %(clock)s
-WHERE message_id = %(message_id)s AND status = 'unknown';
+-- name: write_sent_event
+INSERT INTO events (event_id, source_id, message_id, type, name, user_id, nodes, original_timestamp, time, received_at,
+    trusted, activity, properties, era)
+SELECT md5('Message Sent' || m.message_id)::uuid, s.source_id, 'Message Sent:' || m.message_id, 'track', 'Message Sent',
+    CASE n.kind WHEN 'user_id' THEN n.value END, ARRAY[m.node], %(clock)s, %(clock)s, %(clock)s,
+    true, false, json_build_object('campaign_id', m.campaign, 'message_id', m.message_id)::text,
+    (SELECT max(era) FROM eras)
+FROM messages m JOIN nodes n USING (node) JOIN sources s ON s.name = 'horizon'
+WHERE m.message_id = %(message_id)s AND m.campaign <> 'demo';
 
 -- name: show
 -- One message from the events that led to it to the provider's answer.
-SELECT m.message_id, m.campaign, m.template, m.template_digest, m.occasion, m.status, m.reason,
+SELECT m.message_id, m.campaign, m.template, m.template_digest, m.occasion, coalesce(o.state, m.status) AS status, m.reason,
        n.user_id, 'p' || m.profile_id AS profile, m.to_addr,
        s.score, s.last_activity, last.name AS last_event, last.event_id AS last_event_id,
        a.alert_id, a.score AS alert_score, a.threshold, a.created_at AS alerted_at, a.status AS alert_status,
        c.way AS consent_by, c.time AS consent_at, c.event_id AS consent_event_id,
-       m.planned_at, m.claimed_at, m.sending_at, m.finished_at, m.attempts, m.retry_at, m.answer, m.correlation_id
+       m.planned_at,
+       coalesce(o.claimed_at, m.claimed_at) AS claimed_at, coalesce(o.sending_at, m.sending_at) AS sending_at,
+       m.finished_at, coalesce(o.attempts, m.attempts) AS attempts,
+       CASE WHEN o.state = 'planned' THEN o.due_at END AS due_at, coalesce(m.answer, o.answer) AS answer,
+       m.correlation_id
 FROM messages m
+LEFT JOIN outbox o USING (message_id)
 LEFT JOIN LATERAL (SELECT p.user_id FROM profile_names p WHERE p.profile_id = m.profile_id) n ON true
 LEFT JOIN current_scores s ON s.profile_id = m.profile_id
 LEFT JOIN alerts a USING (alert_id)
@@ -96,47 +199,22 @@ LEFT JOIN LATERAL (
 ) last ON true
 WHERE m.message_id = %(message_id)s;
 
--- name: give_back
--- Nothing of these has left: they are planned again, later where the provider asked for patience.
--- One that is being sent is given back only by whoever knows that it was refused.
-UPDATE messages SET status = 'planned', claim = NULL, lease_until = NULL, answer = coalesce(%(answer)s, answer),
-    attempts = attempts + (%(retry_at)s::timestamptz IS NOT NULL)::int, retry_at = %(retry_at)s
-WHERE message_id = ANY(%(message_ids)s) AND claim = %(claim)s
-  AND (status = 'claimed' OR (status = 'sending' AND %(refused)s));
-
--- name: expire
--- A sender stopped between its first content byte and the answer: nobody knows whether the
--- provider took it, so it is never sent again by itself.
-UPDATE messages SET status = 'unknown', reason = 'sender_stopped', finished_at = %(clock)s
-WHERE status = 'sending' AND lease_until < %(clock)s
-RETURNING message_id, campaign, profile_id, tier, correlation_id,
-    (SELECT user_id FROM profile_names n WHERE n.profile_id = messages.profile_id) AS user_id;
-
--- name: suppress_bounced
-INSERT INTO suppressions (address_hash, purpose, reason, created_at, message_id)
-SELECT address_hash, '*', 'hard_bounce', %(clock)s, message_id FROM messages
-WHERE message_id = %(message_id)s AND address_hash IS NOT NULL
-ON CONFLICT DO NOTHING;
-
--- name: write_event
--- What became of a message is an event again, of Horizon's own source: never activity.
-INSERT INTO events (event_id, source_id, message_id, type, name, user_id, nodes, original_timestamp, time, received_at,
-    trusted, activity, properties, era)
-SELECT md5(%(name)s || m.message_id)::uuid, s.source_id, %(name)s || ':' || m.message_id, 'track', %(name)s,
-    CASE n.kind WHEN 'user_id' THEN n.value END, ARRAY[m.node], %(clock)s, %(clock)s, %(clock)s,
-    true, false, json_build_object('campaign_id', m.campaign, 'message_id', m.message_id)::text,
-    (SELECT max(era) FROM eras)
-FROM messages m JOIN nodes n USING (node) JOIN sources s ON s.name = 'horizon'
-WHERE m.message_id = %(message_id)s AND m.campaign <> 'demo';
-
 -- name: cancel_demo
-UPDATE messages SET status = 'cancelled', reason = 'server_away', finished_at = %(clock)s, claim = NULL
-WHERE correlation_id = %(correlation_id)s AND campaign = 'demo' AND status IN ('planned', 'claimed');
+WITH gone AS (
+    DELETE FROM outbox o USING messages m
+    WHERE m.message_id = o.message_id AND m.correlation_id = %(correlation_id)s AND o.campaign = 'demo'
+      AND o.state <> 'sending'
+    RETURNING o.message_id
+)
+UPDATE messages m SET status = 'cancelled', reason = 'server_away', finished_at = %(clock)s
+FROM gone WHERE m.message_id = gone.message_id;
 
 -- name: waiting
-SELECT count(*)::int AS messages, min(retry_at) AS retry_at FROM messages
-WHERE (status IN ('planned', 'claimed') AND (%(correlation_id)s::uuid IS NULL OR correlation_id = %(correlation_id)s)
-  AND (%(correlation_id)s::uuid IS NOT NULL OR campaign <> 'demo'));
+-- Of one run, or of everything but demo mode's.
+SELECT count(*)::int AS messages FROM outbox o
+WHERE o.state <> 'sending'
+  AND CASE WHEN %(correlation_id)s::uuid IS NULL THEN o.campaign <> 'demo' ELSE EXISTS (
+        SELECT FROM messages m WHERE m.message_id = o.message_id AND m.correlation_id = %(correlation_id)s) END;
 
 -- name: skipped_when_planned
 SELECT campaign, count(*)::int AS skipped FROM messages
@@ -152,3 +230,12 @@ SELECT message_id, campaign_id, coalesce(user_id, 'p' || profile_id) AS user_id,
 FROM notifications_log
 WHERE %(status)s::text IS NULL OR status = %(status)s
 ORDER BY coalesce(sending_at, planned_at) DESC, message_id LIMIT %(most)s;
+
+-- name: register_targets
+-- Where the links of a template lead; a click can go nowhere else.
+WITH fresh AS (
+    INSERT INTO click_targets (url) SELECT unnest(%(urls)s::text[]) ON CONFLICT DO NOTHING RETURNING target_id, url
+)
+SELECT target_id, url FROM fresh
+UNION ALL
+SELECT target_id, url FROM click_targets WHERE url = ANY(%(urls)s);

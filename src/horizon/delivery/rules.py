@@ -38,7 +38,8 @@ def parse_rate(text: str) -> float:
 
 def scrubbed(answer: str) -> str:
     """A provider's answer without addresses, on one line, at most 500 characters."""
-    return _ADDRESS.sub("(address)", " ".join(answer.split()))[:500]
+    told = " ".join(answer.split())
+    return (_ADDRESS.sub("(address)", told) if "@" in told else told)[:500]
 
 
 def judge(exc: TransportError, attempts: int, now: datetime) -> Verdict:

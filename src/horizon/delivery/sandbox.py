@@ -15,6 +15,7 @@ from jinja2 import StrictUndefined, Template, TemplateSyntaxError, nodes
 from jinja2.exceptions import TemplateError as JinjaError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from horizon.delivery import quoted
 from horizon.errors import TemplateError
 
 MAX_OUTPUT_CHARS: Final = 1_000_000
@@ -73,10 +74,13 @@ FILTERS: Final[Mapping[str, Callable[[list[nodes.Expr]], bool]]] = {
 class MailEnvironment(ImmutableSandboxedEnvironment):
     """A sandbox that reaches nothing but the keys of plain dictionaries."""
 
-    def __init__(self, *, autoescape: bool) -> None:
+    def __init__(
+        self, *, autoescape: bool, finalize: Callable[[object], str] | None = None
+    ) -> None:
         super().__init__(
-            autoescape=autoescape, undefined=StrictUndefined, keep_trailing_newline=True
-        )
+            autoescape=autoescape, finalize=finalize, undefined=StrictUndefined,
+            keep_trailing_newline=True,
+        )  # fmt: skip
         self.filters = {name: self.filters[name] for name in FILTERS}
         self.globals.clear()
         self.tests.clear()
@@ -98,6 +102,9 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
 
 HTML: Final = MailEnvironment(autoescape=True)
 TEXT: Final = MailEnvironment(autoescape=False)
+# Parts as they travel: values are escaped and encoded, and so are the constants (compile_checked).
+QUOTED_HTML: Final = MailEnvironment(autoescape=False, finalize=quoted.encode_html)
+QUOTED_TEXT: Final = MailEnvironment(autoescape=False, finalize=quoted.encode_value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +254,9 @@ def compile_checked(
 ) -> Template:
     """Checks before compiling: Jinja2 computes constant expressions while it compiles."""
     tree, _ = _checked(environment, source, internal)
+    if environment in (QUOTED_HTML, QUOTED_TEXT):
+        for constant in tree.find_all(nodes.TemplateData):
+            constant.data = quoted.encode(constant.data)
     try:
         return environment.from_string(tree)
     except (JinjaError, SyntaxError, RecursionError, MemoryError) as exc:

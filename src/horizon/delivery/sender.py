@@ -1,246 +1,145 @@
-"""Sends what is planned: claims in batches, asks once more, marks, writes, records the answer."""
+"""A run of a sender: lanes for each channel, and what came of it."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from horizon import clock, links
-from horizon.delivery.channels.smtp import SmtpComposer, SmtpTransport
-from horizon.delivery.outbox import CLAIM_AT_ONCE, Outbox
-from horizon.delivery.ports import Transport
-from horizon.delivery.rules import Verdict, judge, scrubbed
-from horizon.delivery.templating import load_template
-from horizon.errors import TemplateError, TransportError
+from horizon.delivery.channels import open_channel
+from horizon.delivery.lane import Common, Lane
+from horizon.delivery.outbox import QUERIES, Outbox, Result, connect, register_targets
+from horizon.delivery.pace import Pace
+from horizon.delivery.ports import Channel, Means
+from horizon.errors import TransportError
 from horizon.keys import Keys
 from horizon.postgres.database import Database, Role, closing_connection
 from horizon.settings import Settings
 from horizon.stage import Line, logged_user
 
-RECONNECTS = 3  # in a row, before the sender says that the server is away
-RECONNECT_WAIT_S = 0.5
-
 
 @dataclass
 class Sent:
-    """What came of a run: (campaign, status) -> messages, and a log line each."""
+    """What came of a run: (campaign, status) -> messages."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    lines: list[Line] = field(default_factory=list)
     away: TransportError | None = None  # the server does not serve us; what is left stays planned
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def record(self, message: Any, verdict: Verdict, answer: str | None) -> None:
-        fields = {
-            "campaign_id": message.campaign, "message_id": str(message.message_id),
-            "user_id": logged_user(message.user_id, message.profile_id),
-            "segment": message.tier, "status": verdict.status, "reason": verdict.reason,
-            "answer": answer,
-        }  # fmt: skip
-        if message.campaign == "demo":
-            fields["count"] = message.variables["count"]
-        with self._lock:
-            self.counts[message.campaign, verdict.status] += 1
-            self.lines.append(Line("message", fields))
 
 
 @dataclass(frozen=True)
 class Sender:
-    """A pool of connections to one mail server, each with a database connection of its own.
-
-    ``stop`` ends it after the messages under way: what was claimed is given back. ``rate`` is the
-    most messages a second that this sender begins, over all its connections.
+    """``stop`` ends it after the messages under way: what was claimed is given back. ``rate`` is
+    the most messages a second that this sender begins, over all its connections. ``on_lines`` is
+    given the log lines of what was just committed; it may be called by several threads.
+    ``more_comes`` tells whether somebody still plans.
     """
 
     database: Database
     settings: Settings
     keys: Keys
     stop: threading.Event = field(default_factory=threading.Event)
-    make_transport: Callable[[Settings, str], Transport] = SmtpTransport
-    on_message: Callable[[], None] = lambda: None
+    open_channel: Callable[[str, Means], Channel] = open_channel
+    on_lines: Callable[[Sequence[Line]], None] = lambda _: None
+    more_comes: Callable[[], bool] = lambda: False
     rate: float | None = None
     now: datetime | None = None
 
     def run(self, correlation_id: UUID | None = None, campaign: str | None = None) -> Sent:
         """Send until nothing is due. Raises no TransportError: ``Sent.away`` holds it."""
         sent = Sent()
-        with closing_connection(self.database.connect(Role.WORKER, autocommit=True)) as connection:
-            for message in Outbox(connection, self.settings.SEND_LEASE_S).expire():
-                sent.record(message, Verdict("unknown", "sender_stopped"), None)
-        composer, pace = SmtpComposer(self.settings.MAIL_FROM), _Pace(self.rate)
-        with ThreadPoolExecutor(self.settings.SMTP_CONNECTIONS, "sender") as pool:
-            lanes = [
-                pool.submit(_Lane(self, composer, sent, pace).run, correlation_id, campaign)
-                for _ in range(self.settings.SMTP_CONNECTIONS)
-            ]
-            for lane in lanes:
-                lane.result()
+        report, pace = _Report(sent, self.on_lines), Pace(self.rate)
+        means = Means(self.settings, self.keys, self._register_targets)
+        commons = []
+        with ExitStack() as stack:
+            lanes: list[Lane] = []
+            for name in self._channels(campaign):
+                channel = self.open_channel(name, means)
+                common = Common(self.stop, pace, report, self.more_comes)
+                commons.append(common)
+                lanes += [
+                    self._lane(stack, channel, common, correlation_id, campaign)
+                    for _ in range(channel.connections)
+                ]
+            _run_all(lanes)
+        sent.away = next((common.away for common in commons if common.away), None)
+        self._expire(sent)
         return sent
 
+    def _channels(self, campaign: str | None) -> list[str]:
+        with self.database.transaction(Role.WORKER) as tx:
+            rows = tx.execute(QUERIES["channels"], {"campaign": campaign}).fetchall()
+        return [row.channel for row in rows]
 
-class _Pace:
-    """Turns at a steady rate, for whoever asks."""
+    def _lane(
+        self, stack: ExitStack, channel: Channel, common: Common, correlation_id: UUID | None,
+        campaign: str | None,
+    ) -> Lane:  # fmt: skip
+        claim_id = uuid4()
 
-    def __init__(self, rate: float | None) -> None:
-        self._between_s = 1 / rate if rate else 0.0
-        self._next = time.monotonic()
+        def opened() -> Outbox:
+            connection = stack.enter_context(closing_connection(connect(self.database)))
+            return Outbox(
+                connection, self.settings.SEND_LEASE_S, correlation_id, campaign, channel.name,
+                self.now, claim_id,
+            )  # fmt: skip
+
+        return Lane(opened(), opened, channel, common, channel.connections)
+
+    def _register_targets(self, urls: Collection[str]) -> Mapping[str, int]:
+        with self.database.transaction(Role.WORKER) as tx:
+            return register_targets(tx, list(urls))
+
+    def _expire(self, sent: Sent) -> None:
+        with closing_connection(connect(self.database)) as connection:
+            expired = Outbox(connection, self.settings.SEND_LEASE_S).expire()
+        sent.counts.update((row.campaign, "unknown") for row in expired)
+        if expired:
+            self.on_lines([_line(row, "unknown", "sender_stopped", None) for row in expired])
+
+
+def _run_all(lanes: Sequence[Lane]) -> None:
+    with ThreadPoolExecutor(max(1, len(lanes)), "sender") as pool:
+        for running in [pool.submit(lane.run) for lane in lanes]:
+            running.result()
+
+
+class _Report:
+    """Counts results and turns them into log lines, for several threads."""
+
+    def __init__(self, sent: Sent, on_lines: Callable[[Sequence[Line]], None]) -> None:
+        self._sent = sent
+        self._on_lines = on_lines
         self._lock = threading.Lock()
 
-    def wait(self, stop: threading.Event) -> bool:
-        """Wait for one's turn; whether ``stop`` came first."""
-        if not self._between_s:
-            return False
+    def __call__(self, results: Sequence[Result]) -> None:
+        told = [
+            (one.message, _status(one), one.verdict.reason, one.answer)
+            for one in results
+            if one.verdict.status != "planned" or one.verdict.retry_at is not None
+        ]
+        if not told:
+            return
         with self._lock:
-            turn = max(self._next, time.monotonic())
-            self._next = turn + self._between_s
-        return stop.wait(max(0.0, turn - time.monotonic()))
+            self._sent.counts.update((message.campaign, status) for message, status, *_ in told)
+        self._on_lines([_line(*one) for one in told])
 
 
-class _Lane:
-    """One connection's work."""
-
-    def __init__(self, sender: Sender, composer: SmtpComposer, sent: Sent, pace: _Pace) -> None:
-        self._sender = sender
-        self._pace = pace
-        self._composer = composer
-        self._sent = sent
-        self._transport = sender.make_transport(sender.settings, composer.address)
-
-    def run(self, correlation_id: UUID | None, campaign: str | None) -> None:
-        with ExitStack() as stack:
-            connection = stack.enter_context(
-                closing_connection(self._sender.database.connect(Role.WORKER, autocommit=True))
-            )
-            self._outbox = Outbox(
-                connection,
-                self._sender.settings.SEND_LEASE_S,
-                correlation_id,
-                campaign,
-                self._sender.now,
-            )
-            stack.callback(self._transport.close)
-            while not self._stopped() and (batch := self._outbox.claim(self._most())):
-                self._send_all(batch)
-
-    def _most(self) -> int:
-        """As many as go out well within the lease."""
-        settings, rate = self._sender.settings, self._sender.rate
-        if rate is None:
-            return CLAIM_AT_ONCE
-        share = rate * settings.SEND_LEASE_S / 4 / settings.SMTP_CONNECTIONS
-        return max(1, min(CLAIM_AT_ONCE, int(share)))
-
-    def _stopped(self) -> bool:
-        return self._sender.stop.is_set() or self._sent.away is not None
-
-    def _send_all(self, batch: list[Any]) -> None:
-        left = {message.message_id for message in batch}
-        try:
-            for message in batch:
-                if self._stopped() or not self._connected() or self._pace.wait(self._sender.stop):
-                    break
-                self._send(message)
-                left.discard(message.message_id)
-        finally:
-            if left and not self._outbox.connection.broken:
-                self._outbox.give_back(list(left))
-
-    def _connected(self) -> bool:
-        """Connect where we are not; after some tries the server counts as away for every lane."""
-        for attempt in range(RECONNECTS):
-            if self._transport.connected:
-                return True
-            try:
-                self._transport.connect()
-            except TransportError as exc:
-                if attempt == RECONNECTS - 1:
-                    self._sent.away = exc
-                elif self._sender.stop.wait(RECONNECT_WAIT_S * 2**attempt):
-                    break
-        return self._transport.connected
-
-    def _send(self, message: Any) -> None:
-        try:
-            content, digest = self._content(message)
-        except TemplateError as exc:
-            self._record(message, Verdict("failed", "template"), str(exc))
-            return
-        try:
-            self._transport.offer(message.to_addr)
-            if self._begin(message, digest):
-                self._record(message, Verdict("sent", None), self._transport.deliver(content))
-        except TransportError as exc:
-            self._refused(message, exc)
-
-    def _begin(self, message: Any, digest: str) -> bool:
-        """Whether the message is ours to send now; otherwise the offer is taken back."""
-        begun = self._outbox.begin(message.message_id, digest)
-        if begun is not None and begun.status == "sending":
-            return True
-        if begun is not None:
-            self._sent.record(message, begun, None)
-        else:
-            self._outbox.give_back([message.message_id])
-        with suppress(TransportError):
-            self._transport.withdraw()
-        return False
-
-    def _refused(self, message: Any, exc: TransportError) -> None:
-        if exc.away:
-            self._outbox.give_back([message.message_id])
-            self._sent.away = exc
-            return
-        verdict = judge(exc, message.attempts + 1, clock.now())
-        if verdict.status == "planned":
-            answer = scrubbed(str(exc))
-            self._outbox.give_back([message.message_id], verdict.retry_at, answer, refused=True)
-            self._sent.record(message, Verdict("deferred", None), answer)
-        else:
-            self._record(message, verdict, str(exc))
-
-    def _record(self, message: Any, verdict: Verdict, answer: str) -> None:
-        answer = scrubbed(answer)
-        self._outbox.finish(message, verdict, answer)
-        self._sent.record(message, verdict, answer)
-        self._sender.on_message()
-
-    def _content(self, message: Any) -> tuple[bytes, str]:
-        template = load_template(message.template)
-        settings, keys = self._sender.settings, self._sender.keys
-        token = links.sign(keys.link, message.message_id, "unsubscribe")
-        unsubscribe_url = f"{settings.tracking_url}/u/{token}"
-        variables = {
-            **message.variables, **constants(settings), "unsubscribe_url": unsubscribe_url,
-        }  # fmt: skip
-        mail = template.render(variables)
-        content = self._composer.compose(
-            message.message_id, message.campaign, message.to_addr, mail, unsubscribe_url
-        )
-        return content, template.digest
+def _status(result: Result) -> str:
+    return "deferred" if result.verdict.status == "planned" else result.verdict.status
 
 
-def constants(settings: Settings) -> dict[str, str]:
-    """What every template may say of the sender."""
-    return {
-        "brand": settings.BRAND, "postal_address": settings.POSTAL_ADDRESS,
-        "shop_url": settings.SHOP_URL,
+def _line(message: Any, status: str, reason: str | None, answer: str | None) -> Line:
+    fields = {
+        "campaign_id": message.campaign, "message_id": str(message.message_id),
+        "user_id": logged_user(message.user_id, message.profile_id), "segment": message.tier,
+        "status": status, "reason": reason, "answer": answer,
     }  # fmt: skip
-
-
-PERSON_VARIABLES = frozenset(
-    {"first_name", "tier", "activity_count", "days_silent", "last_seen", "score_percent"}
-)
-
-
-def known_variables(settings: Settings, audience: str) -> Iterable[str]:
-    """What a campaign's template may use."""
-    person = {"alerts", "count"} if audience == "operator" else PERSON_VARIABLES
-    return {*person, *constants(settings), "unsubscribe_url"}
+    if message.campaign == "demo":
+        fields["count"] = message.variables["count"]
+    return Line("message", fields)

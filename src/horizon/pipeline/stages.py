@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from threading import Event
@@ -13,10 +13,12 @@ from horizon import clock
 from horizon.alerts import stage as alerts
 from horizon.alerts.rules import AlertRules
 from horizon.campaigns import stage as campaigns
-from horizon.delivery import templating
+from horizon.delivery import channels, templating
+from horizon.delivery.channels.smtp.channel import known_variables
 from horizon.delivery.outbox import QUERIES as DELIVERY
 from horizon.delivery.outbox import waiting
-from horizon.delivery.sender import Sender, Sent, known_variables
+from horizon.delivery.ports import Channel, Means
+from horizon.delivery.sender import Sender, Sent
 from horizon.errors import TemplateError, TransportError
 from horizon.events.nodes import node_of
 from horizon.identity import stage as identity
@@ -26,7 +28,7 @@ from horizon.postgres.database import Role
 from horizon.scoring import stage as scoring
 from horizon.scoring.rules import ScoreRules
 from horizon.settings import Settings
-from horizon.stage import StageResult
+from horizon.stage import Line, StageResult
 
 IDENTITY = Stage("identity", "resolver", identity.run, windowed=True)
 
@@ -116,16 +118,30 @@ def send(
     *,
     campaign: str | None = None,
     stop: Event | None = None,
-    on_message: Callable[[], None] = lambda: None,
+    on_messages: Callable[[int], None] = lambda _: None,
+    more_comes: Callable[[], bool] = lambda: False,
     rate: float | None = None,
     now: datetime | None = None,
+    open_channel: Callable[[str, Means], Channel] = channels.open_channel,
 ) -> Sent:
     """Send what is planned, at most ``rate`` a second, and log each message and each campaign.
 
-    Raises TransportError, with what is left to do, when the mail server stays away.
+    While ``more_comes`` says so, it waits for what another still plans. Raises TransportError, with
+    what is left to do, when the mail server stays away.
     """
     run = correlation_id or uuid4()
-    sent = _sender(horizon, stop, on_message, rate, now).run(campaign=campaign)
+    head = {
+        "message": "message", "stage": "email", "component": "mailer", "correlation_id": str(run),
+    }  # fmt: skip
+
+    def told(lines: Sequence[Line]) -> None:
+        horizon.lines.many(head, (line.fields for line in lines))
+        on_messages(sum(line.fields["status"] != "deferred" for line in lines))
+
+    sent = Sender(
+        horizon.database, horizon.settings, horizon.keys, stop or Event(), on_lines=told,
+        more_comes=more_comes, rate=rate, now=now, open_channel=open_channel,
+    ).run(campaign=campaign)  # fmt: skip
     _log_sent(horizon, sent, run)
     _complain_if_away(horizon, sent)
     return sent
@@ -138,37 +154,30 @@ def send_demo(
     *,
     aggregated: bool,
     stop: Event | None = None,
-    on_message: Callable[[], None] = lambda: None,
+    on_messages: Callable[[int], None] = lambda _: None,
 ) -> Sent:
     """Send one demo run's mails, and no other message."""
-    sent = _sender(horizon, stop, on_message).run(correlation_id=run)
     bound = horizon.log.bind(
         stage="email", component="mailer", correlation_id=str(run), campaign_id="demo",
         aggregated=aggregated, to_addr=to_addr,
     )  # fmt: skip
-    with horizon.lines.together():
-        for line in sent.lines:
-            status = line.fields["status"]
-            error = None if status == "sent" else line.fields["answer"]
-            bound.info("email", count=line.fields["count"], status=status, error=error)
+
+    def told(lines: Sequence[Line]) -> None:
+        with horizon.lines.together():
+            for line in lines:
+                status = line.fields["status"]
+                error = None if status == "sent" else line.fields["answer"]
+                bound.info("email", count=line.fields["count"], status=status, error=error)
+        on_messages(len(lines))
+
+    sent = Sender(
+        horizon.database, horizon.settings, horizon.keys, stop or Event(), on_lines=told
+    ).run(correlation_id=run)
     if sent.away is not None:
         with horizon.database.transaction(Role.WORKER) as tx:
             tx.execute(DELIVERY["cancel_demo"], {"correlation_id": run, "clock": clock.now()})
         raise TransportError(f"{sent.away} What was not sent is cancelled; then try again.")
     return sent
-
-
-def _sender(
-    horizon: Installation,
-    stop: Event | None,
-    on_message: Callable[[], None],
-    rate: float | None = None,
-    now: datetime | None = None,
-) -> Sender:
-    return Sender(
-        horizon.database, horizon.settings, horizon.keys, stop or Event(),
-        on_message=on_message, rate=rate, now=now,
-    )  # fmt: skip
 
 
 def _complain_if_away(horizon: Installation, sent: Sent) -> None:
@@ -188,8 +197,6 @@ def _log_sent(horizon: Installation, sent: Sent, run: UUID) -> None:
     names = sorted({name for name, _ in sent.counts} | set(skipped))
     bound = horizon.log.bind(stage="email", component="mailer", correlation_id=str(run))
     with horizon.lines.together():
-        for line in sent.lines:
-            bound.info(line.message, **line.fields)
         for name in names:
             counted = {
                 status: count

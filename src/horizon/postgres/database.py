@@ -37,8 +37,8 @@ class Role(StrEnum):
 class Database:
     dsn: str
 
-    def conninfo(self, role: Role = Role.OWNER) -> str:
-        options = [str(conninfo_to_dict(self.dsn).get("options") or ""), "-c timezone=UTC"]
+    def conninfo(self, role: Role = Role.OWNER, more: str = "") -> str:
+        options = [str(conninfo_to_dict(self.dsn).get("options") or ""), "-c timezone=UTC", more]
         if role:
             options.append(f"-c role={role}")
         return make_conninfo(
@@ -48,11 +48,13 @@ class Database:
             connect_timeout=10,
         )
 
-    def connect(self, role: Role = Role.OWNER, *, autocommit: bool = False) -> Connection:
+    def connect(
+        self, role: Role = Role.OWNER, *, autocommit: bool = False, options: str = ""
+    ) -> Connection:
         """Open a connection; raise DatabaseError with what to look at."""
         try:
             return psycopg.connect(
-                self.conninfo(role), autocommit=autocommit, row_factory=namedtuple_row
+                self.conninfo(role, options), autocommit=autocommit, row_factory=namedtuple_row
             )
         except psycopg.Error as exc:
             raise database_error(exc) from exc

@@ -1,6 +1,11 @@
-"""The mail channel: any SMTP server, Mailgun's among them."""
+"""The channel "email": any SMTP server, Mailgun's among them."""
 
-from horizon.delivery.channels.smtp.mime import SmtpComposer
-from horizon.delivery.channels.smtp.transport import SmtpTransport
+from horizon.delivery.channels.smtp.channel import EmailChannel
+from horizon.delivery.ports import Channel, Means
 
-__all__ = ["SmtpComposer", "SmtpTransport"]
+NAME = "email"
+
+
+def open_channel(means: Means) -> Channel:
+    """Raises SettingsError."""
+    return EmailChannel(means)

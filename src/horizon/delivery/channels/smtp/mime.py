@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-import binascii
-from datetime import datetime
+import re
+from datetime import UTC, datetime
 from email.header import Header
 from email.utils import format_datetime, formataddr, parseaddr
+from functools import lru_cache
+from typing import Final
 from uuid import UUID
 
+import idna
+
 from horizon import clock
+from horizon.delivery import quoted
 from horizon.delivery.templating import RenderedMail
 from horizon.errors import SettingsError
+
+# Quoted-printable never has "=_" in it, so no value can end a part.
+_BOUNDARY: Final = "=_horizon"
+_PLAIN_SUBJECT: Final = re.compile(r"[ -~]{1,70}")
+_PART: Final = (
+    f"--{_BOUNDARY}\r\nContent-Type: {{}}; charset=utf-8\r\n"
+    "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+)
+_TEXT_PART: Final = _PART.format("text/plain")
+_HTML_PART: Final = "\r\n" + _PART.format("text/html")
+_END: Final = f"\r\n--{_BOUNDARY}--\r\n"
 
 
 class SmtpComposer:
@@ -28,7 +44,12 @@ class SmtpComposer:
                 "server takes another."
             )
         self._domain = self.address.rpartition("@")[2]
-        self._from = formataddr((name, self.address))
+        self._from = f"From: {formataddr((name, self.address))}\r\n"
+        self._middle = (
+            "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
+            "MIME-Version: 1.0\r\n"
+            f'Content-Type: multipart/alternative; boundary="{_BOUNDARY}"\r\n'
+        )
 
     def message_id(self, message_id: UUID) -> str:
         """Stable, known before sending, on the From domain."""
@@ -43,48 +64,42 @@ class SmtpComposer:
         unsubscribe_url: str,
         at: datetime | None = None,
     ) -> bytes:
-        boundary = f"=_{message_id.hex}"
-        head = (
-            f"From: {self._from}\r\n"
-            f"To: {_address(to_addr)}\r\n"
-            f"Subject: {_words(mail.subject)}\r\n"
-            f"Date: {format_datetime(at or clock.now())}\r\n"
+        text, html = mail.text, mail.html
+        if not mail.encoded:
+            text, html = quoted.encode(text), quoted.encode(html)
+        return (
+            f"{self._from}To: {_address(to_addr)}\r\nSubject: {_words(mail.subject)}\r\n"
+            f"Date: {_date(int((at or clock.now()).timestamp()))}\r\n"
             f"Message-ID: {self.message_id(message_id)}\r\n"
-            f"List-Unsubscribe: <{unsubscribe_url}>\r\n"
-            "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
-            f"Feedback-ID: {campaign}:{self._domain}:campaign:horizon\r\n"
-            "MIME-Version: 1.0\r\n"
-            f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n\r\n'
+            f"List-Unsubscribe: <{unsubscribe_url}>\r\n{self._middle}"
+            f"Feedback-ID: {campaign}:{self._domain}:campaign:horizon\r\n\r\n"
+            f"{_TEXT_PART}{text}{_HTML_PART}{html}{_END}"
         ).encode()
-        return b"".join((
-            head,
-            _part(boundary, "text/plain", mail.text),
-            _part(boundary, "text/html", mail.html),
-            f"--{boundary}--\r\n".encode(),
-        ))  # fmt: skip
 
 
-def _part(boundary: str, kind: str, text: str) -> bytes:
-    head = (
-        f"--{boundary}\r\nContent-Type: {kind}; charset=utf-8\r\n"
-        "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
-    )
-    # One kind of line end, so that no bare CR or LF can smuggle a second mail: b2a_qp breaks long
-    # lines with what it met first, and with LF where it met nothing.
-    lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    encoded = binascii.b2a_qp(lines.encode(), istext=True).replace(b"\n", b"\r\n")
-    return head.encode() + encoded + b"\r\n"
+@lru_cache(maxsize=4)
+def _date(at_s: int) -> str:
+    return format_datetime(datetime.fromtimestamp(at_s, UTC))
 
 
 def _words(text: str) -> str:
+    if _PLAIN_SUBJECT.fullmatch(text):
+        return text
     plain = " ".join(text.split())
-    return (
-        plain
-        if plain.isascii() and len(plain) < 70
-        else Header(plain, "utf-8").encode(linesep="\r\n")
-    )
+    return Header(plain, "utf-8").encode(linesep="\r\n")
 
 
 def _address(to_addr: str) -> str:
     # Planning refuses such an address; a header is not the place to trust that.
-    return "".join(character for character in to_addr if character >= " ")
+    return to_addr if to_addr.isprintable() else "".join(filter(str.isprintable, to_addr))
+
+
+def wire_address(to_addr: str) -> str:
+    """The address with its domain in ASCII, as every server takes it (RFC 5891)."""
+    local, _, domain = to_addr.rpartition("@")
+    if domain.isascii():
+        return to_addr
+    try:
+        return f"{local}@{idna.encode(domain, uts46=True).decode()}"
+    except idna.IDNAError:
+        return to_addr

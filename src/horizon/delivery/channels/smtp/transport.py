@@ -1,4 +1,8 @@
-"""SMTP: one connection, one message at a time, verified TLS wherever a password travels."""
+"""SMTP: one connection, pipelined (RFC 2920), verified TLS wherever a password travels.
+
+DATA ends a group of commands and content may begin one, so a message's content travels together
+with the next one's envelope: one round trip a message, and one content in flight.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,19 @@ import re
 import smtplib
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import suppress
 
+from horizon.delivery.channels.smtp.mime import wire_address
+from horizon.delivery.channels.smtp.replies import Reply, ReplyReader
+from horizon.delivery.ports import Parcel
 from horizon.errors import TransportError
 from horizon.settings import Settings
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 IMPLICIT_TLS_PORT = 465
-ADDRESS_INVALID = re.compile(r"^5\d\d[ -]5\.1\.[1236]\b")  # RFC 3463: the mailbox does not exist
+# RFC 3463: the mailbox or its domain does not exist; RFC 7505: the domain takes no mail at all.
+ADDRESS_INVALID = re.compile(r"^5\d\d[ -]5\.1\.(?:[1236]|10)\b")
 
 _LEADING_DOT = re.compile(rb"(?m)^\.")
 
@@ -24,15 +33,28 @@ class SmtpTransport:
     def __init__(self, settings: Settings, mail_from: str) -> None:
         self._settings = settings
         self._host, self._port = settings.smtp_address
-        self._mail_from = mail_from
+        self._mail_from = mail_from.encode()
         self._smtp: smtplib.SMTP | None = None
+        self._socket: socket.socket | None = None
+        self._offered = False  # whether the next parcel's envelope is on its way already
+
+    @property
+    def connected(self) -> bool:
+        return self._socket is not None
 
     def connect(self) -> None:
         self.close()
         try:
-            self._smtp = self._open()
+            smtp = self._open()
         except (OSError, smtplib.SMTPException) as exc:
             raise self._away(_said(exc)) from exc
+        assert smtp.sock is not None
+        self._smtp, self._socket = smtp, smtp.sock
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._replies = ReplyReader(self._socket, self._settings.SMTP_TIMEOUT_S)
+        self._pipelining = smtp.has_extn("pipelining")
+        self._offers_8bit = smtp.has_extn("8bitmime")
+        self._offers_utf8 = smtp.has_extn("smtputf8")
 
     def _away(self, said: str) -> TransportError:
         what = "look at SMTP_HOST, SMTP_PORT, SMTP_USER, SMTP_PASSWORD and MAIL_FROM"
@@ -74,90 +96,132 @@ class SmtpTransport:
             raise smtplib.SMTPException("it offers no TLS, and a password never travels without")
         smtp.login(user, password)
 
-    def offer(self, to_addr: str) -> None:
-        options = [] if to_addr.isascii() else self._utf8_options()
+    def send(self, parcels: Iterator[Parcel]) -> Iterator[str | TransportError]:
+        current = next(parcels, None)
+        self._offered = False
+        while current is not None and self.connected:
+            refused = self._envelope_answer(current)
+            following = next(parcels, None) if self.connected else None
+            yield self._content_answer(current, following) if refused is None else refused
+            current = following
+
+    def _envelope_answer(self, parcel: Parcel) -> TransportError | None:
+        """None where the server waits for the content."""
+        offered, self._offered = self._offered, False
         try:
-            self._ask(lambda smtp: smtp.mail(self._mail_from, options))
+            commands = self._envelope(parcel)
+            if not self._pipelining:
+                return self._judge_envelope(self._converse(commands))
+            if not offered:
+                self._write(b"".join(commands))
+            return self._judge_envelope([self._replies.read() for _ in commands])
         except TransportError as exc:
-            if exc.permanent:
-                # Refused before it heard for whom: that is about us and not about this message.
-                raise self._away(str(exc)) from exc
-            raise
-        self._ask(lambda smtp: smtp.rcpt(to_addr))
+            return exc
+        except OSError as exc:
+            return self._broke(exc)
 
-    def _utf8_options(self) -> list[str]:
-        if self._smtp is not None and self._smtp.has_extn("smtputf8"):
-            self._smtp.command_encoding = "utf-8"
-            return ["SMTPUTF8"]
-        raise TransportError(
-            "the server takes no address outside ASCII (no SMTPUTF8)", permanent=True
-        )
+    def _envelope(self, parcel: Parcel) -> list[bytes]:
+        address = wire_address(parcel.to_addr)
+        options = b""
+        if not address.isascii():
+            if not self._offers_utf8:
+                raise TransportError(
+                    "the server takes no address outside ASCII (no SMTPUTF8)", permanent=True
+                )
+            options = b" SMTPUTF8"
+        if self._offers_8bit and not parcel.content.isascii():
+            options += b" BODY=8BITMIME"
+        return [
+            b"MAIL FROM:<%b>%b\r\n" % (self._mail_from, options),
+            b"RCPT TO:<%b>\r\n" % address.encode(),
+            b"DATA\r\n",
+        ]
 
-    def withdraw(self) -> None:
-        self._ask(lambda smtp: smtp.rset())
+    def _converse(self, commands: list[bytes]) -> list[Reply]:
+        """One command after the other, up to the first that is refused."""
+        replies: list[Reply] = []
+        for command in commands:
+            self._write(command)
+            replies.append(self._replies.read())
+            if not replies[-1].ok:
+                break
+        return replies
 
-    def deliver(self, content: bytes) -> str:
-        self._ask(lambda smtp: smtp.docmd("DATA"), wanted=354)
-        stuffed = _LEADING_DOT.sub(b"..", content)
-        return self._ask(lambda smtp: _content(smtp, stuffed), content_begun=True)
+    def _judge_envelope(self, replies: list[Reply]) -> TransportError | None:
+        refused = next((place for place, reply in enumerate(replies) if not reply.ok), None)
+        if refused is None:
+            if replies[-1].code != 354:
+                raise OSError(f"354 was expected and {replies[-1]} came")
+            return None
+        reply = replies[refused]
+        left = any(one.code == 421 for one in replies)
+        if not left and len(replies) == 3 and replies[2].code == 354:
+            # It waits for content though nobody is to get it (RFC 2920, 3.1): a lone dot ends that.
+            self._write(b".\r\n")
+            self._replies.read()
+        if left:
+            self._drop()
+        else:
+            self._reset()
+        if refused == 0 and reply.code // 100 == 5:
+            # Refused before it heard for whom: that is about us and not about this message.
+            return self._away(str(reply))
+        return _refusal(reply)
+
+    def _content_answer(self, parcel: Parcel, following: Parcel | None) -> str | TransportError:
+        content = parcel.content
+        if b"\n." in content or content.startswith(b"."):
+            content = _LEADING_DOT.sub(b"..", content)
+        parts = [content, b".\r\n" if content.endswith(b"\r\n") else b"\r\n.\r\n"]
+        if following is not None and self._pipelining:
+            with suppress(TransportError):  # its own turn will say so
+                parts += self._envelope(following)
+                self._offered = True
+        try:
+            self._write(b"".join(parts))
+            reply = self._replies.read()
+        except OSError as exc:
+            return self._broke(exc, content_begun=True)
+        if reply.code == 421:
+            self._drop()
+        return str(reply) if reply.ok else _refusal(reply)
+
+    def _write(self, data: bytes) -> None:
+        assert self._socket is not None
+        self._socket.settimeout(self._settings.SMTP_TIMEOUT_S)
+        self._socket.sendall(data)
+
+    def _reset(self) -> None:
+        self._write(b"RSET\r\n")
+        self._replies.read()
+
+    def _broke(self, exc: OSError, *, content_begun: bool = False) -> TransportError:
+        self._drop()
+        return TransportError(_said(exc), content_begun=content_begun, broken=True)
 
     def close(self) -> None:
-        smtp, self._smtp = self._smtp, None
-        if smtp is not None:
-            try:
-                smtp.quit()
-            except (OSError, smtplib.SMTPException):
-                smtp.close()
-
-    def _ask(
-        self,
-        command: Callable[[smtplib.SMTP], tuple[int, bytes]],
-        *,
-        wanted: int = 250,
-        content_begun: bool = False,
-    ) -> str:
-        """Give a command and want its answer; a broken connection is closed and named."""
-        if self._smtp is None:
-            raise TransportError("the connection is closed")
-        try:
-            code, said = command(self._smtp)
-        except (OSError, smtplib.SMTPException) as exc:
-            self._drop()
-            raise TransportError(_said(exc), content_begun=content_begun, broken=True) from exc
-        answer = f"{code} {said.decode(errors='replace')}".replace("\n", " ")
-        if code // 100 != wanted // 100:
-            self._recover(code)
-            raise TransportError(
-                answer,
-                permanent=code // 100 == 5,
-                address_invalid=bool(ADDRESS_INVALID.match(answer)),
-            )
-        return answer
-
-    def _recover(self, code: int) -> None:
-        """After a refusal the connection serves the next message, unless the server left."""
-        if code in (421, -1):
-            self._drop()
+        smtp = self._smtp
+        if smtp is None:
             return
+        self._smtp = self._socket = None
         try:
-            if self._smtp is not None:
-                self._smtp.rset()
+            smtp.quit()
         except (OSError, smtplib.SMTPException):
-            self._drop()
+            smtp.close()
 
     def _drop(self) -> None:
-        if self._smtp is not None:
-            self._smtp.close()
-            self._smtp = None
-
-    @property
-    def connected(self) -> bool:
-        return self._smtp is not None
+        smtp, self._smtp, self._socket = self._smtp, None, None
+        if smtp is not None:
+            smtp.close()
 
 
-def _content(smtp: smtplib.SMTP, stuffed: bytes) -> tuple[int, bytes]:
-    smtp.send(stuffed + b".\r\n")
-    return smtp.getreply()
+def _refusal(reply: Reply) -> TransportError:
+    answer = str(reply)
+    return TransportError(
+        answer,
+        permanent=reply.code // 100 == 5,
+        address_invalid=bool(ADDRESS_INVALID.match(answer)),
+    )
 
 
 def _said(exc: Exception) -> str:

@@ -1,0 +1,121 @@
+"""The channel "email": what a mail says, and who may count what is done with it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+from uuid import UUID
+
+from horizon import links
+from horizon.delivery import quoted
+from horizon.delivery.channels.smtp.mime import SmtpComposer
+from horizon.delivery.channels.smtp.transport import SmtpTransport
+from horizon.delivery.markup import LINK, OPEN
+from horizon.delivery.ports import Claimed, Means, Parcel
+from horizon.delivery.quoted import Encoded
+from horizon.delivery.templating import MailTemplate, load_template
+from horizon.settings import Settings
+
+PERSON_VARIABLES: Final = frozenset(
+    {"first_name", "tier", "activity_count", "days_silent", "last_seen", "score_percent"}
+)
+AUDIENCE_VARIABLES: Final[Mapping[str, frozenset[str]]] = {
+    "operator": frozenset({"alerts", "count"}),
+    "opt_in": frozenset({"purpose_title", "language"}),
+}
+
+
+@dataclass
+class EmailChannel:
+    """See delivery.ports.Channel. Its templates are shipped ones, or what ``templates`` gives."""
+
+    means: Means
+    name: str = "email"
+
+    def __post_init__(self) -> None:
+        self._composer = SmtpComposer(self.means.settings.MAIL_FROM)
+        self._constants = constants(self.means.settings)
+        self._clicks = quoted.encode(f"{self._url}/c/")
+        self._opens = quoted.encode(f"{self._url}/o/")
+        self._targets: dict[str, tuple[str | int, ...]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def connections(self) -> int:
+        return self.means.settings.SMTP_CONNECTIONS
+
+    @cached_property
+    def _url(self) -> str:
+        return self.means.settings.tracking_url
+
+    def transport(self) -> SmtpTransport:
+        return SmtpTransport(self.means.settings, self._composer.address)
+
+    def template(self, name: str) -> MailTemplate:
+        return load_template(name)
+
+    def compose(self, message: Claimed) -> Parcel:
+        template = self.template(message.template)
+        key = self.means.keys.link
+        token = links.sign(key, message.message_id, "unsubscribe")
+        unsubscribe_url = f"{self._url}/u/{token}"
+        variables = {
+            **message.variables, **self._constants, "unsubscribe_url": unsubscribe_url,
+            "preferences_url": f"{self._url}/p/{token}",
+        }  # fmt: skip
+        if "opt_in_id" in message.variables:
+            confirm = links.sign(key, UUID(message.variables["opt_in_id"]), "confirm")
+            variables["confirm_url"] = f"{self._url}/y/{confirm}"
+        tracking = self._tracking(message, template, variables) if message.tracked else None
+        mail = template.encode(variables, tracking)
+        content = self._composer.compose(
+            message.message_id, message.campaign, message.to_addr, mail, unsubscribe_url
+        )
+        return Parcel(message.message_id, message.to_addr, content, template.digest)
+
+    def _tracking(
+        self, message: Claimed, template: MailTemplate, variables: Mapping[str, object]
+    ) -> dict[str, str]:
+        # Tokens and numbers are the same encoded, and short enough for a line of their own.
+        token = links.sign(self.means.keys.link, message.message_id, "track")
+        tracking: dict[str, str] = {OPEN: Encoded(f"{self._opens}{token}=\r\n")}
+        for number, target in enumerate(self._targets_of(template)):
+            tracking[f"{LINK}{number}"] = (
+                Encoded(f"{self._clicks}{token}/{target}=\r\n") if isinstance(target, int)
+                else str(variables[target])
+            )  # fmt: skip
+        return tracking
+
+    def _targets_of(self, template: MailTemplate) -> tuple[str | int, ...]:
+        """For each link its target's id; the variable's name where everybody has another link."""
+        found = self._targets.get(template.digest)
+        if found is None:
+            with self._lock:
+                urls = {
+                    link: self._constants.get(link, link) for link in template.links
+                    if link in self._constants or "://" in link
+                }  # fmt: skip
+                ids = self.means.register_targets(urls.values())
+                found = tuple(ids[urls[link]] if link in urls else link for link in template.links)
+                self._targets[template.digest] = found
+        return found
+
+
+def constants(settings: Settings) -> dict[str, str]:
+    """What every template may say of the sender."""
+    return {
+        "brand": settings.BRAND, "postal_address": settings.POSTAL_ADDRESS,
+        "shop_url": settings.SHOP_URL,
+    }  # fmt: skip
+
+
+def known_variables(settings: Settings, audience: str) -> frozenset[str]:
+    """What a campaign's template may use."""
+    return frozenset(
+        {*AUDIENCE_VARIABLES.get(audience, PERSON_VARIABLES), *constants(settings),
+         "unsubscribe_url", "preferences_url",
+         *({"confirm_url"} if audience == "opt_in" else ())}
+    )  # fmt: skip

@@ -1,0 +1,186 @@
+"""One connection's work: a group after the other, each marked before its first byte leaves."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import psycopg
+
+from horizon import clock
+from horizon.delivery.outbox import GROUP, Outbox, Result
+from horizon.delivery.pace import Pace
+from horizon.delivery.ports import Channel, Claimed, Parcel, Transport
+from horizon.delivery.rules import Verdict, judge, scrubbed
+from horizon.errors import HorizonError, TemplateError, TransportError
+
+RECONNECTS = 3  # in a row, before the sender says that the server is away
+RECONNECT_WAIT_S = 0.5
+FIRST_GROUP = 10
+LONGEST_GROUP_S = 5.0  # a group of a slow server is smaller, since a crash doubts all of it
+STOCK_GROUPS = 10
+MORE_COMES_S = 0.05
+RESCUES = 5  # tries to record what has left, when the database went away
+
+
+@dataclass
+class Common:
+    """What the lanes of a run share."""
+
+    stop: threading.Event
+    pace: Pace
+    report: Callable[[Sequence[Result]], None]
+    more_comes: Callable[[], bool] = lambda: False
+    away: TransportError | None = None
+
+    @property
+    def over(self) -> bool:
+        return self.stop.is_set() or self.away is not None
+
+
+@dataclass
+class Lane:
+    """``reopen`` gives another view of the same claims over a new connection."""
+
+    outbox: Outbox
+    reopen: Callable[[], Outbox]
+    channel: Channel
+    common: Common
+    connections: int
+    _stock: list[UUID] = field(default_factory=list)
+    _results: list[Result] = field(default_factory=list)
+    _per_s: float = 0.0
+
+    def run(self) -> None:
+        """Until nothing is due, the server is away or somebody says stop."""
+        self._transport: Transport = self.channel.transport()
+        try:
+            while group := self._next_group():
+                self._turn(group)
+            self._record()
+            self.outbox.give_back(self._stock)
+        except psycopg.Error:
+            if self.outbox.connection.broken:
+                self._rescue()
+            raise
+        finally:
+            self._transport.close()
+
+    def _next_group(self) -> list[UUID]:
+        while not self.common.over:
+            size = self._size()
+            if not self._stock:
+                self._stock = self.outbox.claim(size * STOCK_GROUPS)
+            if self._stock:
+                group, self._stock = self._stock[:size], self._stock[size:]
+                if self.common.pace.rate is not None:
+                    self._record()
+                if not self.common.pace.wait(len(group), self.common.stop):
+                    return group
+                self._stock += group
+            elif not self.common.more_comes():
+                break
+            else:
+                self._record()
+                self.common.stop.wait(MORE_COMES_S)
+        return []
+
+    def _size(self) -> int:
+        """As many as leave within some seconds, and well within the lease."""
+        limit_s = min(LONGEST_GROUP_S, self.outbox.lease_s / 4)
+        if self.common.pace.rate is not None:
+            # A group waits for its first turn and then leaves at once.
+            return max(1, min(GROUP, int(self.common.pace.rate / self.connections / 5)))
+        return max(1, min(GROUP, int(self._per_s * limit_s))) if self._per_s else FIRST_GROUP
+
+    def _turn(self, message_ids: Sequence[UUID]) -> None:
+        if not self._connected():
+            self._stock += message_ids
+            return
+        results, self._results = self._results, []
+        try:
+            begun, refused = self.outbox.turn(results, message_ids)
+        except BaseException:
+            self._results = results
+            raise
+        self.common.report(results)
+        self.common.report([Result(message, verdict, None) for message, verdict in refused])
+        known = {message.message_id for message in begun} | {one.message_id for one, _ in refused}
+        self.outbox.give_back([lost for lost in message_ids if lost not in known])
+        started = time.monotonic()
+        self._deliver(deque(begun))
+        took_s = max(time.monotonic() - started, 1e-4)
+        self._per_s = len(message_ids) / took_s
+
+    def _connected(self) -> bool:
+        """Connect where we are not; after some tries the server counts as away for every lane."""
+        for attempt in range(RECONNECTS):
+            if self._transport.connected:
+                return True
+            try:
+                self._transport.connect()
+            except TransportError as exc:
+                if attempt == RECONNECTS - 1:
+                    self.common.away = exc
+                elif self.common.stop.wait(RECONNECT_WAIT_S * 2**attempt):
+                    break
+        return self._transport.connected
+
+    def _deliver(self, waiting: deque[Claimed]) -> None:
+        while waiting and not self.common.over and self._connected():
+            taken: deque[tuple[Claimed, str]] = deque()
+            for outcome in self._transport.send(self._parcels(waiting, taken)):
+                message, digest = taken.popleft()
+                self._results.append(self._result(message, outcome, digest))
+            # What was taken and has no answer did not leave: the connection broke before its turn.
+            waiting.extendleft(message for message, _ in reversed(taken))
+        self._results += [Result(message, Verdict("planned", None), None) for message in waiting]
+
+    def _parcels(
+        self, waiting: deque[Claimed], taken: deque[tuple[Claimed, str]]
+    ) -> Iterator[Parcel]:
+        while waiting and not self.common.over:
+            message = waiting.popleft()
+            try:
+                parcel = self.channel.compose(message)
+            except TemplateError as exc:
+                failed = Verdict("failed", "template")
+                self._results.append(Result(message, failed, scrubbed(str(exc))))
+            else:
+                taken.append((message, parcel.template_digest))
+                yield parcel
+
+    def _result(self, message: Claimed, outcome: str | TransportError, digest: str) -> Result:
+        if isinstance(outcome, str):
+            return Result(message, Verdict("sent", None), scrubbed(outcome), digest)
+        if outcome.away:
+            self.common.away = outcome
+            return Result(message, Verdict("planned", None), None)
+        verdict = judge(outcome, message.attempts + 1, clock.now())
+        return Result(message, verdict, scrubbed(str(outcome)), digest)
+
+    def _record(self) -> None:
+        results, self._results = self._results, []
+        if results:
+            try:
+                self.outbox.turn(results, [])
+            except BaseException:
+                self._results = results
+                raise
+            self.common.report(results)
+
+    def _rescue(self) -> None:
+        """The database went away, and only we know what has left: tell it when it is back."""
+        for attempt in range(RESCUES):
+            try:
+                self.outbox = self.reopen()
+                self._record()
+                self.outbox.give_back(self._stock)
+            except (psycopg.Error, HorizonError):
+                time.sleep(RECONNECT_WAIT_S * 2**attempt if not self.common.stop.is_set() else 0.5)
+            else:
+                return
