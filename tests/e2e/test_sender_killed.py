@@ -48,7 +48,7 @@ def _plan(world: World, people: int) -> None:
 def _sending_now(world: World) -> set[str]:
     return {
         str(row.message_id)
-        for row in world.rows("SELECT message_id FROM messages WHERE status = 'sending'")
+        for row in world.rows("SELECT message_id FROM outbox WHERE state = 'sending'")
     }
 
 
@@ -85,7 +85,8 @@ def test_killed_senders_send_nothing_twice_and_lose_nothing(
         received = Counter(message["rcpt"][0] for message in recorder.messages())
 
     states = {
-        row.to_addr: row for row in world.rows("SELECT message_id, to_addr, status FROM messages")
+        row.to_addr: row
+        for row in world.rows("SELECT message_id, to_addr, status FROM notifications_log")
     }
     known = {address for address, row in states.items() if row.status != "unknown"}
     unknown = {str(row.message_id) for row in states.values() if row.status == "unknown"}

@@ -194,7 +194,7 @@ def test_whatever_was_under_way_is_in_doubt_after_a_restore(
     world.score()
     world.alert()
     world.plan()
-    world.rows("UPDATE messages SET status = %s RETURNING 1", status)
+    world.rows("UPDATE outbox SET state = %s RETURNING 1", status)
     backups.backup(world.horizon.database, world.horizon.settings.home, tmp_path / "kept")
     restored = _restore(world, tmp_path / "kept")
     assert [row.status for row in restored.rows("SELECT status FROM messages")] == ["unknown"]

@@ -391,7 +391,7 @@ def test_an_answer_that_cannot_be_recorded_is_never_sent_again(
             stages.send(world.horizon)
         received = [message["rcpt"][0] for message in recorder.messages()]
     assert sorted(received) == ["ann@example.com", "bob@example.com"]
-    assert sorted(_states(world).values()) == ["unknown", "unknown"]
+    assert sorted(_states(world).values()) == ["sent", "unknown"]
 
 
 def test_a_claim_runs_out_and_a_cancelled_message_does_not_leave(world: World) -> None:
@@ -468,7 +468,9 @@ def test_through_the_null_channel_everything_counts_and_nothing_leaves(world: Wo
     _planned(world, "ann", "bob")
     horizon = world.horizon
     sender = Sender(
-        horizon.database, horizon.settings, horizon.keys,
+        horizon.database,
+        horizon.settings,
+        horizon.keys,
         open_channel=lambda _, means: _Nowhere(means),
     )
     assert sender.run().counts == {("miss_you", "sent"): 2}

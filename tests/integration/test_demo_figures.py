@@ -114,7 +114,7 @@ def test_every_number_is_the_tables(demo: Demo) -> None:
     assert sum(map(sum, shown.people.bins)) == shown.people.profiles == demo.count("profiles") == 7
     assert shown.people.intake == figures.Intake(sent=18, new=16, known=0, rejected=2)
     assert (
-        shown.people.events == demo.count("events WHERE name IS DISTINCT FROM 'Email Sent'") == 16
+        shown.people.events == demo.count("events WHERE name IS DISTINCT FROM 'Message Sent'") == 16
     )
     assert shown.cdnow.tiers == {"high": 1, "medium": 0, "low": 1}
     assert shown.cdnow.intake == figures.Intake(sent=3, new=2, known=0, rejected=1)
@@ -230,8 +230,10 @@ def test_whoever_unsubscribes_is_counted_and_told(demo: Demo) -> None:
 
 def test_a_mail_that_an_earlier_run_planned_is_this_runs_where_it_sends_it(demo: Demo) -> None:
     demo.world.rows(
-        "UPDATE messages SET status = 'planned', claim = NULL, sending_at = NULL, finished_at = NULL"
-        " WHERE campaign = 'good_activity' AND status = 'sent' RETURNING 1"
+        "WITH again AS (UPDATE messages SET status = 'planned', claim = NULL, sending_at = NULL,"
+        " finished_at = NULL WHERE campaign = 'good_activity' AND status = 'sent' RETURNING message_id)"
+        " INSERT INTO outbox (message_id, campaign, due_at)"
+        " SELECT message_id, 'good_activity', now() FROM again RETURNING 1"
     )
     assert sum(campaign.waiting() for campaign in demo.gather().campaigns) == 1
     shown = demo.again().gather()

@@ -87,15 +87,11 @@ def test_what_horizon_wrote_moves_no_score(world: World) -> None:
     world.plan()
     (message,) = world.rows("SELECT message_id FROM messages")
     with world.horizon.database.transaction(Role.WORKER) as tx:
-        for name in ("Email Sent", "Email Bounced"):
-            tx.execute(
-                DELIVERY["write_event"],
-                {"message_id": message.message_id, "name": name, "clock": NOW},
-            )
-    for name in ("Email Opened", "Email Link Clicked"):
+        tx.execute(DELIVERY["write_sent_event"], {"message_id": message.message_id, "clock": NOW})
+    for name in ("Message Opened", "Message Clicked"):
         world.put(world.track("ann", 0 * DAY, name), kind="internal")
     world.score()
-    assert world.rows("SELECT count(*) FROM events WHERE name LIKE 'Email%%'")[0][0] == 4
+    assert world.rows("SELECT count(*) FROM events WHERE name LIKE 'Message%%'")[0][0] == 3
     assert world.scores() == before
 
 

@@ -147,7 +147,9 @@ async def _serve(options: argparse.Namespace) -> None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(*options.starttls)
     record = Record(options.file, options.keep_content)
-    server = Server(Script(json.loads(options.script)), record, options.auth, tls, options.pipelining)
+    server = Server(
+        Script(json.loads(options.script)), record, options.auth, tls, options.pipelining
+    )
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     listener = await asyncio.start_server(

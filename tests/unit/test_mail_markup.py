@@ -229,7 +229,10 @@ def test_a_refusal_says_what_to_remove() -> None:
 def test_what_a_comment_for_outlook_holds_is_checked_too() -> None:
     # An author's comments are dropped before; this stands for those that mrml writes.
     body = "<mj-text><!--[if mso]><a href='{}'>x</a><![endif]--></mj-text>"
-    assert "<!--[if mso]><a " in to_html(Marked(mail(body.replace("{}", "https://x.example/")), ())).plain
+    assert (
+        "<!--[if mso]><a "
+        in to_html(Marked(mail(body.replace("{}", "https://x.example/")), ())).plain
+    )
     with pytest.raises(TemplateError, match="href that is not a link"):
         to_html(Marked(mail(body.replace("{}", "javascript:x")), ()))
 

@@ -97,8 +97,9 @@ ORDER BY top.score DESC, top.silent_s DESC, top.profile_id;
 -- that decided: its alert's, or its run's; scores of old runs are dropped, and are then computed
 -- again from the events that there were.
 SELECT m.message_id, m.campaign, m.step, m.profile_id, m.occasion, m.to_addr, m.tier, m.template,
-       m.template_digest, m.status, m.reason, m.planned_at, m.claimed_at, m.sending_at, m.finished_at,
-       m.attempts, m.answer,
+       m.template_digest, coalesce(o.state, m.status) AS status, m.reason, m.planned_at,
+       coalesce(o.claimed_at, m.claimed_at) AS claimed_at, coalesce(o.sending_at, m.sending_at) AS sending_at,
+       m.finished_at, coalesce(o.attempts, m.attempts) AS attempts, coalesce(m.answer, o.answer) AS answer,
        coalesce(names.user_id, 'p' || m.profile_id) AS user_id,
        coalesce(first_name.value #>> '{}', '') AS first_name,
        said.time AS said_at, said.way AS said_way, said.event_id AS said_event_id,
@@ -111,6 +112,7 @@ SELECT m.message_id, m.campaign, m.step, m.profile_id, m.occasion, m.to_addr, m.
        gone.time AS unsubscribed_at, gone.event_id AS unsubscribed_event_id
 FROM messages m
 JOIN campaigns c USING (campaign)
+LEFT JOIN outbox o USING (message_id)
 LEFT JOIN nodes n USING (node)
 LEFT JOIN alerts a USING (alert_id)
 LEFT JOIN LATERAL (SELECT p.user_id FROM profile_names p WHERE p.profile_id = n.profile_id) names ON true
@@ -139,7 +141,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT e.time, e.event_id FROM events e
     WHERE e.nodes[1] = m.node AND e.message_id = 'unsubscribed:' || m.message_id LIMIT 1) gone ON true
-WHERE c.audience <> 'operator' AND m.status IN ('sending', 'sent', 'delivered', 'bounced', 'complained', 'unknown')
+WHERE c.audience <> 'operator' AND coalesce(o.state, m.status) IN ('sending', 'sent', 'delivered', 'bounced', 'complained', 'unknown')
 ORDER BY c.audience, m.campaign, m.planned_at, m.profile_id, m.message_id
 LIMIT %(most)s;
 
@@ -156,7 +158,9 @@ JOIN LATERAL (
 ORDER BY m.message_id, e.time DESC, e.event_id;
 
 -- name: reached_keys
-SELECT message_id, key FROM reached WHERE message_id = ANY(%(message_ids)s) ORDER BY message_id, key DESC;
+SELECT r.message_id, CASE WHEN r.key = m.address_hash THEN 'address:' || r.key ELSE 'profile:' || m.profile_id END AS key
+FROM reached r JOIN messages m USING (message_id)
+WHERE r.message_id = ANY(%(message_ids)s) ORDER BY 1, 2 DESC;
 
 -- name: left_alone
 -- Everybody whom a campaign decided about and did not write to, with what they said about mail.
@@ -178,7 +182,7 @@ ORDER BY c.audience, m.campaign, m.status DESC, m.reason, m.profile_id
 LIMIT %(most)s;
 
 -- name: under_way
-SELECT count(*)::int AS messages FROM messages WHERE status IN ('planned', 'claimed', 'sending');
+SELECT count(*)::int AS messages FROM outbox;
 
 -- name: crash_states
 SELECT message_id, status FROM messages ORDER BY planned_at, profile_id;

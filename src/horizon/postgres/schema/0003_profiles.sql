@@ -127,5 +127,4 @@ GRANT INSERT, UPDATE ON profiles, nodes, traits, purposes, opt_ins TO horizon_wo
 GRANT INSERT, DELETE ON suppressed_domains TO horizon_worker;
 GRANT USAGE ON SEQUENCE profiles_profile_id_seq TO horizon_worker;  -- ids are drawn before their rows
 GRANT INSERT ON consents, suppressions, preferences TO horizon_worker, horizon_edge;
-GRANT DELETE ON suppressions TO horizon_worker;
 GRANT SELECT ON suppressions, purposes, preferences TO horizon_edge;
