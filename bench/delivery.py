@@ -14,10 +14,8 @@ from uuid import uuid4
 from bench.harness import Figure, scratch_installation, seconds
 from horizon import clock
 from horizon.delivery.channels.smtp.channel import EmailChannel
-from horizon.delivery.outbox import connect
-from horizon.delivery.ports import Channel, Claimed, Means, Parcel
+from horizon.delivery.ports import Claimed, Means, Parcel
 from horizon.delivery.templating import MailTemplate, compile_template
-from horizon.keys import Keys
 from horizon.pipeline import stages
 from horizon.pipeline.installation import Installation
 from horizon.postgres.database import Role, closing_connection
@@ -29,12 +27,14 @@ PARAGRAPH = (
     "bought from us before and would rather read five lines than fifty. "
 )
 MJML = f"""<mjml><mj-head><mj-title>{{{{ first_name }}}}, your week</mj-title></mj-head><mj-body>
-<mj-section><mj-column><mj-text>Hello {{{{ first_name }}}}, you were here {{{{ activity_count }}}} times,
-last on {{{{ last_seen }}}}.</mj-text><mj-text>{PARAGRAPH * 7}</mj-text><mj-text>
+<mj-section><mj-column><mj-text>Hello {{{{ first_name }}}}, you were here
+{{{{ activity_count }}}} times, last on {{{{ last_seen }}}}.</mj-text>
+<mj-text>{PARAGRAPH * 7}</mj-text><mj-text>
 <a href="https://shop.example/1">One</a> <a href="https://shop.example/2">Two</a>
 <a href="https://shop.example/3">Three</a> <a href="https://shop.example/4">Four</a>
 <a href="{{{{ shop_url }}}}">All of it</a></mj-text>
-<mj-text>{{{{ brand }}}}, {{{{ postal_address }}}} <a href="{{{{ unsubscribe_url }}}}">Unsubscribe</a></mj-text>
+<mj-text>{{{{ brand }}}}, {{{{ postal_address }}}}
+<a href="{{{{ unsubscribe_url }}}}">Unsubscribe</a></mj-text>
 </mj-column></mj-section></mj-body></mjml>"""
 TEMPLATE = compile_template("bench", MJML)
 
@@ -44,26 +44,30 @@ WITH people AS (
     RETURNING profile_id
 ), known AS (
     INSERT INTO nodes (node, kind, value, profile_id, first_seen)
-    SELECT md5('n' || profile_id)::uuid, 'user_id', 'user-' || profile_id, profile_id, %(now)s FROM people
+    SELECT md5('n' || profile_id)::uuid, 'user_id', 'user-' || profile_id, profile_id, %(now)s
+    FROM people
 ), agreed AS (
     INSERT INTO consents (node, address_hash, purpose, channel, granted, time, way)
-    SELECT md5('n' || profile_id)::uuid, md5('a' || profile_id)::uuid, purpose, 'email', true, %(now)s, 'identify'
+    SELECT md5('n' || profile_id)::uuid, md5('a' || profile_id)::uuid, purpose, 'email', true,
+           %(now)s, 'identify'
     FROM people, (VALUES ('marketing'), ('tracking')) purposes (purpose)
 ), planned AS (
-    INSERT INTO messages (campaign, node, profile_id, occasion, to_addr, address_hash, domain, tier, variables,
-        template, template_digest, status, correlation_id, planned_at)
-    SELECT 'good_activity', md5('n' || profile_id)::uuid, profile_id, 'day:bench', 'user-' || profile_id || '@example.com',
-        md5('a' || profile_id)::uuid, 'example.com', 'low', jsonb_build_object('first_name', 'Name' || profile_id,
-        'tier', 'low', 'activity_count', 3, 'days_silent', 2, 'last_seen', '2026-05-05', 'score_percent', 12),
+    INSERT INTO messages (campaign, node, profile_id, occasion, to_addr, address_hash, domain,
+        tier, variables, template, template_digest, status, correlation_id, planned_at)
+    SELECT 'good_activity', md5('n' || profile_id)::uuid, profile_id, 'day:bench',
+        'user-' || profile_id || '@example.com', md5('a' || profile_id)::uuid, 'example.com',
+        'low', jsonb_build_object('first_name', 'Name' || profile_id, 'tier', 'low',
+            'activity_count', 3, 'days_silent', 2, 'last_seen', '2026-05-05', 'score_percent', 12),
         'bench', 'bench', 'planned', %(run)s, %(now)s
     FROM people RETURNING message_id
 )
-INSERT INTO outbox (message_id, campaign, due_at) SELECT message_id, 'good_activity', %(now)s FROM planned
+INSERT INTO outbox (message_id, campaign, due_at)
+SELECT message_id, 'good_activity', %(now)s FROM planned
 """
 
 
 class BenchChannel(EmailChannel):
-    def template(self, name: str) -> MailTemplate:
+    def template(self, name: str) -> MailTemplate:  # noqa: ARG002 - there is one
         return TEMPLATE
 
 
@@ -121,7 +125,9 @@ def _smtp(horizon: Installation, size: int) -> Figure:
 
 def _ready_bytes(horizon: Installation, size: int) -> float:
     """Seconds for as many ready mails over as many connections, without a database."""
-    channel = BenchChannel(Means(horizon.settings, horizon.keys, lambda urls: {u: 1 for u in urls}))
+    channel = BenchChannel(
+        Means(horizon.settings, horizon.keys, lambda urls: dict.fromkeys(urls, 1))
+    )
     parcels = [
         channel.compose(Claimed(
             uuid4(), "good_activity", number, f"user-{number}", f"user-{number}@example.com",

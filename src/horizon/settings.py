@@ -68,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     SMTP_CONNECTIONS: Annotated[
         int, Meta(ge=1, le=50, description="a whole number from 1 to 50")
     ] = 4
+    SMTP_DOMAIN_LIMITS: Text = ""  # gmail.com=20/s:2, *=100/s: a rate, connections, or both
     SMTP_TIMEOUT_S: Seconds = 30
     SEND_LEASE_S: Seconds = 120
     MAIL_FROM: Sender = "Horizon <hello@horizon.example>"

@@ -28,6 +28,7 @@ VALUES: dict[str, object] = {
     "activity_count": 42,
     "shop_url": "https://shop.example/?a=1&b=2",
     "unsubscribe_url": "https://mail.example/u/abc",
+    "preferences_url": "https://mail.example/p/abc",
     "brand": "Horizon",
     "postal_address": "1 Harbour Street, 1010 Vienna, Austria",
     "count": 28,

@@ -24,6 +24,7 @@ CAMPAIGN: dict[str, object] = {
     "activity_count": 42,
     "shop_url": "https://shop.example/?a=1&b=2",
     "unsubscribe_url": "https://mail.example/u/abc",
+    "preferences_url": "https://mail.example/p/abc",
     "brand": "Horizon",
     "postal_address": "1 Harbour Street, 1010 Vienna",
 }
@@ -39,6 +40,7 @@ DEMO: dict[str, object] = {
     "brand": "Horizon",
     "shop_url": "https://shop.example/",
     "unsubscribe_url": "https://mail.example/u/abc",
+    "preferences_url": "https://mail.example/p/abc",
     "postal_address": "1 Harbour Street, 1010 Vienna",
     "count": 2,
     "alerts": [ALERT, {**ALERT, "user_id": "user_008", "days_silent": 1}],
@@ -184,6 +186,7 @@ def test_the_text_part_reads_like_the_mail() -> None:
     assert "Time away: 13 days" in lines
     assert "Come back to Horizon: https://shop.example/?a=1&b=2" in lines
     assert "Unsubscribe <https://mail.example/u/abc>" in lines
+    assert "Choose what you receive <https://mail.example/p/abc>" in lines
 
 
 def test_the_digest_lists_each_alert_in_both_parts() -> None:

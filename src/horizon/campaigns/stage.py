@@ -64,7 +64,8 @@ def run(
     cooldown_days: float,
 ) -> StageResult:
     parameters = {
-        **window.parameters(), "clock": clock.now(), "campaign": campaign.campaign, "audience": campaign.audience,
+        **window.parameters(), "clock": clock.now(), "campaign": campaign.campaign,
+        "audience": campaign.audience,
         "template": campaign.template, "template_digest": template_digest,
         "purpose": campaign.purpose, "channel": campaign.channel,
         "every_days": campaign.every_days or 0,

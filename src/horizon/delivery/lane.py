@@ -7,11 +7,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from uuid import UUID
 
 import psycopg
 
 from horizon import clock
+from horizon.delivery.limits import DomainLimits
 from horizon.delivery.outbox import GROUP, Outbox, Result
 from horizon.delivery.pace import Pace
 from horizon.delivery.ports import Channel, Claimed, Parcel, Transport
@@ -34,6 +36,7 @@ class Common:
     pace: Pace
     report: Callable[[Sequence[Result]], None]
     more_comes: Callable[[], bool] = lambda: False
+    limits: DomainLimits = field(default_factory=lambda: DomainLimits({}))
     away: TransportError | None = None
 
     @property
@@ -53,6 +56,7 @@ class Lane:
     _stock: list[UUID] = field(default_factory=list)
     _results: list[Result] = field(default_factory=list)
     _per_s: float = 0.0
+    _held: set[str] = field(default_factory=set)  # the domains of the stock
 
     def run(self) -> None:
         """Until nothing is due, the server is away or somebody says stop."""
@@ -67,13 +71,16 @@ class Lane:
                 self._rescue()
             raise
         finally:
+            self.common.limits.leave(self._held)
             self._transport.close()
 
     def _next_group(self) -> list[UUID]:
         while not self.common.over:
             size = self._size()
             if not self._stock:
-                self._stock = self.outbox.claim(size * STOCK_GROUPS)
+                self.common.limits.leave(self._held)
+                self._held.clear()
+                self._stock = self._admitted(self.outbox.claim(size * STOCK_GROUPS))
             if self._stock:
                 group, self._stock = self._stock[:size], self._stock[size:]
                 if self.common.pace.rate is not None:
@@ -81,12 +88,28 @@ class Lane:
                 if not self.common.pace.wait(len(group), self.common.stop):
                     return group
                 self._stock += group
-            elif not self.common.more_comes():
+            elif not (self.common.more_comes() or self.common.limits.waiting):
                 break
             else:
                 self._record()
                 self.common.stop.wait(MORE_COMES_S)
         return []
+
+    def _admitted(self, claimed: list[UUID]) -> list[UUID]:
+        """Those whose domain may have them now; the others are given back until their turn."""
+        limits = self.common.limits
+        if not limits or not claimed:
+            return claimed
+        now, admitted, waits = clock.now(), [], {}
+        for message_id, domain in self.outbox.domains(claimed):
+            wait_s = limits.take(domain, self._held)
+            if wait_s:
+                waits[message_id] = now + timedelta(seconds=wait_s)
+            else:
+                self._held.add(domain)
+                admitted.append(message_id)
+        self.outbox.give_back(list(waits), list(waits.values()))
+        return admitted
 
     def _size(self) -> int:
         """One to a server that takes 30 a second; to one that takes 1,500, as many as may be."""

@@ -75,6 +75,10 @@ class Outbox:
             ).fetchall()  # fmt: skip
         return [row.message_id for row in rows]
 
+    def domains(self, message_ids: Sequence[UUID]) -> list[tuple[UUID, str]]:
+        rows = self.connection.execute(QUERIES["domains"], {"message_ids": list(message_ids)})
+        return [(row.message_id, row.domain or "") for row in rows.fetchall()]
+
     def turn(
         self, results: Sequence[Result], message_ids: Sequence[UUID]
     ) -> tuple[list[Claimed], list[tuple[Claimed, Verdict]]]:

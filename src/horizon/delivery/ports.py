@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
+from horizon.delivery.limits import Limit
 from horizon.errors import TransportError
 from horizon.keys import Keys
 from horizon.settings import Settings
@@ -73,7 +74,7 @@ class Channel(Protocol):
     """A folder of delivery/channels: transport, settings, templates, tests.
 
     ``name`` is the channel that consent is given for, ``connections`` how many at once a sender
-    opens.
+    opens, ``limits`` what it may ask of each domain.
     """
 
     @property
@@ -81,6 +82,9 @@ class Channel(Protocol):
 
     @property
     def connections(self) -> int: ...
+
+    @property
+    def limits(self) -> Mapping[str, Limit]: ...
 
     def compose(self, message: Claimed) -> Parcel:
         """Raises TemplateError where this message cannot be made."""

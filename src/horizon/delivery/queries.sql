@@ -27,6 +27,9 @@ UPDATE outbox o SET state = 'claimed', claim = %(claim)s, claimed_at = %(clock)s
 FROM due WHERE o.message_id = due.message_id
 RETURNING o.message_id;
 
+-- name: domains
+SELECT message_id, domain FROM messages WHERE message_id = ANY(%(message_ids)s);
+
 -- name: hold_identity
 -- Merges take this lock exclusively, so that who was reached is asked of one state of the graph.
 SELECT pg_advisory_xact_lock_shared(hashtext('horizon.identity'));

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 from horizon.delivery.channels import open_channel
 from horizon.delivery.lane import Common, Lane
+from horizon.delivery.limits import DomainLimits
 from horizon.delivery.outbox import QUERIES, Outbox, Result, connect, register_targets
 from horizon.delivery.pace import Pace
 from horizon.delivery.ports import Channel, Means
@@ -60,7 +61,9 @@ class Sender:
             lanes: list[Lane] = []
             for name in self._channels(campaign):
                 channel = self.open_channel(name, means)
-                common = Common(self.stop, pace, report, self.more_comes)
+                common = Common(
+                    self.stop, pace, report, self.more_comes, DomainLimits(channel.limits)
+                )  # fmt: skip
                 commons.append(common)
                 lanes += [
                     self._lane(stack, channel, common, correlation_id, campaign)

@@ -13,6 +13,7 @@ from horizon import links
 from horizon.delivery import quoted
 from horizon.delivery.channels.smtp.mime import SmtpComposer
 from horizon.delivery.channels.smtp.transport import SmtpTransport
+from horizon.delivery.limits import Limit, parse_limits
 from horizon.delivery.markup import LINK, OPEN
 from horizon.delivery.ports import Claimed, Means, Parcel
 from horizon.delivery.quoted import Encoded
@@ -46,6 +47,10 @@ class EmailChannel:
     @property
     def connections(self) -> int:
         return self.means.settings.SMTP_CONNECTIONS
+
+    @property
+    def limits(self) -> Mapping[str, Limit]:
+        return parse_limits(self.means.settings.SMTP_DOMAIN_LIMITS)
 
     @cached_property
     def _url(self) -> str:
