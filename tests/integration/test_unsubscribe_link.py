@@ -120,7 +120,7 @@ def test_looking_changes_nothing_and_the_button_unsubscribes(
 ) -> None:
     _, path = mail(database, keys)
     page = collector.ask("GET", path)
-    assert_page(page, 200, "Stop these mails?")
+    assert_page(page, 200, "Stop these e-mails?")
     assert b'<form method="post">' in page.body
     head = collector.ask("HEAD", path)
     assert (head.status, head.body) == (200, b"")
