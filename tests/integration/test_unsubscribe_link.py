@@ -53,8 +53,10 @@ def rows(database: Database, table: str) -> list[dict[str, Any]]:
         return row_dicts(tx.execute(f"SELECT * FROM {table}".encode()))
 
 
-def assert_page(answer: Answer, status: int, title: str) -> None:
+def assert_page(answer: Answer, status: int, title: str, language: str = "en") -> None:
     assert answer.status == status
+    assert answer.headers["content-language"] == language
+    assert f'<html lang="{language}">' in answer.body.decode()
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert answer.headers["cache-control"] == "no-store"
@@ -129,6 +131,30 @@ def test_looking_changes_nothing_and_the_button_unsubscribes(
     assert rows(database, "consents")[0]["way"] == "page"
 
 
+def test_fewer_mails_are_offered_instead(
+    collector: Application, database: Database, keys: Keys
+) -> None:
+    _, path = mail(database, keys)
+    href = f'href="../p/{path[3:]}"'
+    for answer in (collector.ask("GET", path), collector.ask("POST", path, b"", FORM)):
+        assert href in answer.body.decode()
+
+
+def test_the_pages_speak_german(collector: Application, database: Database, keys: Keys) -> None:
+    _, path = mail(database, keys)
+    german = {"Accept-Language": "de-CH, en;q=0.5", **FORM}
+    page = collector.ask("GET", path, b"", german)
+    assert_page(page, 200, "Diese E-Mails abbestellen?", "de")
+    assert 'href="?lang=en"' in page.body.decode()
+    assert_page(collector.ask("GET", path + "?lang=de"), 200, "Diese E-Mails abbestellen?", "de")
+    assert_page(collector.ask("GET", path + "?lang=en", b"", german), 200, "Stop these e-mails?")
+    assert_page(collector.ask("GET", path + "?lang=xx%ff&lang"), 200, "Stop these e-mails?")
+    assert_page(collector.ask("POST", path, b"", german), 200, "Sie sind abgemeldet", "de")
+    assert_page(
+        collector.ask("GET", "/u/x", b"", german), 404, "Dieser Link funktioniert nicht", "de"
+    )
+
+
 def test_an_old_link_works_again_after_a_new_consent(
     collector: Application, database: Database, keys: Keys
 ) -> None:
@@ -189,4 +215,5 @@ def test_without_the_database_the_page_asks_to_try_again(
         admin.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS false".encode())
         answer = collector.ask("POST", path, ONE_CLICK, FORM)
     assert_page(answer, 503, "That did not work just now")
+    assert b'<button type="submit">Unsubscribe</button>' in answer.body
     assert int(answer.headers["retry-after"]) > 0
