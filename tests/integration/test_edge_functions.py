@@ -9,8 +9,7 @@ import pytest
 from horizon.events.nodes import node_of
 from horizon.keys import Keys
 from horizon.postgres.database import Database, Role
-from tests.integration.test_preferences_link import suppress, suppressed
-from tests.integration.test_unsubscribe_link import mail
+from tests.link_pages import mail, suppress, suppressed
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,6 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
@@ -19,24 +17,29 @@ from horizon.events.nodes import node_of
 from horizon.keys import Keys
 from horizon.postgres.database import Database, Role
 from horizon.settings import Settings
-from tests.integration.test_unsubscribe_link import (
+from tests.link_pages import (
     FORM,
     MULTIPART,
     ONE_CLICK,
+    anns_page,
     assert_page,
+    changed,
+    consents,
+    fields_in,
+    holds,
     mail,
+    post,
     rows,
+    say,
+    suppress,
+    suppressed,
 )
-from tests.servers.collector import Answer, Application, Asked, Collector
+from tests.servers.collector import Application, Collector
 
 UNKNOWN = "This link does not work"
 NEWS = "News and offers: I would like to get e-mails with news and offers from Fish & <Chips>."
 OPENS = "Opens and clicks: Fish & <Chips> may record which of its e-mails I open and which of their links I follow."
 NEWS_IN_GERMAN = "Neuigkeiten und Angebote: Ich möchte E-Mails mit Neuigkeiten und Angeboten von Fish & <Chips> bekommen."
-FIELD = re.compile(r"<input ([^>]*)>")
-ATTRIBUTE = re.compile(r'([a-z-]+)(?:="([^"]*)")?')
-
-Fields = list[tuple[str, str]]
 
 
 @pytest.fixture
@@ -47,70 +50,7 @@ def collector(settings: Settings) -> Iterator[Application]:
 
 @pytest.fixture
 def path(database: Database, keys: Keys) -> str:
-    """Ann's preference page; she agreed to marketing."""
-    _, unsubscribe = mail(database, keys)
-    say(database, keys, granted=True)
-    return "/p/" + unsubscribe[3:]
-
-
-def say(database: Database, keys: Keys, *, granted: bool, **changes: Any) -> None:
-    values = {
-        "node": node_of(keys.node, "user_id", "u1"),
-        "address_hash": node_of(keys.node, "email", "ann@example.com"),
-        "purpose": "marketing", "time": datetime(2026, 1, 1, tzinfo=UTC), **changes,
-    }  # fmt: skip
-    with database.transaction(Role.WORKER) as tx:
-        tx.execute(
-            "INSERT INTO consents (node, address_hash, purpose, channel, granted, time, way) "
-            "VALUES (%(node)s, %(address_hash)s, %(purpose)s, 'email', %(granted)s, %(time)s, 'import')",
-            {**values, "granted": granted},
-        )
-
-
-def suppress(database: Database, keys: Keys, purpose: str, reason: str) -> None:
-    address = node_of(keys.node, "email", "ann@example.com")
-    with database.transaction(Role.WORKER) as tx:
-        tx.execute(
-            "INSERT INTO suppressions (address_hash, purpose, reason, created_at) VALUES (%s, %s, %s, now())",
-            [address, purpose, reason],
-        )
-
-
-def fields_in(page: Answer) -> Fields:
-    """What a browser would post of the page as it is, by its first button."""
-    found = [dict(ATTRIBUTE.findall(text)) for text in FIELD.findall(page.body.decode())]
-    return [
-        (field["name"], field["value"])
-        for field in found
-        if field["type"] == "hidden" or "checked" in field
-    ]
-
-
-def changed(fields: Fields, *, tick: Fields | None = None, untick: Fields | None = None) -> bytes:
-    kept = [field for field in fields if field not in (untick or [])]
-    return urlencode(kept + (tick or [])).encode()
-
-
-def post(collector: Asked, path: str, body: bytes) -> Answer:
-    return collector.ask("POST", path, body, FORM)
-
-
-def consents(database: Database) -> list[tuple[str, bool, str]]:
-    """What was written by the page."""
-    return [
-        (row["purpose"], row["granted"], row["wording"])
-        for row in rows(database, "consents ORDER BY consent_id")
-        if row["way"] == "preferences"
-    ]
-
-
-def suppressed(database: Database) -> set[tuple[str, str]]:
-    return {(row["purpose"], row["reason"]) for row in rows(database, "suppressions")}
-
-
-def holds(page: Answer) -> dict[str, str]:
-    """What the saved page says."""
-    return dict(re.findall(r"<dt>([^<]*)</dt><dd>\s*([^<]*?)\s*</dd>", page.body.decode()))
+    return anns_page(database, keys)
 
 
 def test_looking_shows_what_holds_and_changes_nothing(

@@ -4,68 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
 from horizon import links
 from horizon.events.nodes import node_of
 from horizon.keys import Keys
-from horizon.postgres.database import Database, Role, row_dicts
+from horizon.postgres.database import Database, Role
 from horizon.settings import Settings
-from tests.servers.collector import Answer, Application, Collector
-
-ONE_CLICK = b"List-Unsubscribe=One-Click"
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-MULTIPART = (
-    b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--\r\n'
-)
+from tests.link_pages import FORM, MULTIPART, ONE_CLICK, assert_page, mail, rows
+from tests.servers.collector import Application, Collector
 
 
 @pytest.fixture
 def collector(settings: Settings) -> Iterator[Application]:
     with Application(settings.changed(BRAND="Fish & <Chips>")) as running:
         yield running
-
-
-def mail(database: Database, keys: Keys, **changes: Any) -> tuple[UUID, str]:
-    """A message that was sent to Ann; its id and its link's path."""
-    values = {
-        "message_id": uuid4(), "campaign": "miss_you", "occasion": str(uuid4()),
-        "node": node_of(keys.node, "user_id", "u1"),
-        "address_hash": node_of(keys.node, "email", "ann@example.com"), **changes,
-    }  # fmt: skip
-    with database.transaction(Role.WORKER) as tx:
-        tx.execute(
-            "INSERT INTO messages (message_id, campaign, node, profile_id, occasion, to_addr, "
-            "address_hash, template, template_digest, status, correlation_id, planned_at) "
-            "VALUES (%(message_id)s, %(campaign)s, %(node)s, 1, %(occasion)s, 'ann@example.com', "
-            "%(address_hash)s, 't', 'd', 'sent', gen_random_uuid(), now())",
-            values,
-        )
-    message_id = values["message_id"]
-    return message_id, "/u/" + links.sign(keys.link, message_id, "unsubscribe")
-
-
-def rows(database: Database, table: str) -> list[dict[str, Any]]:
-    with database.transaction(Role.OWNER) as tx:
-        return row_dicts(tx.execute(f"SELECT * FROM {table}".encode()))
-
-
-def assert_page(answer: Answer, status: int, title: str, language: str = "en") -> None:
-    assert answer.status == status
-    assert answer.headers["content-language"] == language
-    assert f'<html lang="{language}">' in answer.body.decode()
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.headers["referrer-policy"] == "no-referrer"
-    assert answer.headers["cache-control"] == "no-store"
-    assert "default-src 'none'" in answer.headers["content-security-policy"]
-    text = answer.body.decode()
-    assert f"<h1>{title}</h1>" in text
-    assert "Fish &amp; &lt;Chips&gt;" in text
-    assert "<script" not in text
-    assert "ann@" not in text.casefold()
 
 
 def test_one_click_unsubscribes_once_however_often_it_is_sent(
