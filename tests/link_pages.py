@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
+from playwright.sync_api import Page, Route
+
 from horizon import links
 from horizon.events.nodes import node_of
 from horizon.keys import Keys
@@ -129,3 +131,14 @@ def suppressed(database: Database) -> set[tuple[str, str]]:
 def holds(page: Answer) -> dict[str, str]:
     """What the saved page says."""
     return dict(re.findall(r"<dt>([^<]*)</dt><dd>\s*([^<]*?)\s*</dd>", page.body.decode()))
+
+
+def show(page: Page, answer: Answer) -> None:
+    """The answer at an address of its own, with its headers: the policy is in force."""
+
+    def answered(route: Route) -> None:
+        route.fulfill(status=answer.status, headers=answer.headers, body=answer.body)
+
+    page.route("**/*", answered)
+    page.goto("http://pages.test/u/token")
+    page.unroute("**/*")

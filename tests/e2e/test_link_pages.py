@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from horizon.edge.language import LANGUAGES
 from horizon.keys import Keys
 from horizon.postgres.database import Database, Role
 from horizon.settings import Settings
-from tests.link_pages import FORM, anns_page, consents, rows, suppress
+from tests.link_pages import FORM, anns_page, consents, rows, show, suppress
 from tests.servers.collector import Answer, Application, Collector
 
 EVERYTHING = b"horizon=1&everything=1"
@@ -61,7 +61,7 @@ def test_open_change_save_reopen(
     plain.get_by_label("News and offers").uncheck()
     plain.get_by_label("Opens and clicks").check()
     plain.get_by_label("At most one a month").check()
-    plain.get_by_label("No e-mails for 30 days").check()
+    plain.get_by_label("No emails for 30 days").check()
     plain.get_by_role("button", name="Save").click()
     assert plain.title().startswith("Saved")
     told = plain.get_by_role("status").inner_text()
@@ -73,7 +73,7 @@ def test_open_change_save_reopen(
     assert plain.get_by_label("At most one a month").is_checked()
     plain.get_by_label("End the pause now").check()
     plain.get_by_role("button", name="Save").click()
-    assert plain.get_by_label("No e-mails for 30 days").is_visible()
+    assert plain.get_by_label("No emails for 30 days").is_visible()
     assert set(asked) == {collector.url + path}  # nothing else was loaded
     assert len(rows(database, "preferences")) == 2
 
@@ -151,17 +151,6 @@ def states(settings: Settings, database: Database, keys: Keys) -> Callable[[str]
         return found
 
     return take
-
-
-def show(page: Page, answer: Answer) -> None:
-    """The answer at an address of its own, with its headers: the policy is in force."""
-
-    def answered(route: Route) -> None:
-        route.fulfill(status=answer.status, headers=answer.headers, body=answer.body)
-
-    page.route("**/*", answered)
-    page.goto("http://pages.test/u/token")
-    page.unroute("**/*")
 
 
 def violations(page: Page) -> list[str]:

@@ -37,8 +37,8 @@ from tests.link_pages import (
 from tests.servers.collector import Application, Collector
 
 UNKNOWN = "This link does not work"
-NEWS = "News and offers: I would like to get e-mails with news and offers from Fish & <Chips>."
-OPENS = "Opens and clicks: Fish & <Chips> may record which of its e-mails I open and which of their links I follow."
+NEWS = "News and offers: I would like to get emails with news and offers from Fish & <Chips>."
+OPENS = "Opens and clicks: Fish & <Chips> may record which of its emails I open and which of their links I follow."
 NEWS_IN_GERMAN = "Neuigkeiten und Angebote: Ich möchte E-Mails mit Neuigkeiten und Angeboten von Fish & <Chips> bekommen."
 
 
@@ -57,7 +57,7 @@ def test_looking_shows_what_holds_and_changes_nothing(
     collector: Application, database: Database, path: str
 ) -> None:
     page = collector.ask("GET", path)
-    assert_page(page, 200, "Your e-mails")
+    assert_page(page, 200, "Your emails")
     text = page.body.decode()
     assert "may send to a***@e***.com" in text
     assert "example" not in text

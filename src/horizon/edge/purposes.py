@@ -12,16 +12,16 @@ from horizon.edge.language import DEFAULT, gettext_noop, words
 _SHIPPED: Mapping[str, tuple[str, str]] = MappingProxyType({
     "marketing": (
         gettext_noop("News and offers"),
-        gettext_noop("I would like to get e-mails with news and offers from %(brand)s."),
+        gettext_noop("I would like to get emails with news and offers from %(brand)s."),
     ),
     "tracking": (
         gettext_noop("Opens and clicks"),
         gettext_noop(
-            "%(brand)s may record which of its e-mails I open and which of their links I follow."
+            "%(brand)s may record which of its emails I open and which of their links I follow."
         ),
     ),
 })  # fmt: skip
-_ANY = gettext_noop("I would like to get these e-mails from %(brand)s.")
+_ANY = gettext_noop("I would like to get these emails from %(brand)s.")
 
 
 @dataclass(frozen=True, slots=True)

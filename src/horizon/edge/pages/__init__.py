@@ -68,15 +68,15 @@ class Pages:
         _ = words(language).gettext
         return self.page(
             language,
-            _("Stop these e-mails?"),
+            _("Stop these emails?"),
             _(
-                "%(brand)s will send no more e-mails of this kind to the address that got the "
+                "%(brand)s will send no more emails of this kind to the address that got the "
                 "link. It takes effect at once."
             )
             % {"brand": self._brand},
             button=_("Unsubscribe"),
             note=_("You opened this by mistake? Close the page and nothing changes."),
-            link=(_preferences(token), _("Fewer e-mails instead, or only some kinds?")),
+            link=(_preferences(token), _("Fewer emails instead, or only some kinds?")),
         )
 
     def done(self, language: str, token: str) -> Reply:
@@ -84,7 +84,7 @@ class Pages:
         return self.page(
             language,
             _("You are unsubscribed"),
-            _("%(brand)s will send no more e-mails of this kind to this address.")
+            _("%(brand)s will send no more emails of this kind to this address.")
             % {"brand": self._brand},
             _("There is nothing else to do; you can close this page."),
             link=(_preferences(token), _("See and change everything you agreed to")),
@@ -97,7 +97,7 @@ class Pages:
             language,
             _("This link does not work"),
             _(
-                "A part of it may be missing. Open it once more from the e-mail, or use the link "
+                "A part of it may be missing. Open it once more from the email, or use the link "
                 "of a newer one."
             ),
             status=HTTPStatus.NOT_FOUND,
