@@ -162,6 +162,32 @@ def test_everything_is_refused_at_once_and_nothing_global(
     assert len(rows(database, "events")) == 1
 
 
+def test_everything_suppresses_what_was_refused_elsewhere_too(
+    collector: Application, database: Database, keys: Keys, path: str
+) -> None:
+    for purpose in ("marketing", "tracking"):
+        say(database, keys, granted=False, purpose=purpose, time=datetime(2026, 2, 1, tzinfo=UTC))
+    post(collector, path, b"horizon=1&everything=1")
+    assert consents(database) == []
+    assert {purpose for purpose, _ in suppressed(database)} == {"marketing", "tracking"}
+
+
+def test_what_stops_an_address_is_told_of_and_its_owners_own_no_is_not_that(
+    collector: Application, database: Database, keys: Keys, path: str
+) -> None:
+    told = b"Nothing is sent to this address"
+    assert collector.ask("POST", "/u/" + path[3:], ONE_CLICK, FORM).status == 200
+    assert told not in collector.ask("GET", path).body
+    with database.transaction(Role.WORKER) as tx:
+        tx.execute("UPDATE messages SET domain = 'example.com'")
+        tx.execute("INSERT INTO suppressed_domains VALUES ('example.com', 'null_mx', now())")
+    assert told in collector.ask("GET", path).body
+    with database.transaction(Role.WORKER) as tx:
+        tx.execute("DELETE FROM suppressed_domains")
+    suppress(database, keys, "*", "hard_bounce")
+    assert told in collector.ask("GET", path).body
+
+
 def test_a_pause_is_shown_and_ended(collector: Application, database: Database, path: str) -> None:
     fields = fields_in(collector.ask("GET", path))
     assert holds(post(collector, path, changed(fields, tick=[("pause", "1")])))["Pause"] != "None"
