@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python3 names the Python to use, ARGS="..." is handed on to the command.
 
 .NOTPARALLEL:
-.PHONY: help demo up test test-all check bench screenshots locks
+.PHONY: help demo up test test-all check bench screenshots translations locks
 
 export PYTHON
 unexport PYTHONPATH PYTHONHOME
@@ -19,6 +19,7 @@ help:
 	@echo "make check         ruff, mypy, import contracts"
 	@echo "make bench         figures: ARGS=\"score --quick\""
 	@echo "make screenshots   takes every committed picture anew"
+	@echo "make translations  brings the pages' catalogues up to date and compiles them"
 	@echo "make locks         writes the locks from pyproject.toml    (ARGS=--upgrade)"
 
 demo:
@@ -56,6 +57,10 @@ screenshots:
 	$(INSTALL) $(RUN) requirements/test.lock
 	@CI=true sh requirements/system.sh chromium
 	@$(PY) -m tests.screenshots $(ARGS)
+
+translations:
+	$(INSTALL) $(RUN) requirements/test.lock
+	@$(PY) -m tests.translations
 
 locks:
 	$(INSTALL) requirements/locks.lock

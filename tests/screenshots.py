@@ -1,4 +1,7 @@
-"""``make screenshots``: runs the demo in a folder of its own and takes every committed picture."""
+"""``make screenshots``: takes every committed picture, each part of them in a folder of its own.
+
+``ARGS="pages"`` takes those of the pages behind a mail's links only, ``ARGS="demo"`` the others.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,16 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 from horizon.catcher.store import MailStore
+from horizon.edge.language import LANGUAGES
+from horizon.pipeline.installation import open_installation
+from horizon.settings import Settings
+from tests.link_pages import anns_page, show
 from tests.parts import system_program
+from tests.servers.collector import Application
 
 PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
+SAVED = b"horizon=1&listed=tracking&purpose=tracking&every=week&pause=1"
+BACK = b"horizon=1&listed=tracking&granted=tracking&every=always&resume=1"
 HORIZON = [sys.executable, "-m", "horizon.cli"]
 CHROMIUM = [
     "--no-sandbox",
@@ -27,13 +37,13 @@ CHROMIUM = [
 
 
 @contextmanager
-def demo() -> Iterator[Path]:
-    """A folder where the demo has run."""
+def installation(*command: str) -> Iterator[Path]:
+    """A folder with an installation, where ``horizon COMMAND`` has run."""
     folder = Path(tempfile.mkdtemp(prefix="horizon-pictures-"))
     folder.chmod(0o755)
     environment = {**os.environ, "HORIZON_HOME": str(folder / ".horizon")}
     try:
-        subprocess.run([*HORIZON, "demo"], cwd=folder, env=environment, check=True)
+        subprocess.run([*HORIZON, *command], cwd=folder, env=environment, check=True)
         yield folder
     finally:
         subprocess.run([*HORIZON, "down"], cwd=folder, env=environment, check=True)
@@ -71,13 +81,42 @@ def mails(browser: Browser, folder: Path) -> None:
             view.screenshot(path=PICTURES / f"{name}-{width}.png", full_page=True)
 
 
+def link_pages(browser: Browser, folder: Path) -> None:
+    """The preference page in each language, and what it says after a save."""
+    own = open_installation(
+        Settings(HORIZON_HOME=str(folder / ".horizon"), LOG_PATH=str(folder / "log"))
+    )
+    with Application(own.settings.changed(PG_DSN=own.database.dsn)) as collector:
+        for language in LANGUAGES:
+            path = f"{anns_page(own.database, own.keys)}?lang={language}"
+            taken = {
+                "preferences": collector.ask("GET", path),
+                "preferences-saved": collector.ask("POST", path, SAVED),
+                "unsubscribe": collector.ask("GET", path.replace("/p/", "/u/")),
+            }
+            for name, answer in taken.items():
+                for width in (320, 1200):
+                    view = browser.new_page(viewport={"width": width, "height": 400})
+                    show(view, answer)
+                    file = PICTURES / f"{name}-{language}-{width}.png"
+                    view.screenshot(path=file, full_page=True)
+                    view.close()
+            collector.ask("POST", path, BACK)
+
+
 def main() -> None:
+    parts = sys.argv[1:] or ["demo", "pages"]
     PICTURES.mkdir(parents=True, exist_ok=True)
     chromium = system_program(["chromium", "chromium-browser"], "chromium")
-    with demo() as folder, sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
-        page(browser, folder)
-        mails(browser, folder)
+        if "demo" in parts:
+            with installation("demo") as folder:
+                page(browser, folder)
+                mails(browser, folder)
+        if "pages" in parts:
+            with installation("init") as folder:
+                link_pages(browser, folder)
         browser.close()
     print("\n".join(sorted(str(path) for path in PICTURES.glob("*.png"))))
 

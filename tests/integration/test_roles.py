@@ -114,10 +114,18 @@ VALUES (gen_random_uuid(), 'marketing', 'email', false, now(), 'page')"""
 AUDIT = "INSERT INTO audit (actor, action, object) VALUES ('cli:a', 'source:added', 'shop')"
 MESSAGE_TARGET = "SELECT message_id, campaign, node, address_hash FROM messages"
 
+MASKED_ADDRESS = "SELECT masked_address(gen_random_uuid())"
+CONSENT_STATES = "SELECT * FROM consent_states(gen_random_uuid(), now())"
+LIFT = "SELECT lift_unsubscribed(gen_random_uuid(), 'marketing')"
+
 MAY = [
     (EDGE, EVENT),
     (EDGE, CONSENT),
     (EDGE, MESSAGE_TARGET),
+    (EDGE, MASKED_ADDRESS),
+    (EDGE, CONSENT_STATES),
+    (EDGE, LIFT),
+    (WORKER, LIFT),
     (EDGE, "SELECT ensure_partitions('2026-01-01', '2026-01-01')"),
     (WORKER, EVENT),
     (WORKER, CONSENT),
@@ -137,6 +145,11 @@ MAY_NOT = [
     (EDGE, "SELECT * FROM users"),
     (EDGE, "SELECT to_addr FROM messages"),
     (EDGE, "SELECT * FROM consents"),
+    (EDGE, "UPDATE preferences SET every_days = 1"),
+    (WORKER, MASKED_ADDRESS),
+    (WORKER, CONSENT_STATES),
+    (CONSOLE, LIFT),
+    (READER, LIFT),
     (EDGE, "UPDATE sources SET enabled = true"),
     (EDGE, "SELECT open_score_run(1)"),
     (EDGE, "CREATE TABLE mine (a int)"),

@@ -4,66 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
 from horizon import links
 from horizon.events.nodes import node_of
 from horizon.keys import Keys
-from horizon.postgres.database import Database, Role, row_dicts
+from horizon.postgres.database import Database, Role
 from horizon.settings import Settings
-from tests.servers.collector import Answer, Application, Collector
-
-ONE_CLICK = b"List-Unsubscribe=One-Click"
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-MULTIPART = (
-    b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--\r\n'
-)
+from tests.link_pages import FORM, MULTIPART, ONE_CLICK, assert_page, mail, rows
+from tests.servers.collector import Application, Collector
 
 
 @pytest.fixture
 def collector(settings: Settings) -> Iterator[Application]:
     with Application(settings.changed(BRAND="Fish & <Chips>")) as running:
         yield running
-
-
-def mail(database: Database, keys: Keys, **changes: Any) -> tuple[UUID, str]:
-    """A message that was sent to Ann; its id and its link's path."""
-    values = {
-        "message_id": uuid4(), "campaign": "miss_you", "occasion": str(uuid4()),
-        "node": node_of(keys.node, "user_id", "u1"),
-        "address_hash": node_of(keys.node, "email", "ann@example.com"), **changes,
-    }  # fmt: skip
-    with database.transaction(Role.WORKER) as tx:
-        tx.execute(
-            "INSERT INTO messages (message_id, campaign, node, profile_id, occasion, to_addr, "
-            "address_hash, template, template_digest, status, correlation_id, planned_at) "
-            "VALUES (%(message_id)s, %(campaign)s, %(node)s, 1, %(occasion)s, 'ann@example.com', "
-            "%(address_hash)s, 't', 'd', 'sent', gen_random_uuid(), now())",
-            values,
-        )
-    message_id = values["message_id"]
-    return message_id, "/u/" + links.sign(keys.link, message_id, "unsubscribe")
-
-
-def rows(database: Database, table: str) -> list[dict[str, Any]]:
-    with database.transaction(Role.OWNER) as tx:
-        return row_dicts(tx.execute(f"SELECT * FROM {table}".encode()))
-
-
-def assert_page(answer: Answer, status: int, title: str) -> None:
-    assert answer.status == status
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.headers["referrer-policy"] == "no-referrer"
-    assert answer.headers["cache-control"] == "no-store"
-    assert "default-src 'none'" in answer.headers["content-security-policy"]
-    text = answer.body.decode()
-    assert f"<h1>{title}</h1>" in text
-    assert "Fish &amp; &lt;Chips&gt;" in text
-    assert "<script" not in text
-    assert "ann@" not in text.casefold()
 
 
 def test_one_click_unsubscribes_once_however_often_it_is_sent(
@@ -120,13 +77,37 @@ def test_looking_changes_nothing_and_the_button_unsubscribes(
 ) -> None:
     _, path = mail(database, keys)
     page = collector.ask("GET", path)
-    assert_page(page, 200, "Stop these mails?")
+    assert_page(page, 200, "Stop these emails?")
     assert b'<form method="post">' in page.body
     head = collector.ask("HEAD", path)
     assert (head.status, head.body) == (200, b"")
     assert rows(database, "consents") == rows(database, "events") == []
     assert_page(collector.ask("POST", path, b"", FORM), 200, "You are unsubscribed")
     assert rows(database, "consents")[0]["way"] == "page"
+
+
+def test_fewer_mails_are_offered_instead(
+    collector: Application, database: Database, keys: Keys
+) -> None:
+    _, path = mail(database, keys)
+    href = f'href="../p/{path[3:]}"'
+    for answer in (collector.ask("GET", path), collector.ask("POST", path, b"", FORM)):
+        assert href in answer.body.decode()
+
+
+def test_the_pages_speak_german(collector: Application, database: Database, keys: Keys) -> None:
+    _, path = mail(database, keys)
+    german = {"Accept-Language": "de-CH, en;q=0.5", **FORM}
+    page = collector.ask("GET", path, b"", german)
+    assert_page(page, 200, "Diese E-Mails abbestellen?", "de")
+    assert 'href="?lang=en"' in page.body.decode()
+    assert_page(collector.ask("GET", path + "?lang=de"), 200, "Diese E-Mails abbestellen?", "de")
+    assert_page(collector.ask("GET", path + "?lang=en", b"", german), 200, "Stop these emails?")
+    assert_page(collector.ask("GET", path + "?lang=xx%ff&lang"), 200, "Stop these emails?")
+    assert_page(collector.ask("POST", path, b"", german), 200, "Sie sind abgemeldet", "de")
+    assert_page(
+        collector.ask("GET", "/u/x", b"", german), 404, "Dieser Link funktioniert nicht", "de"
+    )
 
 
 def test_an_old_link_works_again_after_a_new_consent(
@@ -189,4 +170,5 @@ def test_without_the_database_the_page_asks_to_try_again(
         admin.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS false".encode())
         answer = collector.ask("POST", path, ONE_CLICK, FORM)
     assert_page(answer, 503, "That did not work just now")
+    assert b'<button type="submit">Unsubscribe</button>' in answer.body
     assert int(answer.headers["retry-after"]) > 0

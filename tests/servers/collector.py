@@ -90,7 +90,11 @@ class Application(Asked):
 
     async def _ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         named = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        scope = {"type": "http", "method": method, "path": path, "headers": named}
+        path, _, query = path.partition("?")
+        scope = {
+            "type": "http", "method": method, "path": path, "query_string": query.encode(),
+            "headers": named,
+        }  # fmt: skip
         parts = [body[:1000], body[1000:]]
         sent: list[Any] = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Protocol
 
 from horizon.edge.held import Desk, Unavailable
@@ -18,7 +19,6 @@ from horizon.edge.http import (
     unavailable,
 )
 from horizon.edge.segment import CALLS, SegmentApi
-from horizon.edge.unsubscribe import UnsubscribeLink
 from horizon.log import Logger
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
@@ -35,12 +35,20 @@ class Life(Protocol):
     async def stop(self) -> None: ...
 
 
+class Link(Protocol):
+    """What answers the signed links of one kind."""
+
+    async def answer(self, request: Request, token: str) -> Reply: ...
+
+
 class App:
+    """``links`` by what their addresses begin with: "/u/"."""
+
     def __init__(
-        self, segment: SegmentApi, unsubscribe: UnsubscribeLink, desk: Desk, life: Life, log: Logger
+        self, segment: SegmentApi, links: Mapping[str, Link], desk: Desk, life: Life, log: Logger
     ) -> None:
         self._segment = segment
-        self._unsubscribe = unsubscribe
+        self._links = links
         self._desk = desk
         self._life = life
         self._log = log
@@ -78,8 +86,8 @@ class App:
         path = request.path
         if path.startswith("/v1/") and path[4:] in CALLS:
             return await self._segment.answer(request, CALLS[path[4:]])
-        if path.startswith("/u/"):
-            return await self._unsubscribe.answer(request, path[3:])
+        if path[:3] in self._links:
+            return await self._links[path[:3]].answer(request, path[3:])
         if path == "/healthz":
             return json_reply(200, {"status": "ok"})
         if path == "/readyz":

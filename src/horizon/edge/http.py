@@ -58,6 +58,13 @@ def unavailable() -> Refusal:
     )
 
 
+def wrong_link_method() -> Reply:
+    return json_reply(
+        405, {"code": "wrong_method", "message": "Open the link, or POST to it."},
+        {"allow": "GET, HEAD, POST"},
+    )  # fmt: skip
+
+
 def too_large(limit: int) -> Refusal:
     return Refusal(400, "request_too_large", f"The body has more than {limit} bytes: send less.")
 
@@ -68,6 +75,7 @@ class Request:
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.query: bytes = scope.get("query_string", b"")
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self._receive = receive
 

@@ -4,16 +4,44 @@ SELECT m.campaign, m.node, m.address_hash, c.purpose, c.channel
 FROM messages m JOIN campaigns c USING (campaign)
 WHERE m.message_id = %(message_id)s
 
--- name: refuse_consent
+-- name: record_consent
 -- No conflict target: naming one needs SELECT, and the edge may not read consents.
-INSERT INTO consents (node, address_hash, purpose, channel, granted, time, way, event_id)
-VALUES (%(node)s, %(address_hash)s, %(purpose)s, %(channel)s, false, %(time)s, %(way)s, %(event_id)s)
+INSERT INTO consents (node, address_hash, purpose, channel, granted, time, way, wording, event_id)
+VALUES (%(node)s, %(address_hash)s, %(purpose)s, %(channel)s, %(granted)s, %(time)s, %(way)s, %(wording)s,
+        %(event_id)s)
 ON CONFLICT DO NOTHING
 
 -- name: suppress
 INSERT INTO suppressions (address_hash, purpose, reason, created_at, message_id)
 VALUES (%(address_hash)s, %(purpose)s, 'unsubscribed', %(time)s, %(message_id)s)
 ON CONFLICT DO NOTHING
+
+-- name: lift_unsubscribed
+SELECT lift_unsubscribed(%(address_hash)s, %(purpose)s)
+
+-- name: preference_target
+-- The same with its address masked, for the preference page. A mail about nobody (demo mode's) has none.
+SELECT m.campaign, m.node, m.address_hash, c.purpose, c.channel, masked_address(m.message_id) AS masked
+FROM messages m JOIN campaigns c USING (campaign)
+WHERE m.message_id = %(message_id)s AND m.node IS NOT NULL AND m.address_hash IS NOT NULL
+
+-- name: lock_address
+-- Two saves for one address, one after the other: the second sees what the first one wrote.
+SELECT pg_advisory_xact_lock(hashtextextended(%(address_hash)s::text, 0))
+
+-- name: consent_states
+SELECT s.purpose, p.titles, s.granted, s.stopped
+FROM consent_states(%(message_id)s, %(now)s) s LEFT JOIN purposes p USING (purpose)
+ORDER BY p.position, s.purpose
+
+-- name: latest_preference
+SELECT p.every_days, p.paused_until FROM preferences p
+WHERE p.address_hash = %(address_hash)s AND p.channel = %(channel)s
+ORDER BY p.time DESC, p.preference_id DESC LIMIT 1
+
+-- name: record_preference
+INSERT INTO preferences (address_hash, channel, every_days, paused_until, time, way, message_id)
+VALUES (%(address_hash)s, %(channel)s, %(every_days)s, %(paused_until)s, %(time)s, 'preferences', %(message_id)s)
 
 -- name: can_commit
 SELECT current_setting('transaction_read_only') = 'off' AS writable

@@ -18,6 +18,7 @@ from horizon.edge.group_commit import GroupCommit
 from horizon.edge.held import Desk, HeldConnection
 from horizon.edge.known_sources import KnownSources
 from horizon.edge.pages import Pages
+from horizon.edge.preferences import PreferencesLink
 from horizon.edge.segment import SegmentApi
 from horizon.edge.unsubscribe import UnsubscribeLink
 from horizon.errors import DatabaseError, HorizonError, PortInUseError
@@ -84,9 +85,13 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
     log = open_log(settings).bind(stage="ingest", component="collector")
     commit = GroupCommit(HeldConnection(database, log), log)
     desk = Desk(HeldConnection(database, log))
+    pages = Pages(settings.BRAND)
     return App(
         SegmentApi(commit, KnownSources(desk), own_keys.node),
-        UnsubscribeLink(desk, [own_keys.link], Pages(settings.BRAND)),
+        {
+            "/u/": UnsubscribeLink(desk, [own_keys.link], pages),
+            "/p/": PreferencesLink(desk, [own_keys.link], pages),
+        },
         desk,
         _Life(commit, desk),
         log,

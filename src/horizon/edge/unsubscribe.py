@@ -9,7 +9,8 @@ from uuid import UUID
 
 from horizon import clock, links
 from horizon.edge.held import Desk, Unavailable
-from horizon.edge.http import Refusal, Reply, Request, json_reply
+from horizon.edge.http import Refusal, Reply, Request, wrong_link_method
+from horizon.edge.language import language_of, words
 from horizon.edge.pages import Pages
 from horizon.events.model import Source, internal_event
 from horizon.events.sources import find_source
@@ -34,28 +35,26 @@ class UnsubscribeLink:
 
     async def answer(self, request: Request, token: str) -> Reply:
         if request.method not in ("GET", "HEAD", "POST"):
-            return json_reply(
-                405, {"code": "wrong_method", "message": "Open the link, or POST to it."},
-                {"allow": "GET, HEAD, POST"},
-            )  # fmt: skip
+            return wrong_link_method()
+        language = language_of(request)
         verified = links.verify(self._keys, token)
         if verified is None or verified[1] != "unsubscribe":
-            return self._pages.unknown_link
+            return self._pages.unknown_link(language)
         if request.method != "POST":
-            return self._pages.question
-        return await self._unsubscribe(request, verified[0])
-
-    async def _unsubscribe(self, request: Request, message_id: UUID) -> Reply:
+            return self._pages.question(language, token)
         try:
-            way = _way_of(await request.read(BODY_BYTES))
-            known = await self._desk.ask(
-                lambda tx, era: unsubscribe(tx, message_id, way, clock.now(), era=era)
-            )
+            known = await self._unsubscribe(request, verified[0])
         except Refusal as refusal:
             return refusal.reply()
         except Unavailable:
-            return self._pages.try_again
-        return self._pages.done if known else self._pages.unknown_link
+            return self._pages.try_again(language, words(language).gettext("Unsubscribe"))
+        return self._pages.done(language, token) if known else self._pages.unknown_link(language)
+
+    async def _unsubscribe(self, request: Request, message_id: UUID) -> bool:
+        way = _way_of(await request.read(BODY_BYTES))
+        return await self._desk.ask(
+            lambda tx, era: unsubscribe(tx, message_id, way, clock.now(), era=era)
+        )
 
 
 def unsubscribe(tx: Connection, message_id: UUID, way: Way, time: datetime, *, era: int) -> bool:
@@ -70,10 +69,10 @@ def unsubscribe(tx: Connection, message_id: UUID, way: Way, time: datetime, *, e
     event = _event_of(target, source, message_id, node, way, time)
     values = {
         **target._asdict(), "node": node, "message_id": message_id, "time": time, "way": way,
-        "event_id": event.event_id,
+        "event_id": event.event_id, "granted": False, "wording": None,
     }  # fmt: skip
     if store(tx, [event], era=era):
-        tx.execute(_queries["refuse_consent"], values)
+        tx.execute(_queries["record_consent"], values)
     if target.address_hash is not None:
         # Each time: whoever consented again since and clicks an old link means it.
         tx.execute(_queries["suppress"], values)

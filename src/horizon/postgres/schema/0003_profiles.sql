@@ -63,6 +63,16 @@ CREATE TABLE suppressions (
     PRIMARY KEY (address_hash, purpose)
 );
 
+-- A yes that the address's owner gives by a signed link takes back the owner's own no, and nothing
+-- else: not a bounce, a complaint or the operator's word. The edge may not delete suppressions.
+CREATE FUNCTION lift_unsubscribed(address uuid, asked_purpose text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    DELETE FROM suppressions
+    WHERE address_hash = address AND purpose = asked_purpose AND purpose <> '*' AND reason = 'unsubscribed'
+$$;
+REVOKE EXECUTE ON FUNCTION lift_unsubscribed(uuid, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lift_unsubscribed(uuid, text) TO horizon_edge, horizon_worker;
+
 -- Domains that take no mail from us: the operator's word, or the domain's own (null MX, RFC 7505).
 CREATE TABLE suppressed_domains (
     domain text PRIMARY KEY CHECK (domain = lower(domain)),

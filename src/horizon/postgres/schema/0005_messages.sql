@@ -175,6 +175,36 @@ CREATE FUNCTION refusal(
          ) wish))
 $$;
 
+-- The address as its owner knows it again and nobody else does: a***@e***.com. The edge may not
+-- read addresses. NULL where there is none any more.
+CREATE FUNCTION masked_address(asked_message uuid) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT parts[1] || '***@' || parts[2] || '***' || coalesce(substring(to_addr FROM '\.[^.@]+$'), '')
+    FROM (SELECT to_addr, regexp_match(to_addr, '^(.).*@(.)[^@]*$') AS parts
+          FROM messages WHERE message_id = asked_message) one
+$$;
+
+-- What holds for the owner of a message's address, purpose by purpose, as refusal() decides it:
+-- granted (NULL: nothing was ever said), and whether it is stopped by more than the owner's own no.
+CREATE FUNCTION consent_states(asked_message uuid, as_of timestamptz)
+RETURNS TABLE (purpose text, granted boolean, stopped boolean)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT listed.purpose,
+           CASE WHEN no.reason IS NULL OR no.reason IN ('paused', 'less_often') THEN true
+                WHEN no.reason <> 'no_consent' THEN false END,
+           EXISTS (SELECT FROM suppressions s WHERE s.address_hash = m.address_hash
+                   AND (s.purpose = '*' OR s.purpose = listed.purpose AND s.reason <> 'unsubscribed'))
+           OR EXISTS (SELECT FROM suppressed_domains d WHERE d.domain = m.domain)
+    FROM messages m
+    JOIN campaigns c USING (campaign)
+    LEFT JOIN nodes n ON n.node = m.node
+    CROSS JOIN LATERAL (SELECT p.purpose FROM purposes p UNION SELECT c.purpose) listed
+    LEFT JOIN LATERAL refusal(n.profile_id, m.address_hash, m.domain, listed.purpose, c.channel, as_of) no ON true
+    WHERE m.message_id = asked_message
+$$;
+REVOKE EXECUTE ON FUNCTION masked_address(uuid), consent_states(uuid, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION masked_address(uuid), consent_states(uuid, timestamptz) TO horizon_edge;
+
 GRANT SELECT ON campaigns, messages, outbox, reached, click_targets, responses, breakers, notifications_log
     TO horizon_worker, horizon_console, horizon_reader;
 GRANT INSERT, UPDATE ON messages, reached TO horizon_worker;
