@@ -38,6 +38,7 @@ Sender = Annotated[
 
 SECRETS = ("PG_DSN", "SMTP_PASSWORD", "MAILGUN_API_KEY", "MAILGUN_SIGNING_KEY", "ES_URL")
 PATHS = ("HORIZON_HOME", "LOG_PATH")
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 URLS = ("PUBLIC_URL", "TRACKING_URL", "SHOP_URL", "ES_URL")
 
 
@@ -71,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     SMTP_DOMAIN_LIMITS: Text = ""  # gmail.com=20/s:2, *=100/s: a rate, connections, or both
     SMTP_TIMEOUT_S: Seconds = 30
     SEND_LEASE_S: Seconds = 120
+    DNS_LOOKUPS: Literal["on", "off"] | None = None  # none: on where mails leave this machine
+    DNS_SERVERS: Text = ""  # 192.0.2.53, 192.0.2.54:5353; empty: the system's
     MAIL_FROM: Sender = "Horizon <hello@horizon.example>"
     BRAND: Named = "Horizon Outfitters"
     POSTAL_ADDRESS: Text = "1 Example Street, 12345 Example City"
@@ -110,6 +113,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         if self.SMTP_HOST:
             return self.SMTP_HOST, self.SMTP_PORT or 587
         return "127.0.0.1", self.CATCHER_SMTP_PORT
+
+    @property
+    def mails_leave(self) -> bool:
+        """Whether the mail server is another machine's."""
+        return self.SMTP_HOST is not None and self.SMTP_HOST not in LOOPBACK
+
+    @property
+    def dns_lookups(self) -> bool:
+        """A laptop's demo asks nobody."""
+        return self.DNS_LOOKUPS == "on" or (self.DNS_LOOKUPS is None and self.mails_leave)
 
     def changed(self, **values: object) -> Settings:
         return _convert({**msgspec.structs.asdict(self), **values})

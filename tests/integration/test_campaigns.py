@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from importlib import resources
+from uuid import uuid4
 
 import pytest
 
@@ -11,7 +13,7 @@ from horizon.delivery import templating
 from horizon.delivery.templating import compile_template
 from horizon.errors import TemplateError, UsageError
 from horizon.pipeline import stages
-from tests.world import DAY, World
+from tests.world import DAY, NOW, World
 
 
 def _decided(world: World) -> dict[str, str]:
@@ -153,6 +155,24 @@ def test_a_missing_variable_stops_the_campaign_before_the_first_row(
     _at_risk(world)
     with pytest.raises(TemplateError, match="shoe_size"):
         world.plan()
+    assert world.rows("SELECT FROM messages") == []
+
+
+@pytest.mark.parametrize("lacking", ["unsubscribe_url", "postal_address"])
+def test_no_campaign_begins_without_a_way_out_and_a_postal_address(
+    world: World, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    shipped = resources.files("horizon.delivery.channels.smtp") / "templates" / "miss_you.mjml"
+    source = shipped.read_text().replace(f"{{{{ {lacking} }}}}", "https://shop.example/")
+    monkeypatch.setattr(templating, "load_template", lambda _: compile_template("bare", source))
+    world.person("ann", 13 * DAY)
+    _at_risk(world)
+    with pytest.raises(TemplateError, match=rf"\{{\{{ {lacking} \}}\}} into its footer"):
+        world.plan()
+    with pytest.raises(TemplateError, match=lacking):
+        stages.plan_demo(
+            world.horizon, "me@shop.example", aggregated=False, now=NOW, correlation_id=uuid4()
+        )
     assert world.rows("SELECT FROM messages") == []
 
 

@@ -62,4 +62,6 @@ def close_gaps(text: str) -> str:
     # A line break after "=" is none of the text's.
     if "\r\n\r\n\r\n" in text:
         text = _GAP.sub("\r\n\r\n", text)
-    return text.strip() + "\r\n"
+    text = text.strip()
+    # A text may not end within a line (RFC 2045, 6.7).
+    return text + ("\r\n\r\n" if text.endswith("=") else "\r\n")

@@ -30,6 +30,9 @@ from horizon.scoring.rules import ScoreRules
 from horizon.settings import Settings
 from horizon.stage import Line, StageResult
 
+# What no mail leaves without: the law of most countries asks for both.
+_FOOTER = {"unsubscribe_url": "way out", "postal_address": "postal address"}
+
 IDENTITY = Stage("identity", "resolver", identity.run, windowed=True)
 
 
@@ -85,11 +88,11 @@ def _campaign_stage(horizon: Installation, name: str) -> Stage:
 
 def _check(template: templating.MailTemplate, known: set[str]) -> None:
     templating.require_variables(template, known)
-    if "unsubscribe_url" not in template.variables:
-        raise TemplateError(
-            f"Template '{template.name}' has no way out: put {{{{ unsubscribe_url }}}} into its "
-            "footer."
-        )
+    for name, lack in _FOOTER.items():
+        if name not in template.variables:
+            raise TemplateError(
+                f"Template '{template.name}' has no {lack}: put {{{{ {name} }}}} into its footer."
+            )
 
 
 def plan_demo(
@@ -101,7 +104,7 @@ def plan_demo(
     correlation_id: UUID,
 ) -> StageResult:
     template = templating.load_template("demo_digest" if aggregated else "demo_alert")
-    templating.require_variables(template, set(known_variables(horizon.settings, "operator")))
+    _check(template, set(known_variables(horizon.settings, "operator")))
     stage = Stage(
         "campaign", "planner",
         partial(campaigns.plan_demo, to_addr=to_addr, aggregated=aggregated,

@@ -37,7 +37,7 @@ class EmailChannel:
     name: str = "email"
 
     def __post_init__(self) -> None:
-        self._composer = SmtpComposer(self.means.settings.MAIL_FROM)
+        self._composer = SmtpComposer(self.means.settings.MAIL_FROM, self.means.settings.SMTP_HOST)
         self._constants = constants(self.means.settings)
         self._clicks = quoted.encode(f"{self._url}/c/")
         self._opens = quoted.encode(f"{self._url}/o/")

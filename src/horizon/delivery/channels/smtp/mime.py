@@ -26,13 +26,22 @@ _PART: Final = (
 )
 _TEXT_PART: Final = _PART.format("text/plain")
 _HTML_PART: Final = "\r\n" + _PART.format("text/html")
-_END: Final = f"\r\n--{_BOUNDARY}--\r\n"
+# After an empty line: where the HTML ends in a soft break, its last line is ended by it.
+_END: Final = f"\r\n\r\n--{_BOUNDARY}--\r\n"
+
+
+# Mailgun rewrites links and counts openings by itself unless told not to, whatever the person
+# agreed to; and it signs each mail, so that List-Unsubscribe is covered.
+_MAILGUN_HEADERS: Final = (
+    "X-Mailgun-Track: no\r\nX-Mailgun-Track-Clicks: no\r\nX-Mailgun-Track-Opens: no\r\n"
+    "X-Mailgun-Dkim: yes\r\n"
+)
 
 
 class SmtpComposer:
     """Mails from one sender, as RFC 5322 has them, with RFC 8058's one-click unsubscribe."""
 
-    def __init__(self, mail_from: str) -> None:
+    def __init__(self, mail_from: str, smtp_host: str | None = None) -> None:
         name, self.address = parseaddr(mail_from)
         if "@" not in self.address or any(character < " " for character in mail_from):
             raise SettingsError(
@@ -44,12 +53,12 @@ class SmtpComposer:
                 "server takes another."
             )
         self._domain = self.address.rpartition("@")[2]
-        self._from = f"From: {formataddr((name, self.address))}\r\n"
+        self._from = f"From: {_sender(name, self.address)}\r\n"
         self._middle = (
             "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
             "MIME-Version: 1.0\r\n"
             f'Content-Type: multipart/alternative; boundary="{_BOUNDARY}"\r\n'
-        )
+        ) + _provider_headers(smtp_host)
 
     def message_id(self, message_id: UUID) -> str:
         """Stable, known before sending, on the From domain."""
@@ -68,7 +77,8 @@ class SmtpComposer:
         if not mail.encoded:
             text, html = quoted.encode(text), quoted.encode(html)
         return (
-            f"{self._from}To: {_address(to_addr)}\r\nSubject: {_words(mail.subject)}\r\n"
+            f"{self._from}To: {_address(wire_address(to_addr))}\r\n"
+            f"Subject: {_words(mail.subject)}\r\n"
             f"Date: {_date(int((at or clock.now()).timestamp()))}\r\n"
             f"Message-ID: {self.message_id(message_id)}\r\n"
             f"List-Unsubscribe: <{unsubscribe_url}>\r\n{self._middle}"
@@ -82,11 +92,27 @@ def _date(at_s: int) -> str:
     return format_datetime(datetime.fromtimestamp(at_s, UTC))
 
 
+def _provider_headers(smtp_host: str | None) -> str:
+    host = (smtp_host or "").lower().rstrip(".")
+    return _MAILGUN_HEADERS if host.endswith(".mailgun.org") else ""
+
+
+def _sender(name: str, address: str) -> str:
+    if name.isascii():
+        return formataddr((name, address))
+    # formataddr writes one encoded word, however long it is.
+    return f"{_encoded_words(name, 'From')} <{address}>"
+
+
 def _words(text: str) -> str:
     if _PLAIN_SUBJECT.fullmatch(text):
         return text
-    plain = " ".join(text.split())
-    return Header(plain, "utf-8").encode(linesep="\r\n")
+    return _encoded_words(" ".join(text.split()), "Subject")
+
+
+def _encoded_words(text: str, header: str) -> str:
+    # RFC 2047, 2: a word has 75 characters at most, its line 76.
+    return Header(text, "utf-8", maxlinelen=74, header_name=header).encode(linesep="\r\n")
 
 
 def _address(to_addr: str) -> str:

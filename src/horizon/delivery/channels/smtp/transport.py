@@ -17,9 +17,8 @@ from horizon.delivery.channels.smtp.mime import wire_address
 from horizon.delivery.channels.smtp.replies import Reply, ReplyReader
 from horizon.delivery.ports import Parcel
 from horizon.errors import TransportError
-from horizon.settings import Settings
+from horizon.settings import LOOPBACK, Settings
 
-LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 IMPLICIT_TLS_PORT = 465
 # RFC 3463: the mailbox or its domain does not exist; RFC 7505: the domain takes no mail at all.
 ADDRESS_INVALID = re.compile(r"^5\d\d[ -]5\.1\.(?:[1236]|10)\b")
