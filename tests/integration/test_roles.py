@@ -21,6 +21,7 @@ GRANTS = {
     "click_targets":    ("S", "SI", "S", "S"),
     "consents":         ("I", "SI", "S", "S"),
     "current_scores":   ("", "S", "S", "S"),
+    "domains":          ("", "SIU", "S", "S"),
     "eras":             ("S", "S", "S", "S"),
     "event_ids":        ("SI", "SI", "", ""),
     "events":           ("I", "SI", "S", "S"),

@@ -242,3 +242,49 @@ WITH fresh AS (
 SELECT target_id, url FROM fresh
 UNION ALL
 SELECT target_id, url FROM click_targets WHERE url = ANY(%(urls)s);
+
+-- name: ask_domains
+-- Takes the domains to ask the DNS about: those of the next mails, and those that took none when
+-- they were asked. Once a week, or an hour after nobody answered; noted before they are asked, so
+-- that of two senders one asks.
+WITH ahead AS (
+    SELECT DISTINCT m.domain
+    FROM campaigns c, LATERAL (
+        SELECT o.message_id FROM outbox o
+        WHERE o.campaign = c.campaign AND o.state = 'planned' AND o.due_at < 'infinity'
+        ORDER BY o.due_at LIMIT %(ahead)s
+    ) waiting
+    JOIN messages m USING (message_id)
+    WHERE c.status = 'active' AND c.channel = 'email' AND c.audience <> 'operator'
+), due AS (
+    SELECT domain FROM (
+        SELECT domain FROM ahead WHERE domain <> ''
+        UNION SELECT domain FROM suppressed_domains WHERE reason = 'null_mx'
+    ) wanted LEFT JOIN domains known USING (domain)
+    WHERE known.asked_at IS NULL OR known.asked_at <= %(clock)s
+        - CASE known.answer WHEN 'unanswered' THEN interval '1 hour' ELSE interval '7 days' END
+    ORDER BY domain LIMIT %(most)s
+)
+INSERT INTO domains AS known (domain, answer, asked_at)
+SELECT domain, 'unanswered', %(clock)s FROM due ORDER BY domain
+ON CONFLICT (domain) DO UPDATE SET answer = excluded.answer, asked_at = excluded.asked_at
+WHERE known.asked_at < excluded.asked_at - interval '1 hour'
+RETURNING domain;
+
+-- name: note_domains
+-- What the DNS said. A null MX stops the domain, and a domain that has a server again is freed;
+-- the operator's own word stays.
+WITH said AS (
+    SELECT * FROM unnest(%(domains)s::text[], %(answers)s::text[]) AS s (domain, answer)
+), noted AS (
+    UPDATE domains d SET answer = s.answer FROM said s WHERE d.domain = s.domain
+), freed AS (
+    DELETE FROM suppressed_domains d USING said s
+    WHERE d.domain = s.domain AND d.reason = 'null_mx' AND s.answer = 'takes_mail'
+    RETURNING d.domain
+), stopped AS (
+    INSERT INTO suppressed_domains (domain, reason, created_at)
+    SELECT domain, 'null_mx', %(clock)s FROM said WHERE answer = 'null_mx' ORDER BY domain
+    ON CONFLICT DO NOTHING
+)
+SELECT count(*)::int AS freed FROM freed;

@@ -76,7 +76,7 @@ class Crash:
 
     def _prepared(self, settings: Settings) -> Installation:
         self.settings = settings.changed(
-            SMTP_HOST=None, SMTP_USER=None, SMTP_PASSWORD=None, SMTP_PORT=None,
+            SMTP_HOST=None, SMTP_USER=None, SMTP_PASSWORD=None, SMTP_PORT=None, DNS_LOOKUPS="off",
             SEND_LEASE_S=LEASE_S, SMTP_TIMEOUT_S=LEASE_S,
             LOG_PATH=str(self.folder / "cdp_events.log"),
             CATCHER_SMTP_PORT=processes.free_port(settings.CATCHER_SMTP_PORT),

@@ -76,7 +76,7 @@ def _refuse_own_data(horizon: Installation) -> None:
 def _loopback(settings: Settings) -> Settings:
     """Free ports where the usual are busy, and no mail server but the catcher."""
     return settings.changed(
-        SMTP_HOST=None, SMTP_USER=None, SMTP_PASSWORD=None, SMTP_PORT=None,
+        SMTP_HOST=None, SMTP_USER=None, SMTP_PASSWORD=None, SMTP_PORT=None, DNS_LOOKUPS="off",
         LISTEN_HOST="127.0.0.1", PUBLIC_URL="", TRACKING_URL="",
         COLLECTOR_PORT=processes.free_port(settings.COLLECTOR_PORT),
         CATCHER_SMTP_PORT=processes.free_port(settings.CATCHER_SMTP_PORT),

@@ -22,6 +22,7 @@ from horizon.delivery.sender import Sender, Sent
 from horizon.errors import TemplateError, TransportError
 from horizon.events.nodes import node_of
 from horizon.identity import stage as identity
+from horizon.pipeline import lookups
 from horizon.pipeline.installation import Installation
 from horizon.pipeline.runner import Stage
 from horizon.postgres.database import Role
@@ -141,10 +142,13 @@ def send(
         horizon.lines.many(head, (line.fields for line in lines))
         on_messages(sum(line.fields["status"] != "deferred" for line in lines))
 
-    sent = Sender(
-        horizon.database, horizon.settings, horizon.keys, stop or Event(), on_lines=told,
+    stop = stop or Event()
+    sender = Sender(
+        horizon.database, horizon.settings, horizon.keys, stop, on_lines=told,
         more_comes=more_comes, rate=rate, now=now, open_channel=open_channel,
-    ).run(campaign=campaign)  # fmt: skip
+    )  # fmt: skip
+    with lookups.beside(horizon, run, stop):
+        sent = sender.run(campaign=campaign)
     _log_sent(horizon, sent, run)
     _complain_if_away(horizon, sent)
     return sent

@@ -80,6 +80,14 @@ CREATE TABLE suppressed_domains (
     created_at timestamptz NOT NULL
 );
 
+-- What the DNS said of a domain's mail, so that it is asked once a week.
+CREATE TABLE domains (
+    domain text PRIMARY KEY CHECK (domain = lower(domain)),
+    -- nowhere: neither MX nor address; unanswered: being asked, or nobody knew
+    answer text NOT NULL CHECK (answer IN ('takes_mail', 'null_mx', 'nowhere', 'unanswered')),
+    asked_at timestamptz NOT NULL
+);
+
 -- Append-only: how often somebody wants to hear from a channel. The latest row of an address holds.
 CREATE TABLE preferences (
     preference_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -131,9 +139,9 @@ LEFT JOIN profile_traits email ON email.profile_id = p.profile_id AND email.name
 LEFT JOIN profile_traits first_name ON first_name.profile_id = p.profile_id AND first_name.name = 'first_name'
 WHERE p.points_to IS NULL AND names.kind IN ('user_id', 'email');
 
-GRANT SELECT ON profiles, nodes, traits, purposes, consents, suppressions, suppressed_domains, preferences,
+GRANT SELECT ON profiles, nodes, traits, purposes, consents, suppressions, suppressed_domains, domains, preferences,
     opt_ins, profile_traits, profile_names, users TO horizon_worker, horizon_console, horizon_reader;
-GRANT INSERT, UPDATE ON profiles, nodes, traits, purposes, opt_ins TO horizon_worker;
+GRANT INSERT, UPDATE ON profiles, nodes, traits, purposes, opt_ins, domains TO horizon_worker;
 GRANT INSERT, DELETE ON suppressed_domains TO horizon_worker;
 GRANT USAGE ON SEQUENCE profiles_profile_id_seq TO horizon_worker;  -- ids are drawn before their rows
 GRANT INSERT ON consents, suppressions, preferences TO horizon_worker, horizon_edge;

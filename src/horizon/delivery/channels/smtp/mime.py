@@ -123,9 +123,11 @@ def _address(to_addr: str) -> str:
 def wire_address(to_addr: str) -> str:
     """The address with its domain in ASCII, as every server takes it (RFC 5891)."""
     local, _, domain = to_addr.rpartition("@")
-    if domain.isascii():
-        return to_addr
+    return to_addr if domain.isascii() else f"{local}@{wire_domain(domain)}"
+
+
+def wire_domain(domain: str) -> str:
     try:
-        return f"{local}@{idna.encode(domain, uts46=True).decode()}"
+        return domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
     except idna.IDNAError:
-        return to_addr
+        return domain
