@@ -11,6 +11,7 @@ import typer
 from horizon import settings as setting
 from horizon.cli.options import AsJson, DatabaseName, installed
 from horizon.cli.output import complain, console, say, show
+from horizon.delivery.channels.smtp.advice import advice
 from horizon.errors import HorizonError
 from horizon.pipeline import processes
 from horizon.pipeline.installation import Installation, open_installation
@@ -93,6 +94,8 @@ def _greet(horizon: Installation) -> None:
         )
     else:
         say(f"  mails    through {settings.SMTP_HOST}")
+        for sentence in advice(settings):
+            complain(sentence)
     say(f"  log      {settings.log_path}")
     say("Ctrl-C stops it.")
 

@@ -25,7 +25,8 @@ from horizon import clock
 from horizon import settings as setting
 from horizon.campaigns import stage as campaigns
 from horizon.cli.options import AsJson, DatabaseName, Now, installed
-from horizon.cli.output import console, say, show
+from horizon.cli.output import complain, console, say, show
+from horizon.delivery.channels.smtp.advice import advice
 from horizon.delivery.outbox import QUERIES as DELIVERY
 from horizon.delivery.outbox import settle, waiting
 from horizon.delivery.rules import parse_rate
@@ -35,6 +36,7 @@ from horizon.pipeline import stages
 from horizon.pipeline.installation import Installation, open_installation
 from horizon.postgres.audit import write_audit
 from horizon.postgres.database import Role, closing_connection, row_dicts
+from horizon.settings import Settings
 
 CampaignName = Annotated[str, typer.Argument(help="The campaign: miss_you, good_activity.")]
 Rate = Annotated[
@@ -139,6 +141,7 @@ def campaign_run(
         show(rows, as_json=as_json, empty=f"{name} would write to nobody: nobody is due.")
         return
     _set_status(horizon, name, "active")
+    warn(horizon.settings)
     run = uuid4()
     figures = stages.plan_campaign(horizon, name, now, run).figures
     say(
@@ -189,6 +192,7 @@ def campaign_list(as_json: AsJson = False, database: DatabaseName = None) -> Non
 def send(rate: Rate = None, now: Now = None, database: DatabaseName = None) -> None:
     """Send every message that is planned; safe to run again, and beside another."""
     horizon = installed(database)
+    warn(horizon.settings)
     sent = send_with_progress(
         lambda stop, done: stages.send(
             horizon, stop=stop, on_messages=done, rate=_rate(rate), now=now
@@ -196,6 +200,12 @@ def send(rate: Rate = None, now: Now = None, database: DatabaseName = None) -> N
         _waiting(horizon),
     )
     say(_told(sent, _waiting(horizon)))
+
+
+def warn(settings: Settings) -> None:
+    """On stderr, so that no script takes it for what was asked."""
+    for sentence in advice(settings):
+        complain(sentence)
 
 
 def _rate(text: str | None) -> float | None:
