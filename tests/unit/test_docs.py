@@ -32,3 +32,5 @@ def test_the_tests_that_are_named_exist(document: Path) -> None:
     for file, test in re.findall(r"(test_\w+\.py)(?:::(test_\w+))?", document.read_text()):
         assert file in everything, file
         assert not test or f"def {test}(" in everything[file], test
+    for test in re.findall(r"(?<![\w:/])(test_\w+)\b(?!\.py)", document.read_text()):
+        assert any(f"def {test}(" in text for text in everything.values()), test

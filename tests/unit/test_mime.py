@@ -94,6 +94,15 @@ def test_the_message_id_is_the_row_s_on_the_from_domain_and_always_the_same() ->
     assert first["From"].addresses[0].domain == "shop.example"
 
 
+def test_what_a_signature_has_to_cover_stands_on_one_line() -> None:
+    url = f"https://links.shop.example/u/{'x' * 300}"
+    mail = RenderedMail("s", "h", "t")
+    content = SmtpComposer("shop@shop.example").compose(ID, "miss_you", "a@b.example", mail, url)
+    assert f"\r\nList-Unsubscribe: <{url}>\r\n".encode() in content
+    assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in content
+    assert b"\r\nFeedback-ID: miss_you:shop.example:campaign:horizon\r\n" in content
+
+
 @pytest.mark.parametrize("host", ["smtp.mailgun.org", "smtp.eu.mailgun.org", "SMTP.Mailgun.Org."])
 def test_mailgun_is_told_to_count_nothing_and_to_sign(host: str) -> None:
     parsed = _parsed(_composed(smtp_host=host))
