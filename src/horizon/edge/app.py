@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from horizon.edge.confirm import ConfirmLink
 from horizon.edge.held import Desk, Unavailable
 from horizon.edge.http import (
     Receive,
@@ -37,10 +38,17 @@ class Life(Protocol):
 
 class App:
     def __init__(
-        self, segment: SegmentApi, unsubscribe: UnsubscribeLink, desk: Desk, life: Life, log: Logger
+        self,
+        segment: SegmentApi,
+        unsubscribe: UnsubscribeLink,
+        confirm: ConfirmLink,
+        desk: Desk,
+        life: Life,
+        log: Logger,
     ) -> None:
         self._segment = segment
         self._unsubscribe = unsubscribe
+        self._confirm = confirm
         self._desk = desk
         self._life = life
         self._log = log
@@ -80,6 +88,8 @@ class App:
             return await self._segment.answer(request, CALLS[path[4:]])
         if path.startswith("/u/"):
             return await self._unsubscribe.answer(request, path[3:])
+        if path.startswith("/y/"):
+            return await self._confirm.answer(request, path[3:])
         if path == "/healthz":
             return json_reply(200, {"status": "ok"})
         if path == "/readyz":

@@ -54,33 +54,39 @@ class Pages:
 
     def __init__(self, brand: str) -> None:
         name = escape(brand)
-        self.question = _page(
+        self.question = page(
             200, name, "Stop these mails?",
             f"<p>{name} will send no more mails of this kind to the address that got the "
             f"link. It takes effect at once.</p>\n{_BUTTON}",
         )  # fmt: skip
-        self.done = _page(
+        self.done = page(
             200, name, "You are unsubscribed",
             f"<p>{name} will send no more mails of this kind to this address.</p>\n"
             "<p>There is nothing else to do; you can close this page.</p>",
         )  # fmt: skip
-        self.unknown_link = _page(
+        self.unknown_link = page(
             404, name, "This link does not work",
             "<p>A part of it may be missing. Open it once more from the mail, or use the "
             "unsubscribe link of a newer one.</p>",
         )  # fmt: skip
-        self.try_again = _page(
+        self.try_again = page(
             503, name, "That did not work just now",
             f"<p>Your wish could not be written down. Please try again in a minute.</p>\n{_BUTTON}",
             {"retry-after": "30"},
         )  # fmt: skip
 
 
-def _page(
-    status: int, brand: str, title: str, content: str, headers: dict[str, str] | None = None
+def page(
+    status: int,
+    brand: str,
+    title: str,
+    content: str,
+    headers: dict[str, str] | None = None,
+    language: str = "en",
 ) -> Reply:
+    """``brand``, ``title`` and ``content`` are HTML."""
     html = f"""<!doctype html>
-<html lang="en">
+<html lang="{language}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">

@@ -17,3 +17,11 @@ ON CONFLICT DO NOTHING
 
 -- name: can_commit
 SELECT current_setting('transaction_read_only') = 'off' AS writable
+
+-- name: asked_opt_in
+-- The functions run as their owner: the edge reads neither addresses nor consents.
+SELECT node, purpose, channel, wording, language, state
+FROM asked_opt_in(%(opt_in_id)s::uuid, %(time)s::timestamptz)
+
+-- name: confirm_opt_in
+SELECT confirm_opt_in(%(opt_in_id)s::uuid, %(time)s::timestamptz, %(event_id)s::uuid) AS confirmed

@@ -14,6 +14,7 @@ from granian.server.embed import Server
 
 from horizon import keys
 from horizon.edge.app import App
+from horizon.edge.confirm import ConfirmLink
 from horizon.edge.group_commit import GroupCommit
 from horizon.edge.held import Desk, HeldConnection
 from horizon.edge.known_sources import KnownSources
@@ -87,6 +88,7 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
     return App(
         SegmentApi(commit, KnownSources(desk), own_keys.node),
         UnsubscribeLink(desk, [own_keys.link], Pages(settings.BRAND)),
+        ConfirmLink(desk, [own_keys.link], settings.BRAND),
         desk,
         _Life(commit, desk),
         log,
