@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 
-from horizon.pipeline import stages
 from horizon.postgres.database import Role
 from tests.world import DAY, NOW, World
 

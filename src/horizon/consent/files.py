@@ -5,13 +5,12 @@ from __future__ import annotations
 import codecs
 import csv
 import hashlib
-import io
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 import msgspec
 
@@ -36,13 +35,14 @@ Row = tuple[int, dict[str, str] | BadLineError]
 
 @dataclass(frozen=True)
 class Export:
-    """An open file; ``digest`` is its SHA-256."""
+    """An open file; ``digest`` is its SHA-256. ``opened`` closes what reading it opens."""
 
     path: Path
     file: BinaryIO
     encoding: str
     digest: bytes
     is_json: bool
+    opened: ExitStack
 
     def rows(self, wanted: str) -> Iterator[Row]:
         """The rows of a CSV by their columns' names, which are lower-case with ``_`` for blanks.
@@ -78,19 +78,21 @@ class Export:
             ) from exc
         return iter(enumerate(items, start=1))
 
-    def _text(self) -> io.TextIOWrapper:
-        self.file.seek(0)
+    def _text(self) -> TextIO:
         # An unreadable byte becomes a surrogate: it spoils the cell that it is in, if anybody
         # reads that, and no other.
-        errors = "surrogateescape" if self.encoding.startswith("utf-8") else "replace"
-        return io.TextIOWrapper(self.file, self.encoding, errors, newline="")
+        errors = "surrogateescape" if self.encoding.startswith("utf-8") else "strict"
+        return self.opened.enter_context(
+            self.path.open(encoding=self.encoding, errors=errors, newline="")
+        )
 
 
 @contextmanager
 def open_export(path: Path, encoding: str = "utf-8") -> Iterator[Export]:
     """Raises UsageError where there is no such file, or none that can be read so."""
     try:
-        codecs.lookup(encoding)
+        "".encode(encoding)  # an unknown one, or one that is not of text
+        encoding = codecs.lookup(encoding).name
     except LookupError as exc:
         raise UsageError(
             f"There is no encoding {encoding!r}: name one like utf-8, cp1252 or latin-1."
@@ -102,11 +104,11 @@ def open_export(path: Path, encoding: str = "utf-8") -> Iterator[Export]:
     except (OSError, ValueError) as exc:  # ValueError: a NUL in the name
         said = exc.strerror if isinstance(exc, OSError) else "no such name"
         raise UsageError(f"{path} cannot be read ({said}): name the export's file.") from exc
-    with file:
-        yield _export(path, file, encoding)
+    with file, ExitStack() as opened:
+        yield _export(path, file, encoding, opened)
 
 
-def _export(path: Path, file: BinaryIO, encoding: str) -> Export:
+def _export(path: Path, file: BinaryIO, encoding: str, opened: ExitStack) -> Export:
     digest = hashlib.file_digest(file, "sha256").digest()  # type: ignore[arg-type]
     file.seek(0)
     head = file.read(4096)
@@ -121,10 +123,10 @@ def _export(path: Path, file: BinaryIO, encoding: str) -> Export:
     is_json = head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"{", b"[")
     if is_json and path.stat().st_size > MAX_JSON_BYTES:
         raise UsageError(f"{path} has more than 1 GB of JSON: split it, or export CSV.")
-    return Export(path, file, encoding, digest, is_json)
+    return Export(path, file, encoding, digest, is_json, opened)
 
 
-def _numbered(text: io.TextIOWrapper) -> Iterator[tuple[int, str | None]]:
+def _numbered(text: TextIO) -> Iterator[tuple[int, str | None]]:
     """Lines from 1 on; None for one that is longer than any row."""
     number = 0
     try:
