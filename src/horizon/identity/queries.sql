@@ -71,6 +71,7 @@ CROSS JOIN LATERAL jsonb_each(
     CASE WHEN jsonb_typeof(found.preferences) = 'object' THEN found.preferences ELSE '{}' END) c
 JOIN purposes p ON p.purpose || '.email' = c.key
 WHERE e.type = 'identify' AND NOT e.trusted AND c.value = 'true'
+  AND jsonb_typeof(e.traits::jsonb -> 'email') = 'string'
   AND e.traits LIKE '%%"email"%%' AND e.context LIKE '%%"categoryPreferences"%%';
 
 -- name: record_opt_ins
