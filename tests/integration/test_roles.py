@@ -18,6 +18,7 @@ GRANTS = {
     "audit":            ("", "I", "SI", ""),
     "campaigns":        ("", "S", "S", "S"),
     "consents":         ("I", "SI", "S", "S"),
+    "current_consents": ("", "S", "S", "S"),
     "current_scores":   ("", "S", "S", "S"),
     "eras":             ("S", "S", "S", "S"),
     "event_ids":        ("SI", "SI", "", ""),
@@ -25,9 +26,11 @@ GRANTS = {
     "messages":         ("", "SIU", "S", "S"),
     "nodes":            ("", "SIU", "S", "S"),
     "notifications_log": ("", "S", "S", "S"),
+    "opt_ins":          ("", "SIU", "S", "S"),
     "profile_names":    ("", "S", "S", "S"),
     "profile_traits":   ("", "S", "S", "S"),
     "profiles":         ("", "SIU", "S", "S"),
+    "purposes":         ("S", "SIU", "S", "S"),
     "reached":          ("", "SIU", "S", "S"),
     "rejected_events":  ("I", "SI", "S", "S"),
     "restores":         ("S", "S", "S", "S"),
@@ -36,7 +39,8 @@ GRANTS = {
     "scores":           ("", "S", "S", "S"),
     "simulations":      ("", "SI", "", ""),
     "sources":          ("S", "SIU", "SIU", ""),
-    "suppressions":     ("SI", "SI", "S", "S"),
+    "suppressed_domains": ("", "SID", "S", "S"),
+    "suppressions":     ("SI", "SID", "S", "S"),
     "traits":           ("", "SIU", "S", "S"),
     "users":            ("", "S", "S", "S"),
     "watermarks":       ("S", "SIU", "S", "S"),
@@ -106,11 +110,16 @@ VALUES (gen_random_uuid(), 'marketing', 'email', false, now(), 'page')"""
 AUDIT = "INSERT INTO audit (actor, action, object) VALUES ('cli:a', 'source:added', 'shop')"
 MESSAGE_TARGET = "SELECT message_id, campaign, node, address_hash FROM messages"
 
+ASKED = "SELECT * FROM asked_opt_in(gen_random_uuid(), now())"
+CONFIRM = "SELECT confirm_opt_in(gen_random_uuid(), now(), gen_random_uuid())"
+
 MAY = [
     (EDGE, EVENT),
     (EDGE, CONSENT),
     (EDGE, MESSAGE_TARGET),
     (EDGE, "SELECT ensure_partitions('2026-01-01', '2026-01-01')"),
+    (EDGE, ASKED),
+    (EDGE, CONFIRM),
     (WORKER, EVENT),
     (WORKER, CONSENT),
     (WORKER, AUDIT),
@@ -129,6 +138,13 @@ MAY_NOT = [
     (EDGE, "SELECT * FROM users"),
     (EDGE, "SELECT to_addr FROM messages"),
     (EDGE, "SELECT * FROM consents"),
+    (EDGE, "SELECT * FROM opt_ins"),
+    (EDGE, "UPDATE opt_ins SET confirmed_at = now()"),
+    (EDGE, "DELETE FROM suppressions"),
+    (CONSOLE, "DELETE FROM suppressions"),
+    (READER, "DELETE FROM suppressions"),
+    *((role, "TRUNCATE suppressions") for role in (EDGE, WORKER, CONSOLE, READER)),
+    *((role, statement) for role in (WORKER, CONSOLE, READER) for statement in (ASKED, CONFIRM)),
     (EDGE, "UPDATE sources SET enabled = true"),
     (EDGE, "SELECT open_score_run(1)"),
     (EDGE, "CREATE TABLE mine (a int)"),
@@ -151,7 +167,7 @@ MAY_NOT = [
 ]
 # Kept as they came: only the owner rewrites them, for erasure and retention.
 KEPT = ["audit", "events", "events_default", "consents", "rejected_events", "event_ids", "eras",
-        "migrations", "suppressions"]  # fmt: skip
+        "migrations"]  # fmt: skip
 MAY_NOT += [
     (role, statement.format(name))
     for name in KEPT
