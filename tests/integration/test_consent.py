@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+import shlex
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -266,8 +270,6 @@ def test_a_suppression_is_by_hash_and_holds_until_it_is_lifted(
 def test_nobody_rewrites_what_was_said(
     role: Role, statement: str, module_database: Database
 ) -> None:
-    import psycopg
-
     with (
         module_database.connect(role) as tx,
         pytest.raises(psycopg.errors.InsufficientPrivilege),
@@ -288,3 +290,23 @@ def test_a_history_is_shown_in_the_order_of_its_times(
     assert len(times) == 6
     # Of two answers of one time the refusal holds.
     assert {row["state"] for row in shown["state"]} == {"refused", "none"}
+
+
+def test_the_guide_s_commands_work_as_they_stand(
+    horizon_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("subscribers.csv").write_text("email,granted\ndan@example.com,yes\n")
+    guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text()
+    block = re.search(r"## Consent\n.*?```\n(.*?)```", guide, re.DOTALL)
+    assert block is not None
+    lines = block[1].splitlines()
+    assert len(lines) >= 12
+    for line in lines:
+        name, *words = shlex.split(line)
+        assert name == "horizon"
+        assert horizon_cli(*words) == 0, line
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "1 lines read: 1 new consents" in said.out

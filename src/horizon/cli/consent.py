@@ -9,10 +9,11 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from horizon import clock
 from horizon.cli.options import AsJson, DatabaseName, installed
-from horizon.cli.output import plain, say, show
+from horizon.cli.output import console, plain, say, show
 from horizon.consent import book
 from horizon.consent.book import Person
 from horizon.consent.formats import Format, Kind, Subscription
@@ -186,16 +187,24 @@ def consent_import(
         horizon, purpose, channel, wording,
         kind=kind, only_list=only_list, subscription=subscription_status,
     )  # fmt: skip
-    done = import_consent(horizon, file, format_, given, encoding=encoding, dry_run=dry_run)
+    columns = ("reading", MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("lines", total=None)
+        done = import_consent(
+            horizon, file, format_, given, encoding=encoding, dry_run=dry_run,
+            on_lines=lambda count: bar.update(task, completed=count),
+        )  # fmt: skip
     say(_told(done, dry_run=dry_run))
     for number, why in done.bad:
-        say(f"line {number}: {why}")
+        say(f"{done.unit} {number}: {why}")
     if done.rejected > len(done.bad):
-        say(f"and {done.rejected - len(done.bad):,} more lines that cannot be used.")
+        say(f"and {done.rejected - len(done.bad):,} more {done.unit}s that cannot be used.")
 
 
 def _told(done: Imported, *, dry_run: bool) -> str:
-    text = f"{done.lines:,} lines read"
+    text = f"{done.lines:,} {done.unit}s read"
     if done.changed:
         text += (
             f": {done.granted:,} new consents, {done.refused:,} new refusals, "
@@ -207,7 +216,7 @@ def _told(done: Imported, *, dry_run: bool) -> str:
         left = ", ".join(f"{count:,} {why}" for why, count in sorted(done.left.items()))
         text += f" Left as they are: {left}."
     if done.rejected:
-        text += f" {done.rejected:,} lines cannot be used."
+        text += f" {done.rejected:,} {done.unit}s cannot be used."
     return f"{text} Nothing was written." if dry_run else text
 
 

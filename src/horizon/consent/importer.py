@@ -27,6 +27,7 @@ QUERIES = Queries("horizon.consent")
 class Imported:
     """What an import did: of what its lines say, what is new, known already, left and bad."""
 
+    unit: str = "line"  # JSON has items
     lines: int = 0
     granted: int = 0
     refused: int = 0
@@ -70,9 +71,11 @@ class Importer:
     dry_run: bool = False
     _rehearsed: set[Any] = field(default_factory=set)
 
-    def run(self, items: Items, on_lines: Callable[[int], None] = lambda _: None) -> Imported:
+    def run(
+        self, items: Items, on_lines: Callable[[int], None] = lambda _: None, unit: str = "line"
+    ) -> Imported:
         """The connection is in autocommit mode; each batch is committed. Raises psycopg.Error."""
-        done, last = Imported(), 0
+        done, last = Imported(unit), 0
         while batch := list(islice(items, BATCH)):
             part = _Batch()
             for number, found in batch:

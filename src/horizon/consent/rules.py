@@ -30,6 +30,7 @@ _INVALID_WORDS = re.compile(
     re.IGNORECASE,
 )
 _SENDER = re.compile(r"\bsender\b|\bfrom address\b", re.IGNORECASE)
+_SURROGATE = re.compile("[\ud800-\udfff]")  # a byte that is none of the file's encoding
 _AHEAD = timedelta(hours=24)
 
 
@@ -67,8 +68,7 @@ Found = Consent | Suppression | Left
 def address_of(text: str) -> str:
     """The address of a cell. Raises BadLineError."""
     address = email_in({"email": text})
-    # A surrogate: a byte that is none of the file's encoding.
-    if address is None or any("\ud800" <= letter <= "\udfff" for letter in address):
+    if address is None or _SURROGATE.search(address):
         raise BadLineError("there is no e-mail address in it")
     return address
 

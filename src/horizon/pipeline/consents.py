@@ -37,7 +37,8 @@ def import_consent(
         importer = Importer(
             connection, horizon.keys.node, export.digest, actor(), given.now, dry_run
         )
-        done = importer.run(formats.read(export, chosen, given), on_lines)
+        unit = "item" if export.is_json else "line"
+        done = importer.run(formats.read(export, chosen, given), on_lines, unit)
         if not dry_run:
             with connection.transaction():
                 thing = f"{chosen} {export.digest.hex()[:12]}"
