@@ -59,6 +59,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     SCORE_MEDIUM: Share = 0.5
     ALERT_THRESHOLD: Share = 0.7
     COOLDOWN_DAYS: Days = 7
+    OPT_INS_PER_HOUR: Annotated[
+        int, Meta(ge=1, le=10_000_000, description="a whole number from 1 on, like 1000")
+    ] = 1000  # mails that ask to confirm, of the whole installation
     PIPELINE_CRON: Named = "* * * * *"  # when the worker runs the stages: every minute
 
     SMTP_HOST: Text | None = None  # none: the local mail catcher

@@ -20,6 +20,7 @@ GRANTS = {
     "campaigns":        ("", "S", "S", "S"),
     "click_targets":    ("S", "SI", "S", "S"),
     "consents":         ("I", "SI", "S", "S"),
+    "current_consents": ("", "S", "S", "S"),
     "current_scores":   ("", "S", "S", "S"),
     "eras":             ("S", "S", "S", "S"),
     "event_ids":        ("SI", "SI", "", ""),
@@ -44,7 +45,7 @@ GRANTS = {
     "simulations":      ("", "SI", "", ""),
     "sources":          ("S", "SIU", "SIU", ""),
     "suppressed_domains": ("", "SID", "S", "S"),
-    "suppressions":     ("SI", "SI", "S", "S"),
+    "suppressions":     ("SI", "SID", "S", "S"),
     "traits":           ("", "SIU", "S", "S"),
     "users":            ("", "S", "S", "S"),
     "watermarks":       ("S", "SIU", "S", "S"),
@@ -117,6 +118,8 @@ MESSAGE_TARGET = "SELECT message_id, campaign, node, address_hash FROM messages"
 MASKED_ADDRESS = "SELECT masked_address(gen_random_uuid())"
 CONSENT_STATES = "SELECT * FROM consent_states(gen_random_uuid(), now())"
 LIFT = "SELECT lift_unsubscribed(gen_random_uuid(), 'marketing')"
+ASKED = "SELECT * FROM asked_opt_in(gen_random_uuid(), now())"
+CONFIRM = "SELECT confirm_opt_in(gen_random_uuid(), now(), gen_random_uuid())"
 
 MAY = [
     (EDGE, EVENT),
@@ -127,6 +130,8 @@ MAY = [
     (EDGE, LIFT),
     (WORKER, LIFT),
     (EDGE, "SELECT ensure_partitions('2026-01-01', '2026-01-01')"),
+    (EDGE, ASKED),
+    (EDGE, CONFIRM),
     (WORKER, EVENT),
     (WORKER, CONSENT),
     (WORKER, AUDIT),
@@ -150,6 +155,13 @@ MAY_NOT = [
     (WORKER, CONSENT_STATES),
     (CONSOLE, LIFT),
     (READER, LIFT),
+    (EDGE, "SELECT * FROM opt_ins"),
+    (EDGE, "UPDATE opt_ins SET confirmed_at = now()"),
+    (EDGE, "DELETE FROM suppressions"),
+    (CONSOLE, "DELETE FROM suppressions"),
+    (READER, "DELETE FROM suppressions"),
+    *((role, "TRUNCATE suppressions") for role in (EDGE, WORKER, CONSOLE, READER)),
+    *((role, statement) for role in (WORKER, CONSOLE, READER) for statement in (ASKED, CONFIRM)),
     (EDGE, "UPDATE sources SET enabled = true"),
     (EDGE, "SELECT open_score_run(1)"),
     (EDGE, "CREATE TABLE mine (a int)"),
@@ -172,7 +184,7 @@ MAY_NOT = [
 ]
 # Kept as they came: only the owner rewrites them, for erasure and retention.
 KEPT = ["audit", "events", "events_default", "consents", "rejected_events", "event_ids", "eras",
-        "migrations", "suppressions"]  # fmt: skip
+        "migrations"]  # fmt: skip
 MAY_NOT += [
     (role, statement.format(name))
     for name in KEPT

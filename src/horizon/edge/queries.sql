@@ -45,3 +45,11 @@ VALUES (%(address_hash)s, %(channel)s, %(every_days)s, %(paused_until)s, %(time)
 
 -- name: can_commit
 SELECT current_setting('transaction_read_only') = 'off' AS writable
+
+-- name: asked_opt_in
+-- The functions run as their owner: the edge reads neither addresses nor consents.
+SELECT node, purpose, channel, wording, language, state
+FROM asked_opt_in(%(opt_in_id)s::uuid, %(time)s::timestamptz)
+
+-- name: confirm_opt_in
+SELECT confirm_opt_in(%(opt_in_id)s::uuid, %(time)s::timestamptz, %(event_id)s::uuid) AS confirmed

@@ -14,6 +14,7 @@ from granian.server.embed import Server
 
 from horizon import keys
 from horizon.edge.app import App
+from horizon.edge.confirm import ConfirmLink
 from horizon.edge.group_commit import GroupCommit
 from horizon.edge.held import Desk, HeldConnection
 from horizon.edge.known_sources import KnownSources
@@ -91,6 +92,7 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
         {
             "/u/": UnsubscribeLink(desk, [own_keys.link], pages),
             "/p/": PreferencesLink(desk, [own_keys.link], pages),
+            "/y/": ConfirmLink(desk, [own_keys.link], pages),
         },
         desk,
         _Life(commit, desk),

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 from horizon import clock
 from horizon.alerts import stage as alerts
 from horizon.alerts.rules import AlertRules
+from horizon.campaigns import opt_in
 from horizon.campaigns import stage as campaigns
 from horizon.delivery import channels, templating
 from horizon.delivery.channels.smtp.channel import known_variables
@@ -22,6 +23,7 @@ from horizon.delivery.sender import Sender, Sent
 from horizon.errors import TemplateError, TransportError
 from horizon.events.nodes import node_of
 from horizon.identity import stage as identity
+from horizon.keys import Keys
 from horizon.pipeline.installation import Installation
 from horizon.pipeline.runner import Stage
 from horizon.postgres.database import Role
@@ -30,7 +32,9 @@ from horizon.scoring.rules import ScoreRules
 from horizon.settings import Settings
 from horizon.stage import Line, StageResult
 
-IDENTITY = Stage("identity", "resolver", identity.run, windowed=True)
+
+def identity_stage(keys: Keys) -> Stage:
+    return Stage("identity", "resolver", partial(identity.run, node_key=keys.node), windowed=True)
 
 
 def score_stage(settings: Settings) -> Stage:
@@ -50,7 +54,7 @@ def score(
 ) -> StageResult:
     """Identity first: a score is of everybody known when it began."""
     correlation_id = correlation_id or uuid4()
-    horizon.runner.run(IDENTITY, now, correlation_id)
+    horizon.runner.run(identity_stage(horizon.keys), now, correlation_id)
     return horizon.runner.run(score_stage(horizon.settings), now, correlation_id)
 
 
@@ -74,16 +78,20 @@ def _campaign_stage(horizon: Installation, name: str) -> Stage:
     with horizon.database.transaction(Role.WORKER) as tx:
         campaign = campaigns.find(tx, name)
     template = templating.load_template(campaign.template)
-    _check(template, set(known_variables(horizon.settings, campaign.audience)))
+    _check(template, set(known_variables(horizon.settings, campaign.audience)), campaign.audience)
     return Stage(
         "campaign", "planner",
         partial(campaigns.run, campaign=campaign, template_digest=template.digest,
-                cooldown_days=horizon.settings.COOLDOWN_DAYS),
+                cooldown_days=horizon.settings.COOLDOWN_DAYS,
+                opt_ins_per_hour=horizon.settings.OPT_INS_PER_HOUR),
         fields={"campaign_id": name},
     )  # fmt: skip
 
 
-def _check(template: templating.MailTemplate, known: set[str]) -> None:
+def _check(template: templating.MailTemplate, known: set[str], audience: str) -> None:
+    if audience == "opt_in":  # whoever does not answer it gets nothing more: that is its way out
+        templating.require_variables(template, known | opt_in.VARIABLES)
+        return
     templating.require_variables(template, known)
     if "unsubscribe_url" not in template.variables:
         raise TemplateError(

@@ -12,6 +12,8 @@ CREATE TABLE campaigns (
 INSERT INTO campaigns (campaign, audience, template, channel, purpose, every_days) VALUES
     ('miss_you', 'alerts', 'miss_you', 'email', 'marketing', NULL),
     ('good_activity', 'engaged', 'good_activity', 'email', 'marketing', 30),
+    -- asks the owner of an address; that mail needs no consent, it is how one is given
+    ('confirm_consent', 'opt_in', 'confirm_consent', 'email', 'confirmation', 1),
     -- the operator's own mail in place of people's: nobody's consent is needed for it
     ('demo', 'operator', 'demo_alert', 'email', 'operator', NULL);
 
@@ -123,7 +125,8 @@ LEFT JOIN LATERAL (SELECT p.user_id FROM profile_names p WHERE p.profile_id = m.
 
 -- Why this profile may not be written to at this address, or NULL where it may. The one place
 -- that decides it: planning asks, and sending asks again. Of several records the strictest holds:
--- the latest of each of the profile's nodes and the latest of the address must all be a yes; an
+-- the latest of each of the profile's nodes and the latest of the address must all be a yes, a no
+-- being later than a yes of the same time; an
 -- answer that names no address is about the one its person has. A yes given after as_of does not
 -- exist yet; a no counts whenever it came.
 -- A table of one row, since that is inlined into the query that asks: as a scalar it took 1.2 ms a
@@ -142,24 +145,24 @@ CREATE FUNCTION refusal(
                 SELECT c.granted FROM consents c
                 WHERE c.node = n.node AND c.purpose = asked_purpose AND c.channel = asked_channel
                   AND (c.time <= as_of OR NOT c.granted)
-                ORDER BY c.time DESC, c.consent_id DESC LIMIT 1
+                ORDER BY c.time DESC, c.granted LIMIT 1
             ) latest
             WHERE n.profile_id = profile
             UNION ALL
             (SELECT of_address.granted FROM (
-                (SELECT c.granted, c.time, c.consent_id FROM consents c
+                (SELECT c.granted, c.time FROM consents c
                  WHERE c.address_hash = address AND c.purpose = asked_purpose
                    AND c.channel = asked_channel AND (c.time <= as_of OR NOT c.granted)
-                 ORDER BY c.time DESC, c.consent_id DESC LIMIT 1)
+                 ORDER BY c.time DESC, c.granted LIMIT 1)
                 UNION ALL
                 SELECT named_none.* FROM nodes n, LATERAL (
-                    SELECT c.granted, c.time, c.consent_id FROM consents c
+                    SELECT c.granted, c.time FROM consents c
                     WHERE c.node = n.node AND c.address_hash IS NULL AND c.purpose = asked_purpose
                       AND c.channel = asked_channel AND (c.time <= as_of OR NOT c.granted)
-                    ORDER BY c.time DESC, c.consent_id DESC LIMIT 1
+                    ORDER BY c.time DESC, c.granted LIMIT 1
                 ) named_none
                 WHERE n.profile_id = profile
-             ) of_address ORDER BY time DESC, consent_id DESC LIMIT 1)
+             ) of_address ORDER BY time DESC, granted LIMIT 1)
          ) said),
         (SELECT CASE
             WHEN wish.paused_until > as_of THEN 'paused'
