@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 from uuid import UUID
 
-Purpose = Literal["unsubscribe"]
+Purpose = Literal["unsubscribe", "track", "confirm"]
 
 # A purpose's place is its number in tokens that lie in mailboxes for years: append only.
 _PURPOSES: tuple[Purpose, ...] = get_args(Purpose)

@@ -16,12 +16,15 @@ GRANTS = {
     #                  edge  worker console reader
     "alerts":           ("", "SIU", "S", "S"),
     "audit":            ("", "I", "SI", ""),
+    "breakers":         ("", "SIU", "S", "S"),
     "campaigns":        ("", "S", "S", "S"),
+    "click_targets":    ("S", "SI", "S", "S"),
     "consents":         ("I", "SI", "S", "S"),
     "current_scores":   ("", "S", "S", "S"),
     "eras":             ("S", "S", "S", "S"),
     "event_ids":        ("SI", "SI", "", ""),
     "events":           ("I", "SI", "S", "S"),
+    "message_responses": ("", "S", "S", "S"),
     "messages":         ("", "SIU", "S", "S"),
     "nodes":            ("", "SIU", "S", "S"),
     "notifications_log": ("", "S", "S", "S"),
@@ -30,6 +33,7 @@ GRANTS = {
     "profiles":         ("", "SIU", "S", "S"),
     "reached":          ("", "SIU", "S", "S"),
     "rejected_events":  ("I", "SI", "S", "S"),
+    "responses":        ("I", "S", "S", "S"),
     "restores":         ("S", "S", "S", "S"),
     "runs":             ("S", "SIU", "S", "S"),
     "score_runs":       ("", "SIU", "S", "S"),
@@ -104,12 +108,17 @@ VALUES (gen_random_uuid(), 1, 'm', 'track',
 CONSENT = """INSERT INTO consents (node, purpose, channel, granted, time, way)
 VALUES (gen_random_uuid(), 'marketing', 'email', false, now(), 'page')"""
 AUDIT = "INSERT INTO audit (actor, action, object) VALUES ('cli:a', 'source:added', 'shop')"
+RESPONSE = """INSERT INTO responses (message_id, campaign, kind, time, event_id)
+VALUES (gen_random_uuid(), 'miss_you', 'open', now(), gen_random_uuid()) ON CONFLICT DO NOTHING"""
+MAY_TRACK = "SELECT * FROM may_track(ARRAY[gen_random_uuid()], ARRAY[now()])"
 MESSAGE_TARGET = "SELECT message_id, campaign, node, address_hash FROM messages"
 
 MAY = [
     (EDGE, EVENT),
     (EDGE, CONSENT),
     (EDGE, MESSAGE_TARGET),
+    (EDGE, RESPONSE),
+    (EDGE, MAY_TRACK),
     (EDGE, "SELECT ensure_partitions('2026-01-01', '2026-01-01')"),
     (WORKER, EVENT),
     (WORKER, CONSENT),
@@ -129,6 +138,10 @@ MAY_NOT = [
     (EDGE, "SELECT * FROM users"),
     (EDGE, "SELECT to_addr FROM messages"),
     (EDGE, "SELECT * FROM consents"),
+    (EDGE, "SELECT * FROM responses"),
+    (EDGE, "INSERT INTO click_targets (url) VALUES ('https://elsewhere.example/')"),
+    (WORKER, MAY_TRACK),
+    (READER, MAY_TRACK),
     (EDGE, "UPDATE sources SET enabled = true"),
     (EDGE, "SELECT open_score_run(1)"),
     (EDGE, "CREATE TABLE mine (a int)"),
@@ -151,7 +164,7 @@ MAY_NOT = [
 ]
 # Kept as they came: only the owner rewrites them, for erasure and retention.
 KEPT = ["audit", "events", "events_default", "consents", "rejected_events", "event_ids", "eras",
-        "migrations", "suppressions"]  # fmt: skip
+        "migrations", "suppressions", "responses", "click_targets"]  # fmt: skip
 MAY_NOT += [
     (role, statement.format(name))
     for name in KEPT
@@ -162,7 +175,7 @@ MAY_NOT += [
     (role, f"UPDATE {name} SET {column} = {column}")
     for name, column in {
         "audit": "actor", "events": "user_id", "consents": "granted", "rejected_events": "body",
-        "suppressions": "reason",
+        "suppressions": "reason", "responses": "machine", "click_targets": "url",
     }.items()
     for role in (EDGE, WORKER, CONSOLE, READER)
 ]  # fmt: skip
@@ -197,7 +210,7 @@ def test_functions_that_run_as_their_owner_cannot_be_led_astray(
             "SELECT proname, proconfig, has_function_privilege('horizon_reader', oid, 'EXECUTE') "
             "AS readers FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
         ).fetchall()
-    assert {row.proname for row in found} >= {"ensure_partitions", "open_score_run"}
+    assert {row.proname for row in found} >= {"ensure_partitions", "open_score_run", "may_track"}
     for row in found:
         assert row.proconfig == ["search_path=public, pg_temp"], row.proname
         assert not row.readers, row.proname

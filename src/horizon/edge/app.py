@@ -18,6 +18,7 @@ from horizon.edge.http import (
     unavailable,
 )
 from horizon.edge.segment import CALLS, SegmentApi
+from horizon.edge.tracking import TrackingLinks
 from horizon.edge.unsubscribe import UnsubscribeLink
 from horizon.log import Logger
 from horizon.postgres.database import Connection
@@ -37,10 +38,17 @@ class Life(Protocol):
 
 class App:
     def __init__(
-        self, segment: SegmentApi, unsubscribe: UnsubscribeLink, desk: Desk, life: Life, log: Logger
+        self,
+        segment: SegmentApi,
+        unsubscribe: UnsubscribeLink,
+        tracking: TrackingLinks,
+        desk: Desk,
+        life: Life,
+        log: Logger,
     ) -> None:
         self._segment = segment
         self._unsubscribe = unsubscribe
+        self._tracking = tracking
         self._desk = desk
         self._life = life
         self._log = log
@@ -80,6 +88,10 @@ class App:
             return await self._segment.answer(request, CALLS[path[4:]])
         if path.startswith("/u/"):
             return await self._unsubscribe.answer(request, path[3:])
+        if path.startswith("/c/"):
+            return await self._tracking.click(request, path[3:])
+        if path.startswith("/o/"):
+            return await self._tracking.open(request, path[3:])
         if path == "/healthz":
             return json_reply(200, {"status": "ok"})
         if path == "/readyz":
