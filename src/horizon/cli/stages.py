@@ -26,6 +26,7 @@ from horizon import settings as setting
 from horizon.campaigns import stage as campaigns
 from horizon.cli.options import AsJson, DatabaseName, Now, installed
 from horizon.cli.output import console, say, show
+from horizon.cli.responses import campaign_report
 from horizon.delivery.outbox import QUERIES as DELIVERY
 from horizon.delivery.outbox import settle, waiting
 from horizon.delivery.rules import parse_rate
@@ -63,9 +64,12 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(alert)
     app.command(rich_help_panel=PANEL)(send)
     app.command("demo-campaign", rich_help_panel=PANEL)(demo_campaign)
-    campaign = typer.Typer(no_args_is_help=True, help="Campaigns: run, pause, resume, stop.")
+    campaign = typer.Typer(
+        no_args_is_help=True, help="Campaigns: run, report, pause, resume, stop."
+    )
     campaign.command("run")(campaign_run)
     campaign.command("list")(campaign_list)
+    campaign.command("report")(campaign_report)
     campaign.command("pause")(campaign_pause)
     campaign.command("resume")(campaign_resume)
     campaign.command("stop")(campaign_stop)

@@ -152,3 +152,33 @@ SELECT message_id, campaign_id, coalesce(user_id, 'p' || profile_id) AS user_id,
 FROM notifications_log
 WHERE %(status)s::text IS NULL OR status = %(status)s
 ORDER BY coalesce(sending_at, planned_at) DESC, message_id LIMIT %(most)s;
+
+-- responses
+
+-- name: campaign_sent
+SELECT count(*)::int AS sent FROM messages
+WHERE campaign = %(campaign)s AND status IN ('sent', 'delivered', 'bounced', 'complained');
+
+-- name: campaign_responses
+-- Messages that people and machines opened and clicked: a row a kind, and one a target with its url.
+-- One pass over the campaign's responses: the view's windows take the filter.
+SELECT r.kind, t.url, r.people, r.machines, r.head, r.agent, r.prefetch, r.burst
+FROM (
+    SELECT kind, target_id,
+           count(DISTINCT message_id) FILTER (WHERE machine IS NULL)::int AS people,
+           count(DISTINCT message_id) FILTER (WHERE machine IS NOT NULL)::int AS machines,
+           count(DISTINCT message_id) FILTER (WHERE machine = 'head')::int AS head,
+           count(DISTINCT message_id) FILTER (WHERE machine = 'agent')::int AS agent,
+           count(DISTINCT message_id) FILTER (WHERE machine = 'prefetch')::int AS prefetch,
+           count(DISTINCT message_id) FILTER (WHERE machine = 'burst')::int AS burst
+    FROM message_responses WHERE campaign = %(campaign)s
+    GROUP BY GROUPING SETS ((kind), (kind, target_id))
+    HAVING grouping(target_id) = 1 OR target_id IS NOT NULL
+) r LEFT JOIN click_targets t USING (target_id)
+ORDER BY r.kind DESC, t.url IS NOT NULL, r.people DESC, r.machines DESC, t.url;
+
+-- name: message_story
+-- One message's opens and clicks, in their order.
+SELECT r.time, r.kind, t.url, r.machine, r.event_id
+FROM message_responses r LEFT JOIN click_targets t USING (target_id)
+WHERE r.message_id = %(message_id)s ORDER BY r.time, r.response_id LIMIT %(most)s;
