@@ -116,13 +116,14 @@ CREATE INDEX responses_by_campaign ON responses (campaign);  -- its report
 -- pushed below the windows.
 CREATE VIEW message_responses AS
 SELECT response_id, message_id, campaign, kind, target_id,
-       coalesce(machine, CASE WHEN bool_or(near >= 3 OR (near = 2 AND ever = 2)) OVER (
+       coalesce(machine, CASE WHEN bool_or(near >= 3 OR (near = 2 AND (
+               SELECT count(DISTINCT t) FROM unnest(all_targets) t) = 2)) OVER (
            PARTITION BY campaign, message_id ORDER BY time
            RANGE BETWEEN interval '2 seconds' PRECEDING AND CURRENT ROW) THEN 'burst' END) AS machine,
        time, event_id
 FROM (
-    SELECT r.*, (SELECT count(DISTINCT t) FROM unnest(r.next_targets) t) AS near,
-           (SELECT count(DISTINCT t) FROM unnest(r.all_targets) t) AS ever
+    SELECT r.*, CASE WHEN cardinality(r.next_targets) > 1  -- most stand alone
+               THEN (SELECT count(DISTINCT t) FROM unnest(r.next_targets) t) ELSE 0 END AS near
     FROM (
         SELECT r.*, array_agg(target_id) OVER (
                    PARTITION BY campaign, message_id ORDER BY time
