@@ -9,8 +9,6 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid4
 
-import psycopg
-
 from horizon.edge.held import Desk, Unavailable
 from horizon.edge.machines import Machine
 from horizon.events.model import Event, Source, internal_event
@@ -95,7 +93,7 @@ class Recorder:
             self._waiting.extendleft(reversed(group))
             self._changed.set()
             await asyncio.sleep(RETRY_S)
-        except psycopg.Error as exc:  # its content, so another try would end the same
+        except Exception as exc:  # noqa: BLE001 - another try would end the same, and others wait
             self._lost += len(group)
             self._tell_lost(type(exc).__name__)
         else:
