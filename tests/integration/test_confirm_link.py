@@ -229,6 +229,7 @@ def test_without_the_database_the_page_asks_to_try_again(
     _, path = asked(database, keys)
     with database.named("postgres").connect(autocommit=True) as admin:
         admin.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS false".encode())
+        database.disconnect(admin)
         answer = collector.ask("POST", path)
     assert_page(answer, 503, "That did not work just now")
     assert int(answer.headers["retry-after"]) > 0

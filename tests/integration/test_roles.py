@@ -16,7 +16,7 @@ GRANTS = {
     #                  edge  worker console reader
     "alerts":           ("", "SIU", "S", "S"),
     "audit":            ("", "I", "SI", ""),
-    "breakers":         ("", "SIUD", "S", "S"),
+    "breakers":         ("", "SIU", "S", "S"),
     "campaigns":        ("", "S", "S", "S"),
     "click_targets":    ("S", "SI", "S", "S"),
     "consents":         ("I", "SI", "S", "S"),
@@ -25,6 +25,7 @@ GRANTS = {
     "eras":             ("S", "S", "S", "S"),
     "event_ids":        ("SI", "SI", "", ""),
     "events":           ("I", "SI", "S", "S"),
+    "message_responses": ("", "S", "S", "S"),
     "messages":         ("", "SIU", "S", "S"),
     "nodes":            ("", "SIU", "S", "S"),
     "notifications_log": ("", "S", "S", "S"),
@@ -113,6 +114,9 @@ VALUES (gen_random_uuid(), 1, 'm', 'track',
 CONSENT = """INSERT INTO consents (node, purpose, channel, granted, time, way)
 VALUES (gen_random_uuid(), 'marketing', 'email', false, now(), 'page')"""
 AUDIT = "INSERT INTO audit (actor, action, object) VALUES ('cli:a', 'source:added', 'shop')"
+RESPONSE = """INSERT INTO responses (message_id, campaign, kind, time, event_id)
+VALUES (gen_random_uuid(), 'miss_you', 'open', now(), gen_random_uuid()) ON CONFLICT DO NOTHING"""
+MAY_TRACK = "SELECT * FROM may_track(ARRAY[gen_random_uuid()], ARRAY[now()])"
 MESSAGE_TARGET = "SELECT message_id, campaign, node, address_hash FROM messages"
 
 MASKED_ADDRESS = "SELECT masked_address(gen_random_uuid())"
@@ -129,6 +133,8 @@ MAY = [
     (EDGE, CONSENT_STATES),
     (EDGE, LIFT),
     (WORKER, LIFT),
+    (EDGE, RESPONSE),
+    (EDGE, MAY_TRACK),
     (EDGE, "SELECT ensure_partitions('2026-01-01', '2026-01-01')"),
     (EDGE, ASKED),
     (EDGE, CONFIRM),
@@ -162,6 +168,10 @@ MAY_NOT = [
     (READER, "DELETE FROM suppressions"),
     *((role, "TRUNCATE suppressions") for role in (EDGE, WORKER, CONSOLE, READER)),
     *((role, statement) for role in (WORKER, CONSOLE, READER) for statement in (ASKED, CONFIRM)),
+    (EDGE, "SELECT * FROM responses"),
+    (EDGE, "INSERT INTO click_targets (url) VALUES ('https://elsewhere.example/')"),
+    (WORKER, MAY_TRACK),
+    (READER, MAY_TRACK),
     (EDGE, "UPDATE sources SET enabled = true"),
     (EDGE, "SELECT open_score_run(1)"),
     (EDGE, "CREATE TABLE mine (a int)"),
@@ -184,7 +194,7 @@ MAY_NOT = [
 ]
 # Kept as they came: only the owner rewrites them, for erasure and retention.
 KEPT = ["audit", "events", "events_default", "consents", "rejected_events", "event_ids", "eras",
-        "migrations"]  # fmt: skip
+        "migrations", "responses", "click_targets"]  # fmt: skip
 MAY_NOT += [
     (role, statement.format(name))
     for name in KEPT
@@ -195,7 +205,7 @@ MAY_NOT += [
     (role, f"UPDATE {name} SET {column} = {column}")
     for name, column in {
         "audit": "actor", "events": "user_id", "consents": "granted", "rejected_events": "body",
-        "suppressions": "reason",
+        "suppressions": "reason", "responses": "machine", "click_targets": "url",
     }.items()
     for role in (EDGE, WORKER, CONSOLE, READER)
 ]  # fmt: skip
@@ -230,7 +240,7 @@ def test_functions_that_run_as_their_owner_cannot_be_led_astray(
             "SELECT proname, proconfig, has_function_privilege('horizon_reader', oid, 'EXECUTE') "
             "AS readers FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
         ).fetchall()
-    assert {row.proname for row in found} >= {"ensure_partitions", "open_score_run"}
+    assert {row.proname for row in found} >= {"ensure_partitions", "open_score_run", "may_track"}
     for row in found:
         assert row.proconfig == ["search_path=public, pg_temp"], row.proname
         assert not row.readers, row.proname

@@ -26,6 +26,8 @@ from horizon import settings as setting
 from horizon.campaigns import stage as campaigns
 from horizon.cli.options import AsJson, DatabaseName, Now, installed
 from horizon.cli.output import console, say, show
+from horizon.cli.responses import campaign_report
+from horizon.delivery import breaker
 from horizon.delivery.outbox import QUERIES as DELIVERY
 from horizon.delivery.outbox import settle, waiting
 from horizon.delivery.rules import parse_rate
@@ -63,9 +65,12 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(alert)
     app.command(rich_help_panel=PANEL)(send)
     app.command("demo-campaign", rich_help_panel=PANEL)(demo_campaign)
-    campaign = typer.Typer(no_args_is_help=True, help="Campaigns: run, pause, resume, stop.")
+    campaign = typer.Typer(
+        no_args_is_help=True, help="Campaigns: run, report, pause, resume, stop."
+    )
     campaign.command("run")(campaign_run)
     campaign.command("list")(campaign_list)
+    campaign.command("report")(campaign_report)
     campaign.command("pause")(campaign_pause)
     campaign.command("resume")(campaign_resume)
     campaign.command("stop")(campaign_stop)
@@ -161,9 +166,13 @@ def campaign_pause(name: CampaignName, database: DatabaseName = None) -> None:
 
 
 def campaign_resume(name: CampaignName, database: DatabaseName = None) -> None:
-    """Let a paused campaign go on: `horizon send` or `horizon up` sends what waits."""
-    _set_status(installed(database), name, "active")
-    say(f"{name} goes on; `horizon send` sends what waits.")
+    """Let a paused campaign go on, and what the breaker holds: `horizon send` sends what waits."""
+    horizon = installed(database)
+    _set_status(horizon, name, "active")
+    with horizon.database.transaction(Role.WORKER) as tx:
+        released = breaker.close(tx, name, clock.now())
+    held = f" The breaker is closed, {released:,} messages wait no more for it." if released else ""
+    say(f"{name} goes on; `horizon send` sends what waits.{held}")
 
 
 def campaign_stop(name: CampaignName, database: DatabaseName = None) -> None:
@@ -183,6 +192,9 @@ def campaign_list(as_json: AsJson = False, database: DatabaseName = None) -> Non
     """The campaigns there are."""
     with installed(database).database.transaction(Role.WORKER) as tx:
         rows = row_dicts(tx.execute("SELECT * FROM campaigns ORDER BY campaign"))
+        held = breaker.open_breakers(tx)
+    for row in rows:
+        row["held"] = breaker.told_held(held, row["campaign"])
     show(rows, as_json=as_json, empty="There is no campaign.")
 
 

@@ -6,13 +6,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID
 
 import psycopg
 
 from horizon import clock
+from horizon.delivery.breaker import is_block
 from horizon.delivery.limits import DomainLimits
 from horizon.delivery.outbox import GROUP, Outbox, Result
 from horizon.delivery.pace import Pace
@@ -181,8 +182,10 @@ class Lane:
         if outcome.away:
             self.common.away = outcome
             return Result(message, Verdict("planned", None), None)
-        verdict = judge(outcome, message.attempts + 1, clock.now())
-        return Result(message, verdict, scrubbed(str(outcome)), digest)
+        verdict, answer = judge(outcome, message.attempts + 1, clock.now()), scrubbed(str(outcome))
+        if verdict.reason == "refused" and is_block(answer):
+            verdict = replace(verdict, reason="blocked")
+        return Result(message, verdict, answer, digest)
 
     def _record(self) -> None:
         results, self._results = self._results, []

@@ -138,13 +138,15 @@ def send(
     what is left to do, when the mail server stays away.
     """
     run = correlation_id or uuid4()
-    head = {
-        "message": "message", "stage": "email", "component": "mailer", "correlation_id": str(run),
-    }  # fmt: skip
+    head = {"stage": "email", "component": "mailer", "correlation_id": str(run)}
 
     def told(lines: Sequence[Line]) -> None:
-        horizon.lines.many(head, (line.fields for line in lines))
-        on_messages(sum(line.fields["status"] != "deferred" for line in lines))
+        messages = [line.fields for line in lines if line.message == "message"]
+        horizon.lines.many({"message": "message", **head}, messages)
+        for line in lines:
+            if line.message != "message":
+                horizon.log.bind(**head).warning(line.message, **line.fields)
+        on_messages(sum(fields["status"] != "deferred" for fields in messages))
 
     sent = Sender(
         horizon.database, horizon.settings, horizon.keys, stop or Event(), on_lines=told,

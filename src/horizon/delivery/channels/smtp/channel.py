@@ -20,6 +20,7 @@ from horizon.delivery.quoted import Encoded
 from horizon.delivery.templating import MailTemplate, load_template
 from horizon.settings import Settings
 
+LONGEST_TARGET: Final = 2_000  # click_targets takes no more; such a link is not counted
 PERSON_VARIABLES: Final = frozenset(
     {"first_name", "tier", "activity_count", "days_silent", "last_seen", "score_percent"}
 )
@@ -90,7 +91,7 @@ class EmailChannel:
         for number, target in enumerate(self._targets_of(template)):
             tracking[f"{LINK}{number}"] = (
                 Encoded(f"{self._clicks}{token}/{target}=\r\n") if isinstance(target, int)
-                else str(variables[target])
+                else str(variables.get(target, target))
             )  # fmt: skip
         return tracking
 
@@ -99,9 +100,10 @@ class EmailChannel:
         found = self._targets.get(template.digest)
         if found is None:
             with self._lock:
+                same = {link: self._constants.get(link, link) for link in template.links}
                 urls = {
-                    link: self._constants.get(link, link) for link in template.links
-                    if link in self._constants or "://" in link
+                    link: url for link, url in same.items()
+                    if "://" in url and len(url) <= LONGEST_TARGET
                 }  # fmt: skip
                 ids = self.means.register_targets(urls.values())
                 found = tuple(ids[urls[link]] if link in urls else link for link in template.links)
