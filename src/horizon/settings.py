@@ -18,7 +18,8 @@ from croniter import croniter
 from msgspec import Meta
 
 from horizon.errors import SettingsError
-from horizon.section import Section, convert, load_section
+from horizon.section import Section, convert
+from horizon.section import load_section as load_section  # of a channel's own
 
 # The descriptions end the sentence "PORT is 'x': it should be ...".
 Port = Annotated[int, Meta(ge=1, le=65535, description="a port from 1 to 65535")]

@@ -73,7 +73,7 @@ class NullOutbound:
 
 
 class HttpOutbound:
-    """HTTP/1.1 over sockets of our own. Keeps a few idle connections a host; threads may share it."""
+    """HTTP/1.1 over sockets of our own. Keeps idle connections a while; threads may share it."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class HttpOutbound:
 
     @functools.cached_property
     def _context(self) -> ssl.SSLContext:
-        return ssl.create_default_context()  # reads some 150 authorities: 20 ms
+        return ssl.create_default_context()  # reads every authority of the machine: 28 ms
 
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> Answer:
         return self._ask("GET", url, None, headers or {})
