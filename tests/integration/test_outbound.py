@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 import threading
@@ -10,11 +11,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from horizon.errors import ForbiddenTargetError, OutboundError, UntrustedServerError
-from horizon.outbound import HttpOutbound, NullOutbound, Outbound
+from horizon.outbound import HttpOutbound, NullOutbound, Outbound, read_target
 from horizon.outbound import client as outbound_client
 from horizon.outbound.rules import AllowList
+from horizon.outbound.wire import Deadline, Wire
 from tests.parts import system_program
 from tests.servers.http_recorder import HttpRecorder, answer
 
@@ -105,6 +109,28 @@ def test_a_connection_that_waited_or_that_the_server_closed_is_not_reused(
     assert server.connections == 3
 
 
+def test_few_idle_connections_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbound_client, "MOST_IDLE", 0)
+    with HttpRecorder() as server:
+        client = _client(server.place)
+        for _ in range(3):
+            client.post(server.url, b"")
+    assert server.connections == 3
+
+
+def test_what_a_connection_carried_before_is_not_this_request() -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        wire = Wire(here)
+        wire.begin(Deadline(5), 100)
+        wire.sendall(b"x")
+        assert wire.begun
+        wire.begin(Deadline(0), 100)
+        with pytest.raises(TimeoutError):
+            wire.sendall(b"x")
+        assert not wire.begun
+
+
 def test_threads_share_a_client() -> None:
     statuses = []
     with HttpRecorder() as server:
@@ -184,6 +210,25 @@ def test_the_next_address_is_tried_where_one_does_not_answer() -> None:
         client = _client("127.0.0.0/8", resolve=lambda host, port: ["127.0.0.2", "127.0.0.1"])
         assert client.post(f"http://{NAME}:{server.port}/", b"").status == 204
         client.close()
+
+
+def test_an_address_that_swallows_everything_leaves_time_for_the_next() -> None:
+    with HttpRecorder() as server, socket.socket() as full:
+        full.bind(("127.0.0.2", server.port))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(3)]
+        try:
+            for one in waiting:  # once the queue is full, the kernel drops who comes
+                one.setblocking(False)
+                one.connect_ex(full.getsockname())
+            client = _client(
+                "127.0.0.0/8", resolve=lambda host, port: ["127.0.0.2", "127.0.0.1"], timeout_s=1
+            )
+            assert client.post(f"http://{NAME}:{server.port}/", b"").status == 204
+            client.close()
+        finally:
+            for one in waiting:
+                one.close()
 
 
 def test_what_never_arrived_is_told_from_what_may_have(free_port: Callable[[], int]) -> None:
@@ -304,6 +349,35 @@ def test_an_endless_head_is_no_answer(head: bytes, chunk: bytes) -> None:
         assert "\x00" not in str(none.value)
 
 
+HEADS = [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 200\r\n\r\n", b"Content-Length: ", b"Transfer-Encoding: chunked\r\n",
+         b"\r\n", b"\r\n\r\n", b"ffffffffffffffff\r\n", b"-1\r\n", b"0\r\n\r\n", b"Set-Cookie: \xff\r\n",
+         b"HTTP/1.1 99999 \r\n", b"HTTP/1.1 204 \r\n", b"Connection: keep-alive\r\n", b" folded\r\n"]  # fmt: skip
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(HEADS) | st.binary(max_size=20), max_size=8).map(b"".join))
+@example(b"HTTP/1.1 200 OK\r\n" * 3)
+@example(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
+@example(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+def test_whatever_is_answered_is_an_answer_or_none(said: bytes) -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        there.sendall(said)
+        there.shutdown(socket.SHUT_WR)
+        wire = Wire(here)
+        wire.begin(Deadline(5), 10_000)
+        try:
+            found, whole = outbound_client._exchange(
+                wire, read_target("https://hooks.example/"), "POST", b"{}", {}, 100
+            )
+        except OutboundError as none:
+            assert none.begun
+            return
+        assert 200 <= found.status < 1000
+        assert len(found.body) <= 100
+        assert not (found.cut and whole)
+
+
 def test_a_body_that_breaks_off_is_cut_and_its_connection_not_reused() -> None:
     def half(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
@@ -324,6 +398,30 @@ def test_a_server_that_reads_nothing_does_not_hold_us() -> None:
             _client(place, timeout_s=0.5).post(f"http://{place}/", b"x" * 20_000_000)
         assert time.monotonic() - began < 2
         assert late.value.begun
+
+
+def test_a_server_that_reads_slowly_does_not_hold_us() -> None:
+    """Each write gets through, and all of them together take too long."""
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+        place = f"127.0.0.1:{slow.getsockname()[1]}"
+        ended = threading.Event()
+
+        def sip() -> None:
+            connection, _ = slow.accept()
+            with connection, contextlib.suppress(OSError):
+                while not ended.wait(0.05) and connection.recv(200_000):
+                    pass
+
+        thread = threading.Thread(target=sip)
+        thread.start()
+        began = time.monotonic()
+        try:
+            with pytest.raises(OutboundError, match="within"):
+                _client(place, timeout_s=0.5).post(f"http://{place}/", b"x" * 50_000_000)
+            assert time.monotonic() - began < 2
+        finally:
+            ended.set()
+            thread.join()
 
 
 @pytest.mark.parametrize(
@@ -397,6 +495,24 @@ def test_a_server_without_tls_is_not_trusted() -> None:
             _client(place).post(f"https://{place}/", b"secret")
         thread.join()
     assert b"secret" not in heard[0]
+
+
+def test_a_server_that_hangs_up_on_tls_may_be_there_later() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        place = f"{NAME}:{listener.getsockname()[1]}"
+
+        def hang_up() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(10_000)
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        with pytest.raises(OutboundError, match="hung up") as gone:
+            _client(place).post(f"https://{place}/", b"")
+        thread.join()
+    assert not isinstance(gone.value, UntrustedServerError)
+    assert not gone.value.begun
 
 
 def test_a_handshake_that_hangs_ends_with_the_deadline() -> None:

@@ -135,6 +135,13 @@ def test_its_settings_are_checked_like_all(toy: Path, tmp_path: Path) -> None:
         channels.check_settings({}, tmp_path)
 
 
+def test_a_channel_takes_no_name_from_the_core(toy: Path, tmp_path: Path) -> None:
+    (toy / "window").mkdir()
+    (toy / "window" / "settings.py").touch()
+    (tmp_path / "horizon.toml").write_text("WINDOW_DAYS = 21\n")
+    assert load({}, tmp_path).WINDOW_DAYS == 21
+
+
 def test_without_its_folder_there_is_neither_channel_nor_setting(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no channel 'toy': choose one of"):
         channels.open_channel("toy", Settings(), KEYS, {}, tmp_path)

@@ -127,7 +127,7 @@ def is_public(address: Address) -> bool:
         inner = _inner(address)
         if inner is not None:
             return is_public(inner)
-        if address.scope_id is not None or address not in _UNICAST:
+        if address not in _UNICAST:
             return False
     return not any(address in network for network in _SPECIAL)
 

@@ -60,7 +60,7 @@ class Wire:
         if self.bytes_left <= 0:
             raise OSError("the answer is too large")
         self._socket.settimeout(self.deadline.left_s())
-        count = self._socket.recv_into(buffer[: self.bytes_left])
+        count = self._socket.recv_into(buffer)
         self.bytes_left -= count
         return count
 

@@ -6,6 +6,7 @@ import base64
 import hmac
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -170,6 +171,26 @@ def test_a_private_address_is_refused_unless_it_is_allowed(host: str, tmp_path: 
             assert said.away
             assert "OUTBOUND_ALLOW" in str(said)
         assert server.connections == 0
+
+
+def test_a_receiver_that_cannot_be_trusted_burns_no_message(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        place = f"127.0.0.1:{listener.getsockname()[1]}"
+
+        def answer_plainly() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(10_000)
+                connection.sendall(answer(400))
+
+        thread = threading.Thread(target=answer_plainly)
+        thread.start()
+        environ = {"WEBHOOK_SECRET": SECRETS}
+        allowed = Settings(OUTBOUND_ALLOW=place)
+        channel = channels.open_channel("webhook", allowed, KEYS, environ, tmp_path)
+        said = _error(_send(channel, [message(to_addr=f"https://{place}/")])[0])
+        thread.join()
+    assert (said.away, said.broken, said.content_begun) == (True, False, False)
 
 
 def test_without_a_secret_nothing_leaves(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ def test_no_secret_is_shown() -> None:
     [
         ("WEBHOOK_SECRET", "hunter2", "whsec_ and 24 to 64 random bytes"),
         ("WEBHOOK_SECRET", "whsec_c2hvcnQ=", "whsec_ and 24 to 64 random bytes"),
+        ("WEBHOOK_SECRET", "whsec_" + "QUFB" * 22, "whsec_ and 24 to 64 random bytes"),
         ("WEBHOOK_SECRET", SECRET + "=", "whsec_ and 24 to 64 random bytes"),
         ("WEBHOOK_SECRET", f"{SECRET} A B", "whsec_ and 24 to 64 random bytes"),
         ("WEBHOOK_TIMEOUT_S", "0", "a number of seconds above 0"),
