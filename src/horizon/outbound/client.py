@@ -175,7 +175,7 @@ def _exchange(
         raise OutboundError(f"{target.host} answered {response.status} only", begun=True)
     content, cut = _body(response, most_bytes)
     names = {name.lower(): value for name, value in reversed(response.getheaders())}
-    whole = response.isclosed() and not cut and not response.will_close
+    whole = response.isclosed() and not response.will_close
     return Answer(response.status, names, content, cut), whole
 
 
