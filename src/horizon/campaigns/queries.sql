@@ -1,8 +1,16 @@
 -- name: find
-SELECT campaign, audience, template, channel, purpose, every_days FROM campaigns WHERE campaign = %(campaign)s;
+SELECT campaign, audience, template, channel, purpose, every_days, target FROM campaigns WHERE campaign = %(campaign)s;
 
 -- name: names
 SELECT campaign FROM campaigns WHERE audience <> 'operator' ORDER BY campaign;
+
+-- name: add
+INSERT INTO campaigns (campaign, audience, template, channel, purpose, every_days, target)
+VALUES (%(campaign)s, %(audience)s, %(template)s, %(channel)s, %(purpose)s, %(every_days)s, %(target)s)
+ON CONFLICT DO NOTHING;
+
+-- name: purposes
+SELECT purpose FROM purposes ORDER BY position, purpose;
 
 -- name: active
 SELECT campaign FROM campaigns WHERE audience <> 'operator' AND status = 'active' ORDER BY campaign;

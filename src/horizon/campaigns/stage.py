@@ -28,6 +28,7 @@ class Campaign:
     channel: str
     purpose: str
     every_days: float | None
+    target: str | None
 
 
 def find(tx: Connection, name: str) -> Campaign:

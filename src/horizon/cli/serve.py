@@ -11,7 +11,7 @@ import typer
 from horizon import settings as setting
 from horizon.cli.options import AsJson, DatabaseName, installed
 from horizon.cli.output import complain, console, say, show
-from horizon.delivery import breaker
+from horizon.delivery import breaker, channels
 from horizon.errors import HorizonError
 from horizon.pipeline import processes
 from horizon.pipeline.installation import Installation, open_installation
@@ -48,6 +48,7 @@ def demo(
 def up() -> None:
     """Serve until Ctrl-C: collector, worker, and a mail catcher with a page of received mails."""
     settings = setting.load()
+    channels.check_settings()
     with processes.only_one(settings.home):
         horizon = open_installation(settings)
         children = _children(horizon)

@@ -24,6 +24,7 @@ from rich.text import Text
 from horizon import clock
 from horizon import settings as setting
 from horizon.campaigns import stage as campaigns
+from horizon.cli.campaigns import campaign_add
 from horizon.cli.options import AsJson, DatabaseName, Now, installed
 from horizon.cli.output import console, say, show
 from horizon.cli.responses import campaign_report
@@ -65,9 +66,8 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(alert)
     app.command(rich_help_panel=PANEL)(send)
     app.command("demo-campaign", rich_help_panel=PANEL)(demo_campaign)
-    campaign = typer.Typer(
-        no_args_is_help=True, help="Campaigns: run, report, pause, resume, stop."
-    )
+    campaign = typer.Typer(no_args_is_help=True, help="Campaigns: add, run, report, stop.")
+    campaign.command("add")(campaign_add)
     campaign.command("run")(campaign_run)
     campaign.command("list")(campaign_list)
     campaign.command("report")(campaign_report)

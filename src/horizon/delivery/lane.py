@@ -18,7 +18,7 @@ from horizon.delivery.limits import DomainLimits
 from horizon.delivery.outbox import GROUP, Outbox, Result
 from horizon.delivery.pace import Pace
 from horizon.delivery.ports import Channel, Claimed, Parcel, Transport
-from horizon.delivery.rules import Verdict, judge, scrubbed
+from horizon.delivery.rules import LONGEST_WAIT_S, Verdict, judge, scrubbed
 from horizon.errors import HorizonError, TemplateError, TransportError
 
 RECONNECTS = 3  # in a row, before the sender says that the server is away
@@ -39,6 +39,7 @@ class Common:
     more_comes: Callable[[], bool] = lambda: False
     limits: DomainLimits = field(default_factory=lambda: DomainLimits({}))
     away: TransportError | None = None
+    told: TransportError | None = None  # one of those who did not serve us, where there are several
 
     @property
     def over(self) -> bool:
@@ -180,12 +181,20 @@ class Lane:
         if isinstance(outcome, str):
             return Result(message, Verdict("sent", None), scrubbed(outcome), digest)
         if outcome.away:
-            self.common.away = outcome
-            return Result(message, Verdict("planned", None), None)
+            return self._away(message, outcome)
         verdict, answer = judge(outcome, message.attempts + 1, clock.now()), scrubbed(str(outcome))
         if verdict.reason == "refused" and is_block(answer):
             verdict = replace(verdict, reason="blocked")
         return Result(message, verdict, answer, digest)
+
+    def _away(self, message: Claimed, exc: TransportError) -> Result:
+        """No word about this message. Where each goes to a server of its own, the others go on."""
+        if self.channel.one_server:
+            self.common.away = exc
+            return Result(message, Verdict("planned", None), None)
+        self.common.told = exc
+        later = clock.now() + timedelta(seconds=LONGEST_WAIT_S)
+        return Result(message, Verdict("planned", None, later), scrubbed(str(exc)))
 
     def _record(self) -> None:
         results, self._results = self._results, []

@@ -155,7 +155,8 @@ class Outbox:
 def _claimed(row: Any) -> Claimed:
     return Claimed(
         row.message_id, row.campaign, row.profile_id, row.user_id, row.to_addr, row.domain,
-        row.tier, row.variables, row.template, row.tracked, row.attempts,
+        row.tier, row.variables, row.template, row.occasion, row.planned_at, row.tracked,
+        row.attempts,
     )  # fmt: skip
 
 

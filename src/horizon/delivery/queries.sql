@@ -40,7 +40,7 @@ SELECT pg_advisory_xact_lock_shared(hashtext('horizon.identity'));
 -- reason; has no row for one whose claim was lost or whose campaign was paused.
 WITH mine AS (
     SELECT o.message_id, o.attempts, m.campaign, m.step, m.occasion, m.node, m.address_hash, m.domain, m.to_addr,
-           m.tier, m.variables, m.template, c.purpose, c.channel, c.audience, c.target,
+           m.tier, m.variables, m.template, m.planned_at, c.purpose, c.channel, c.audience, c.target,
            coalesce(n.profile_id, m.profile_id) AS profile_id
     FROM unnest(%(message_ids)s::uuid[]) given (message_id)
     JOIN outbox o USING (message_id)
@@ -54,9 +54,16 @@ WITH mine AS (
                       WHERE b.campaign = m.campaign AND b.domain IN ('*', m.domain) AND b.closed_at IS NULL)
     FOR UPDATE OF o
 ), asked AS MATERIALIZED (
-    SELECT mine.*, CASE WHEN audience IN ('operator', 'opt_in')
-        THEN (SELECT s.reason FROM suppressions s
-              WHERE s.address_hash = mine.address_hash AND s.purpose IN ('*', mine.purpose) LIMIT 1)
+    SELECT mine.*, CASE audience
+        WHEN 'operator' THEN (
+            SELECT s.reason FROM suppressions s
+            WHERE s.address_hash = mine.address_hash AND s.purpose IN ('*', mine.purpose) LIMIT 1)
+        -- It asks for a consent, so it needs none; an unsubscription may be taken back by its owner.
+        WHEN 'opt_in' THEN coalesce(
+            (SELECT s.reason FROM suppressions s
+             WHERE s.address_hash = mine.address_hash AND (s.purpose = '*' OR s.reason <> 'unsubscribed' AND s.purpose = (
+                SELECT o.purpose FROM opt_ins o WHERE o.opt_in_id = (mine.variables ->> 'opt_in_id')::uuid)) LIMIT 1),
+            (SELECT 'domain_' || d.reason FROM suppressed_domains d WHERE d.domain = mine.domain))
         ELSE (SELECT r.reason FROM refusal(profile_id, address_hash, domain, purpose, channel, %(now)s) r)
         END AS refused
     FROM mine
@@ -90,6 +97,7 @@ WITH mine AS (
 )
 SELECT v.message_id, v.campaign, v.profile_id,
        (SELECT p.user_id FROM profile_names p WHERE p.profile_id = v.profile_id) AS user_id, v.to_addr, v.domain, v.tier, v.variables, v.template,
+       v.occasion, v.planned_at,
        v.attempts, v.channel, v.reason,
        v.audience NOT IN ('operator', 'opt_in') AND v.reason IS NULL AND EXISTS (
             SELECT FROM consents agreed WHERE agreed.node = v.node AND agreed.purpose = 'tracking'

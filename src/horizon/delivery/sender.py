@@ -72,7 +72,7 @@ class Sender:
                     for _ in range(channel.connections)
                 ]
             _run_all(lanes)
-        sent.away = next((common.away for common in commons if common.away), None)
+        sent.away = next((one.away or one.told for one in commons if one.away or one.told), None)
         self._expire(sent)
         return sent
 

@@ -12,7 +12,6 @@ from uuid import UUID, uuid4
 from horizon import clock
 from horizon.alerts import stage as alerts
 from horizon.alerts.rules import AlertRules
-from horizon.campaigns import opt_in
 from horizon.campaigns import stage as campaigns
 from horizon.delivery import channels, templating
 from horizon.delivery.channels.smtp.channel import known_variables
@@ -20,7 +19,7 @@ from horizon.delivery.outbox import QUERIES as DELIVERY
 from horizon.delivery.outbox import waiting
 from horizon.delivery.ports import Channel, Means
 from horizon.delivery.sender import Sender, Sent
-from horizon.errors import TemplateError, TransportError
+from horizon.errors import TransportError
 from horizon.events.nodes import node_of
 from horizon.identity import stage as identity
 from horizon.keys import Keys
@@ -77,27 +76,17 @@ def rehearse_campaign(horizon: Installation, name: str, now: datetime | None = N
 def _campaign_stage(horizon: Installation, name: str) -> Stage:
     with horizon.database.transaction(Role.WORKER) as tx:
         campaign = campaigns.find(tx, name)
-    template = templating.load_template(campaign.template)
-    _check(template, set(known_variables(horizon.settings, campaign.audience)), campaign.audience)
+    digest = channels.find(campaign.channel).check_campaign(
+        horizon.settings, audience=campaign.audience, template=campaign.template,
+        target=campaign.target,
+    )  # fmt: skip
     return Stage(
         "campaign", "planner",
-        partial(campaigns.run, campaign=campaign, template_digest=template.digest,
+        partial(campaigns.run, campaign=campaign, template_digest=digest,
                 cooldown_days=horizon.settings.COOLDOWN_DAYS,
                 opt_ins_per_hour=horizon.settings.OPT_INS_PER_HOUR),
         fields={"campaign_id": name},
     )  # fmt: skip
-
-
-def _check(template: templating.MailTemplate, known: set[str], audience: str) -> None:
-    if audience == "opt_in":  # whoever does not answer it gets nothing more: that is its way out
-        templating.require_variables(template, known | opt_in.VARIABLES)
-        return
-    templating.require_variables(template, known)
-    if "unsubscribe_url" not in template.variables:
-        raise TemplateError(
-            f"Template '{template.name}' has no way out: put {{{{ unsubscribe_url }}}} into its "
-            "footer."
-        )
 
 
 def plan_demo(
@@ -109,7 +98,7 @@ def plan_demo(
     correlation_id: UUID,
 ) -> StageResult:
     template = templating.load_template("demo_digest" if aggregated else "demo_alert")
-    templating.require_variables(template, set(known_variables(horizon.settings, "operator")))
+    templating.require_variables(template, known_variables(horizon.settings, "operator"))
     stage = Stage(
         "campaign", "planner",
         partial(campaigns.plan_demo, to_addr=to_addr, aggregated=aggregated,

@@ -15,18 +15,15 @@ from horizon.delivery.channels.smtp.mime import SmtpComposer
 from horizon.delivery.channels.smtp.transport import SmtpTransport
 from horizon.delivery.limits import Limit, parse_limits
 from horizon.delivery.markup import LINK, OPEN
-from horizon.delivery.ports import Claimed, Means, Parcel
+from horizon.delivery.ports import PERSON_VARIABLES, Claimed, Means, Parcel
 from horizon.delivery.quoted import Encoded
 from horizon.delivery.templating import MailTemplate, load_template
 from horizon.settings import Settings
 
 LONGEST_TARGET: Final = 2_000  # click_targets takes no more; such a link is not counted
-PERSON_VARIABLES: Final = frozenset(
-    {"first_name", "tier", "activity_count", "days_silent", "last_seen", "score_percent"}
-)
 AUDIENCE_VARIABLES: Final[Mapping[str, frozenset[str]]] = {
     "operator": frozenset({"alerts", "count"}),
-    "opt_in": frozenset({"purpose_title", "language"}),
+    "opt_in": frozenset({"purpose_title", "wording", "language"}),
 }
 
 
@@ -36,6 +33,7 @@ class EmailChannel:
 
     means: Means
     name: str = "email"
+    one_server: bool = True
 
     def __post_init__(self) -> None:
         self._composer = SmtpComposer(self.means.settings.MAIL_FROM)
