@@ -27,8 +27,7 @@ ORDER BY found.profile_id;
 -- about. profile is NULL for an address that belongs to nobody yet.
 WITH said AS (
     SELECT c.* FROM current_consents c
-    WHERE c.subject = %(address)s::uuid
-       OR c.subject IN (SELECT n.node FROM nodes n WHERE n.profile_id = %(profile)s::bigint)
+    WHERE c.subject = ANY(ARRAY(SELECT n.node FROM nodes n WHERE n.profile_id = %(profile)s::bigint) || %(address)s::uuid)
 ), asked AS (
     SELECT purpose, 'email' AS channel FROM purposes UNION SELECT purpose, channel FROM said
 )
