@@ -98,7 +98,7 @@ def time_of(text: str, now: datetime) -> datetime | None:
 def _mail_time(text: str) -> datetime | None:
     try:
         return read_time(parsedate_to_datetime(text).isoformat())
-    except ValueError:
+    except (ValueError, OverflowError, IndexError, TypeError):  # what odd texts make of it
         return None
 
 
