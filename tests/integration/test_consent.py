@@ -261,6 +261,22 @@ def test_a_suppression_is_by_hash_and_holds_until_it_is_lifted(
     assert not [row for row in trail if "ann" in row.object + row.details]
 
 
+def test_the_operator_s_word_takes_the_place_of_an_unsubscription(
+    horizon_cli: Cli, world: World
+) -> None:
+    """An opt-in lifts the one and not the other."""
+    node = node_of(world.horizon.keys.node, "email", "ann@example.com")
+    with world.horizon.database.transaction(Role.WORKER) as tx:
+        tx.cursor().executemany(
+            "INSERT INTO suppressions VALUES (%s, %s, %s, %s)",
+            [(node, "marketing", "unsubscribed", NOW), (node, "*", "complaint", NOW)],
+        )
+    for purpose in ("marketing", "*"):
+        assert horizon_cli("suppression", "add", "ann@example.com", "--purpose", purpose) == 0
+    found = {row.purpose: row.reason for row in world.rows("SELECT * FROM suppressions")}
+    assert found == {"marketing": "manual", "*": "complaint"}
+
+
 @pytest.mark.parametrize("role", [Role.EDGE, Role.WORKER, Role.CONSOLE, Role.READER])
 @pytest.mark.parametrize(
     "statement",

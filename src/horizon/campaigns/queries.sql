@@ -133,11 +133,15 @@ SELECT pg_advisory_xact_lock(hashtext('horizon.opt_ins'));
 -- A message for each opt-in that waits, decided at once, once. It goes to the address alone and is
 -- about nobody's profile. Global suppression stops it, and so does one of its purpose unless that
 -- is an unsubscription: confirming lifts that. Where the hour's number is used up, the newer ones
--- wait, two days at most: whoever asked then would not know any more what the mail is about.
-WITH waiting AS (
+-- wait, two days at most: whoever asked then would not know any more what the mail is about. While
+-- it is used up nothing is judged: a flood of 100,000 would cost seconds each minute.
+WITH quota AS (
+    SELECT greatest(0, %(per_hour)s - count(*)) AS mails FROM opt_ins x WHERE x.mailed_at > %(now)s - interval '1 hour'
+), waiting AS (
     SELECT o.*, lower(split_part(o.to_addr, '@', 2)) AS domain, coalesce(n.profile_id, 0) AS profile_id
     FROM opt_ins o LEFT JOIN nodes n ON n.node = o.node
     WHERE o.decided_at IS NULL AND o.confirmed_at IS NULL AND o.asked_at <= %(now)s
+      AND ((SELECT mails FROM quota) > 0 OR o.asked_at <= %(now)s - interval '2 days')
 ), judged AS MATERIALIZED (
     SELECT w.*, CASE
         WHEN w.asked_at <= %(now)s - interval '2 days' THEN 'asked_long_ago'
@@ -169,8 +173,7 @@ WITH waiting AS (
         SELECT f.*, row_number() OVER (PARTITION BY f.verdict IS NULL ORDER BY f.asked_at, f.opt_in_id) AS place
         FROM first f
     ) f
-    WHERE f.verdict IS NOT NULL OR f.place <= %(per_hour)s - (
-        SELECT count(*) FROM opt_ins x WHERE x.mailed_at > %(now)s - interval '1 hour')
+    WHERE f.verdict IS NOT NULL OR f.place <= (SELECT mails FROM quota)
 ), marked AS (
     UPDATE opt_ins o SET decided_at = %(now)s, mailed_at = CASE WHEN d.verdict IS NULL THEN %(now)s END
     FROM decided d WHERE o.opt_in_id = d.opt_in_id

@@ -155,7 +155,10 @@ def consent_ask(
     with horizon.database.transaction(Role.WORKER) as tx:
         node = book.ask(tx, horizon.keys.node, address, purpose, language.value, clock.now())
         write_audit(tx, "consent:asked", str(node), {"purpose": purpose, "language": language})
-    say("Asked: `horizon up` or `horizon campaign run confirm_consent` sends the mail.")
+    say(
+        "Noted: `horizon up` or `horizon campaign run confirm_consent` sends the mail, unless the "
+        "address is suppressed, agreed already or was asked today."
+    )
 
 
 def consent_import(
@@ -230,9 +233,9 @@ def suppression_list(
     horizon = installed(database)
     address, domain = None, None
     if who is not None and "@" in who.strip().removeprefix("@"):
-        address, domain = book.address_node(horizon.keys.node, who), ""
+        address = book.address_node(horizon.keys.node, who)
     elif who is not None:
-        address, domain = UUID(int=0), book.plain_domain(who)
+        domain = book.plain_domain(who)
     with horizon.database.transaction(Role.WORKER) as tx:
         rows = book.suppressions(tx, limit, address, domain)
     show(rows, as_json=as_json, empty="Nobody is suppressed." if who is None else "Not suppressed.")

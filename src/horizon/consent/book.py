@@ -135,10 +135,11 @@ def suppressions(
 
 
 def suppress(tx: Connection, address: UUID, purpose: str, now: datetime) -> bool:
-    """Say whether it was not there yet. Raises UsageError for an unknown purpose."""
+    """Say whether that changes anything. Raises UsageError for an unknown purpose."""
     if purpose != EVERY_PURPOSE:
         check_purpose(tx, purpose)
     values = {"address": address, "purpose": purpose, "now": now}
+    tx.execute(QUERIES["forget_unsubscription"], values)
     return bool(tx.execute(QUERIES["suppress"], values).rowcount)
 
 

@@ -81,7 +81,7 @@ class Export:
     def _text(self) -> TextIO:
         # An unreadable byte becomes a surrogate: it spoils the cell that it is in, if anybody
         # reads that, and no other.
-        errors = "surrogateescape" if self.encoding.startswith("utf-8") else "strict"
+        errors = "replace" if self.encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
         return self.opened.enter_context(
             self.path.open(encoding=self.encoding, errors=errors, newline="")
         )
@@ -129,16 +129,11 @@ def _export(path: Path, file: BinaryIO, encoding: str, opened: ExitStack) -> Exp
 def _numbered(text: TextIO) -> Iterator[tuple[int, str | None]]:
     """Lines from 1 on; None for one that is longer than any row."""
     number = 0
-    try:
-        while line := text.readline(MAX_LINE + 1):
-            number += 1
-            yield number, line if len(line) <= MAX_LINE else None
-            while len(line) > MAX_LINE and line[-1] not in "\r\n":
-                line = text.readline(MAX_LINE + 1)
-    except UnicodeError as exc:
-        raise UsageError(
-            f"line {number + 1} cannot be read as text: say the file's encoding with --encoding."
-        ) from exc
+    while line := text.readline(MAX_LINE + 1):
+        number += 1
+        yield number, line if len(line) <= MAX_LINE else None
+        while len(line) > MAX_LINE and line[-1] not in "\r\n":
+            line = text.readline(MAX_LINE + 1)
 
 
 def _cells(

@@ -27,8 +27,7 @@ ORDER BY found.profile_id;
 -- about. profile is NULL for an address that belongs to nobody yet.
 WITH said AS (
     SELECT c.* FROM current_consents c
-    WHERE c.subject = %(address)s::uuid
-       OR c.subject IN (SELECT n.node FROM nodes n WHERE n.profile_id = %(profile)s::bigint)
+    WHERE c.subject = ANY(ARRAY(SELECT n.node FROM nodes n WHERE n.profile_id = %(profile)s::bigint) || %(address)s::uuid)
 ), asked AS (
     SELECT purpose, 'email' AS channel FROM purposes UNION SELECT purpose, channel FROM said
 )
@@ -67,11 +66,16 @@ LEFT JOIN (
 
 -- name: suppressions
 SELECT address_hash::text AS address_or_domain, purpose, reason, created_at FROM suppressions
-WHERE %(address)s::uuid IS NULL OR address_hash = %(address)s::uuid
+WHERE (%(address)s::uuid IS NULL AND %(domain)s::text IS NULL) OR address_hash = %(address)s::uuid
 UNION ALL
 SELECT domain, '*', reason, created_at FROM suppressed_domains
-WHERE %(domain)s::text IS NULL OR domain = %(domain)s::text
+WHERE (%(address)s::uuid IS NULL AND %(domain)s::text IS NULL) OR domain = %(domain)s::text
 ORDER BY created_at DESC, address_or_domain LIMIT %(most)s;
+
+-- name: forget_unsubscription
+-- The operator's word takes the place of an unsubscription, which an opt-in would lift.
+DELETE FROM suppressions
+WHERE address_hash = %(address)s AND purpose = %(purpose)s AND reason = 'unsubscribed';
 
 -- name: suppress
 INSERT INTO suppressions (address_hash, purpose, reason, created_at)

@@ -30,7 +30,7 @@ _INVALID_WORDS = re.compile(
     re.IGNORECASE,
 )
 _SENDER = re.compile(r"\bsender\b|\bfrom address\b", re.IGNORECASE)
-_SURROGATE = re.compile("[\ud800-\udfff]")  # a byte that is none of the file's encoding
+_UNREADABLE = re.compile("[\ud800-\udfff\ufffd]")
 _AHEAD = timedelta(hours=24)
 
 
@@ -68,7 +68,9 @@ Found = Consent | Suppression | Left
 def address_of(text: str) -> str:
     """The address of a cell. Raises BadLineError."""
     address = email_in({"email": text})
-    if address is None or _SURROGATE.search(address):
+    if _UNREADABLE.search(text):
+        raise BadLineError("it is not in the file's encoding: name that with --encoding")
+    if address is None:
         raise BadLineError("there is no e-mail address in it")
     return address
 
@@ -98,7 +100,7 @@ def time_of(text: str, now: datetime) -> datetime | None:
 def _mail_time(text: str) -> datetime | None:
     try:
         return read_time(parsedate_to_datetime(text).isoformat())
-    except ValueError:
+    except (ValueError, OverflowError, IndexError, TypeError):  # what odd texts make of it
         return None
 
 

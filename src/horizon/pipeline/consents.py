@@ -6,11 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
+
 from horizon import clock
 from horizon.consent import book, formats
 from horizon.consent.files import open_export
 from horizon.consent.formats import Format, Given
 from horizon.consent.importer import Imported, Importer
+from horizon.errors import DatabaseError
 from horizon.pipeline.installation import Installation
 from horizon.postgres.audit import actor, write_audit
 from horizon.postgres.database import Role, closing_connection
@@ -28,8 +31,30 @@ def import_consent(
 ) -> Imported:
     """Bring a file in, or with ``dry_run`` only count what it would bring.
 
-    Raises UsageError for a file that is not of the format, before anything is written.
+    Raises UsageError for a file that is not of the format, before anything is written, and
+    DatabaseError where the database stops it: what was committed until then stays.
     """
+    bound = horizon.log.bind(
+        stage="consent", component="importer", correlation_id=str(uuid4()), format=str(chosen)
+    )
+    try:
+        done = _import(horizon, path, chosen, given, encoding, dry_run, on_lines)
+    except psycopg.Error as exc:
+        said = exc.diag.message_primary or type(exc).__name__
+        bound.error("consent", status="failed", error=said)
+        raise DatabaseError(
+            f"The import stopped ({said}): what was read until then is kept; run it again, and it "
+            "brings the rest."
+        ) from exc
+    if not dry_run:
+        bound.info("consent", **_figures(done))
+    return done
+
+
+def _import(
+    horizon: Installation, path: Path, chosen: Format, given: Given, encoding: str, dry_run: bool,
+    on_lines: Callable[[int], None],
+) -> Imported:  # fmt: skip
     with (
         open_export(path, encoding) as export,
         closing_connection(horizon.database.connect(Role.WORKER, autocommit=True)) as connection,
@@ -43,8 +68,6 @@ def import_consent(
             with connection.transaction():
                 thing = f"{chosen} {export.digest.hex()[:12]}"
                 write_audit(connection, "consent:imported", thing, _figures(done))
-    if not dry_run:
-        _log(horizon, chosen, done)
     return done
 
 
@@ -65,10 +88,3 @@ def _figures(done: Imported) -> dict[str, int]:
         "suppressed": done.suppressed, "known": done.known, "left": done.left.total(),
         "rejected": done.rejected,
     }  # fmt: skip
-
-
-def _log(horizon: Installation, chosen: Format, done: Imported) -> None:
-    bound = horizon.log.bind(
-        stage="consent", component="importer", correlation_id=str(uuid4()), format=str(chosen)
-    )
-    bound.info("consent", **_figures(done))
