@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from enum import StrEnum
 from threading import Event
 from typing import Annotated
 from uuid import UUID, uuid4
@@ -24,38 +23,25 @@ from rich.text import Text
 from horizon import clock
 from horizon import settings as setting
 from horizon.campaigns import stage as campaigns
+from horizon.cli import messages
 from horizon.cli.campaigns import campaign_add
 from horizon.cli.options import AsJson, DatabaseName, Now, installed
 from horizon.cli.output import console, say, show
 from horizon.cli.responses import campaign_report
 from horizon.delivery import breaker
-from horizon.delivery.outbox import QUERIES as DELIVERY
-from horizon.delivery.outbox import settle, waiting
+from horizon.delivery.outbox import waiting
 from horizon.delivery.rules import parse_rate
 from horizon.delivery.sender import Sent
 from horizon.errors import UsageError
 from horizon.pipeline import stages
 from horizon.pipeline.installation import Installation, open_installation
 from horizon.postgres.audit import write_audit
-from horizon.postgres.database import Role, closing_connection, row_dicts
+from horizon.postgres.database import Role, row_dicts
 
 CampaignName = Annotated[str, typer.Argument(help="The campaign: miss_you, good_activity.")]
 Rate = Annotated[
     str | None, typer.Option("--rate", metavar="N/s", help="At most so many: 20/s, 100/m, 5000/h.")
 ]
-MessageId = Annotated[UUID, typer.Argument(help="The message's id.")]
-
-
-State = StrEnum(
-    "State",
-    ["planned", "claimed", "sending", "sent", "delivered", "bounced", "complained", "skipped",
-     "failed", "cancelled", "unknown"],
-)  # fmt: skip
-
-
-class Settled(StrEnum):
-    SENT = "sent"
-    FAILED = "failed"
 
 
 PANEL = "Score, alert, write to people"
@@ -75,11 +61,7 @@ def register(app: typer.Typer) -> None:
     campaign.command("resume")(campaign_resume)
     campaign.command("stop")(campaign_stop)
     app.add_typer(campaign, name="campaign", rich_help_panel=PANEL)
-    message = typer.Typer(no_args_is_help=True, help="Messages, one by one.")
-    message.command("list")(message_list)
-    message.command("show")(message_show)
-    message.command("settle")(message_settle)
-    app.add_typer(message, name="message", rich_help_panel=PANEL)
+    app.add_typer(messages.commands(), name="message", rich_help_panel=PANEL)
 
 
 def score(
@@ -240,54 +222,6 @@ def demo_campaign(
         _waiting(horizon, run),
     )
     say(_told(sent, _waiting(horizon, run)))
-
-
-def message_list(
-    status: Annotated[State | None, typer.Option(help="Only these.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 50,
-    as_json: AsJson = False,
-    database: DatabaseName = None,
-) -> None:
-    """Messages, the newest first, each with its status and the provider's answer."""
-    with installed(database).database.transaction(Role.WORKER) as tx:
-        rows = row_dicts(tx.execute(DELIVERY["list"], {"status": status, "most": limit}))
-    empty = f"No message is {status}." if status else "No message yet: `horizon campaign run NAME`."
-    show(rows, as_json=as_json, empty=empty)
-
-
-def message_show(
-    message_id: MessageId, as_json: AsJson = False, database: DatabaseName = None
-) -> None:
-    """One message's whole story, from the events that led to it to the provider's answer."""
-    with installed(database).database.transaction(Role.WORKER) as tx:
-        row = tx.execute(DELIVERY["show"], {"message_id": message_id}).fetchone()
-    if row is None:
-        raise UsageError(f"There is no message {message_id}: `horizon message list` names them.")
-    if as_json:
-        show([row._asdict()], as_json=True, empty="")
-        return
-    for name, value in row._asdict().items():
-        if value is not None:
-            say(f"{name:18} {value}")
-
-
-def message_settle(
-    message_id: MessageId,
-    as_: Annotated[
-        Settled, typer.Option("--as", help="What you found out, at the provider or the person.")
-    ],
-    database: DatabaseName = None,
-) -> None:
-    """Say what became of an unknown message. It is not sent again by this."""
-    horizon = installed(database)
-    with closing_connection(horizon.database.connect(Role.WORKER, autocommit=True)) as connection:
-        if not settle(connection, message_id, as_.value):
-            raise UsageError(
-                f"{message_id} is not unknown: `horizon message list --status unknown` names those "
-                "that are."
-            )
-        write_audit(connection, "message:settled", str(message_id), {"as": as_.value})
-    say(f"{message_id} counts as {as_.value}.")
 
 
 class _Speed(ProgressColumn):

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from horizon.errors import HorizonError, TemplateError, TransportError
 
 RECONNECTS = 3  # in a row, before the sender says that the server is away
 RECONNECT_WAIT_S = 0.5
+SENT = Verdict("sent", None)
 GROUP_S = 0.03  # a group is what leaves in so long, since a crash leaves all of it in doubt
 STOCK_GROUPS = 10
 MORE_COMES_S = 0.05
@@ -71,6 +72,9 @@ class Lane:
         except psycopg.Error:
             if self.outbox.connection.broken:
                 self._rescue()
+            raise
+        except BaseException:
+            self._record()  # whatever went wrong, what has left is told
             raise
         finally:
             self.common.limits.leave(self._held)
@@ -179,12 +183,12 @@ class Lane:
 
     def _result(self, message: Claimed, outcome: str | TransportError, digest: str) -> Result:
         if isinstance(outcome, str):
-            return Result(message, Verdict("sent", None), scrubbed(outcome), digest)
+            return Result(message, SENT, scrubbed(outcome), digest)
         if outcome.away:
             return self._away(message, outcome)
         verdict, answer = judge(outcome, message.attempts + 1, clock.now()), scrubbed(str(outcome))
         if verdict.reason == "refused" and is_block(answer):
-            verdict = replace(verdict, reason="blocked")
+            verdict = Verdict(verdict.status, "blocked")
         return Result(message, verdict, answer, digest)
 
     def _away(self, message: Claimed, exc: TransportError) -> Result:

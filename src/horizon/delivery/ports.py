@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from uuid import UUID
 
+import msgspec
+
 from horizon.delivery.limits import Limit
 from horizon.errors import TransportError
 from horizon.keys import Keys
@@ -20,8 +22,7 @@ PERSON_VARIABLES: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(msgspec.Struct, frozen=True):
     """A message whose turn it is. ``tracked``: its person agreed to be counted."""
 
     message_id: UUID
@@ -39,8 +40,7 @@ class Claimed:
     attempts: int
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(msgspec.Struct, frozen=True):
     """A composed message: where it goes, what is sent, and the digest of the template it is of."""
 
     message_id: UUID

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from horizon.errors import TransportError, UsageError
 
@@ -19,8 +20,7 @@ FIRST_WAIT_S = 60
 LONGEST_WAIT_S = 300
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """``status`` planned means: again, at ``retry_at``."""
 
     status: str
