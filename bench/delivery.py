@@ -133,7 +133,7 @@ def _ready_bytes(horizon: Installation, size: int) -> float:
             uuid4(), "good_activity", number, f"user-{number}", f"user-{number}@example.com",
             "example.com", "low",
             {"first_name": f"Name{number}", "activity_count": 3, "last_seen": "2026-05-05"},
-            "bench", True, 0,
+            "bench", "day:bench", clock.now(), True, 0,
         ))
         for number in range(size)
     ]  # fmt: skip

@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from horizon import keys as horizon_keys
+from horizon.delivery.channels import sections
 from horizon.keys import Keys
 from horizon.log import LineFile
 from horizon.pipeline.installation import Installation, open_installation
@@ -28,7 +29,8 @@ from horizon.postgres.database import Connection, Database, Role, closing_connec
 from horizon.postgres.embedded import EmbeddedPostgres
 from horizon.postgres.era import open_era
 from horizon.postgres.migrate import migrate
-from horizon.settings import SECRETS, Settings
+from horizon.section import Section
+from horizon.settings import Settings
 from tests.parts import system_program
 from tests.world import World
 
@@ -37,8 +39,10 @@ CATALOGUE = tomllib.loads((resources.files("horizon.privacy") / "catalogue.toml"
 LOG_FIELDS = set(CATALOGUE["log"])
 
 # What the person running the tests has set is theirs: no test may read their database or logs.
-for _name in [*Settings.__struct_fields__, *(f"{name}_FILE" for name in SECRETS)]:
-    os.environ.pop(_name, None)
+_KINDS: list[type[Section]] = [Settings, *sections()]
+for _kind in _KINDS:
+    for _name in [*_kind.__struct_fields__, *(f"{name}_FILE" for name in _kind.secrets)]:
+        os.environ.pop(_name, None)
 for _name in [name for name in os.environ if name.startswith("PG") and name.isupper()]:
     del os.environ[_name]
 

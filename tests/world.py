@@ -97,6 +97,9 @@ class World:
     def runner(self) -> Runner:
         return self.horizon.runner
 
+    def identify_all(self) -> StageResult:
+        return self.runner.run(stages.identity_stage(self.horizon.keys), self.now)
+
     def score(self) -> StageResult:
         return stages.score(self.horizon, self.now)
 

@@ -10,7 +10,10 @@
     ├── DatabaseError            the database cannot be reached or is not ours
     ├── PortInUseError           another program listens where we would
     ├── AlreadyRunningError      another Horizon serves the same home
-    └── TransportError           a channel did not take a message
+    ├── TransportError           a channel did not take a message
+    └── OutboundError            another server gave no answer
+        ├── ForbiddenTargetError it may not be asked: a private address, no TLS, no URL
+        └── UntrustedServerError its certificate proves nothing
 
 The text of an error is one sentence for the person who typed the command: what is wrong and
 what to do about it.
@@ -57,6 +60,7 @@ class TransportError(HorizonError):
     ``permanent`` says that trying again cannot help. ``content_begun`` says that the message's
     content may have left, so that nobody can know whether the provider took it. ``broken`` says
     that the connection ended instead of an answer, ``away`` that the provider serves us not at all.
+    ``retry_after_s`` is the patience that the provider asked for.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class TransportError(HorizonError):
         broken: bool = False,
         away: bool = False,
         address_invalid: bool = False,
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(message)
         self.permanent = permanent
@@ -75,3 +80,20 @@ class TransportError(HorizonError):
         self.broken = broken
         self.away = away
         self.address_invalid = address_invalid
+        self.retry_after_s = retry_after_s
+
+
+class OutboundError(HorizonError):
+    """``begun``: the request may have arrived, so that nobody can know what came of it."""
+
+    def __init__(self, message: str, *, begun: bool = False) -> None:
+        super().__init__(message)
+        self.begun = begun
+
+
+class ForbiddenTargetError(OutboundError):
+    pass
+
+
+class UntrustedServerError(OutboundError):
+    pass

@@ -1,15 +1,16 @@
 """Settings: one frozen object, read once from horizon.toml and the environment.
 
-The environment wins over the file. A secret may also come from a file: SMTP_PASSWORD_FILE.
+The environment wins over the file. A secret may also come from a file: SMTP_PASSWORD_FILE. A
+channel's own settings are a Section in the channel's folder, read in the same way.
 """
 
 from __future__ import annotations
 
-import os
-import tomllib
+import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,6 +18,8 @@ from croniter import croniter
 from msgspec import Meta
 
 from horizon.errors import SettingsError
+from horizon.section import Section, convert
+from horizon.section import load_section as load_section  # of a channel's own
 
 # The descriptions end the sentence "PORT is 'x': it should be ...".
 Port = Annotated[int, Meta(ge=1, le=65535, description="a port from 1 to 65535")]
@@ -41,9 +44,13 @@ PATHS = ("HORIZON_HOME", "LOG_PATH")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 URLS = ("PUBLIC_URL", "TRACKING_URL", "SHOP_URL", "ES_URL")
 
+_PLACE = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+
+class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Every setting by the name its user types; units stand in the names where they need one."""
+
+    secrets = SECRETS
 
     PG_DSN: Text | None = None  # none: the embedded PostgreSQL in HORIZON_HOME
     HORIZON_HOME: Named = "./.horizon"
@@ -60,6 +67,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     SCORE_MEDIUM: Share = 0.5
     ALERT_THRESHOLD: Share = 0.7
     COOLDOWN_DAYS: Days = 7
+    OPT_INS_PER_HOUR: Annotated[
+        int, Meta(ge=1, le=10_000_000, description="a whole number from 1 on, like 1000")
+    ] = 1000  # mails that ask to confirm, of the whole installation
     PIPELINE_CRON: Named = "* * * * *"  # when the worker runs the stages: every minute
 
     SMTP_HOST: Text | None = None  # none: the local mail catcher
@@ -81,6 +91,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     MAILGUN_API_KEY: Text | None = None
     MAILGUN_DOMAIN: Text | None = None
     MAILGUN_SIGNING_KEY: Text | None = None
+
+    OUTBOUND_ALLOW: Text = ""  # what webhooks may reach that is private or has no TLS
 
     ES_URL: Text | None = None
     LOG_PATH: Named = "logs/cdp_events.log"
@@ -124,104 +136,47 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         """A laptop's demo asks nobody."""
         return self.DNS_LOOKUPS == "on" or (self.DNS_LOOKUPS is None and self.mails_leave)
 
+    @property
+    def outbound_allow(self) -> list[str]:
+        return self.OUTBOUND_ALLOW.replace(",", " ").split()
+
     def changed(self, **values: object) -> Settings:
-        return _convert({**msgspec.structs.asdict(self), **values})
+        return convert(Settings, {**msgspec.structs.asdict(self), **values})
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """Every setting but the secrets: tracebacks show their locals."""
-        return [
-            (name, "***" if name in SECRETS and value else value)
-            for name, value in msgspec.structs.asdict(self).items()
-        ]
+    @classmethod
+    def wanted_instead(cls, name: str, value: Any) -> str | None:
+        if name in URLS and value and not _is_url(value):
+            return "an address, like https://example.com"
+        if name in PATHS and not _is_path(value):
+            return "a path, and the user after ~ has to exist"
+        if name == "PIPELINE_CRON" and not croniter.is_valid(value):
+            return "five fields of cron, like */5 * * * *"
+        if name == "OUTBOUND_ALLOW" and not all(map(_is_place, value.replace(",", " ").split())):
+            return "a list like 127.0.0.1:9000, hooks.internal:443, 10.1.0.0/16"
+        return None
 
-    def __repr__(self) -> str:
-        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+    def check(self) -> None:
+        if self.SCORE_MEDIUM > self.SCORE_HIGH:
+            raise SettingsError(
+                "SCORE_MEDIUM is above SCORE_HIGH: set SCORE_MEDIUM to at most SCORE_HIGH."
+            )
 
 
 def load(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
     """Read the settings; raise SettingsError with the setting's name and what it should be."""
-    environ = os.environ if environ is None else environ
-    values = _from_file((folder or Path.cwd()) / "horizon.toml")
-    for name in Settings.__struct_fields__:
-        if name in environ:
-            values[name] = environ[name]
-    values.update(_secrets_from_files(environ))
-    return _convert(values)
+    return load_section(Settings, environ, folder)
 
 
-def _from_file(path: Path) -> dict[str, Any]:
+def _is_place(item: str) -> bool:
+    """``host:port``, an address or a network."""
+    place = _PLACE.fullmatch(item)
+    if place is not None:
+        return 0 < int(place[2]) <= 65535
     try:
-        values = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-        raise SettingsError(
-            f"{path.name} cannot be read ({exc}): mend it or take it away."
-        ) from exc
-    unknown = sorted(set(values) - set(Settings.__struct_fields__))
-    if unknown:
-        raise SettingsError(
-            f"horizon.toml: there is no setting {unknown[0]}: take it out, or see the list in "
-            "docs/settings.md."
-        )
-    return values
-
-
-def _secrets_from_files(environ: Mapping[str, str]) -> dict[str, str]:
-    found = {}
-    for name in SECRETS:
-        path = environ.get(f"{name}_FILE")
-        if path is None:
-            continue
-        try:
-            found[name] = Path(path).read_text().strip()
-        except (OSError, UnicodeDecodeError) as exc:
-            raise SettingsError(
-                f"{name}_FILE names {path!r}, which cannot be read: give it a readable file."
-            ) from exc
-    return found
-
-
-def _convert(values: Mapping[str, Any]) -> Settings:
-    for name, value in values.items():
-        _check(name, value)
-    settings = msgspec.convert(dict(values), Settings, strict=False)
-    if settings.SCORE_MEDIUM > settings.SCORE_HIGH:
-        raise SettingsError(
-            "SCORE_MEDIUM is above SCORE_HIGH: set SCORE_MEDIUM to at most SCORE_HIGH."
-        )
-    return settings
-
-
-def _check(name: str, value: Any) -> None:
-    """Check one setting alone, so that the error names it."""
-    try:
-        msgspec.convert({name: value}, Settings, strict=False)
-    except (msgspec.ValidationError, UnicodeError) as exc:
-        raise _error(name, value, _wanted(name)) from exc
-    if name in URLS and value and not _is_url(value):
-        raise _error(name, value, "an address, like https://example.com")
-    if name in PATHS and not _is_path(value):
-        raise _error(name, value, "a path, and the user after ~ has to exist")
-    if name == "PIPELINE_CRON" and not croniter.is_valid(value):
-        raise _error(name, value, "five fields of cron, like */5 * * * *")
-
-
-def _error(name: str, value: Any, wanted: str) -> SettingsError:
-    shown = "not what it should be" if name in SECRETS else repr(value)
-    return SettingsError(f"{name} is {shown}: it should be {wanted}.")
-
-
-def _wanted(name: str) -> str:
-    """What a setting should be: the description that its type carries."""
-    parts = [get_type_hints(Settings, include_extras=True)[name]]
-    for part in parts:
-        for meta in reversed(getattr(part, "__metadata__", ())):
-            return str(meta.description)
-        if get_origin(part) is Literal:
-            return "one of " + ", ".join(get_args(part))
-        parts.extend(get_args(part))
-    return "text"
+        ip_network(item)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_url(text: str) -> bool:

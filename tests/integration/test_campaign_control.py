@@ -65,7 +65,7 @@ def test_stopped_what_waited_is_cancelled_and_nothing_is_planned(world: World) -
     world.score()
     world.alert()
     with world.horizon.database.transaction(Role.WORKER) as tx:
-        assert campaigns.active(tx) == ["good_activity"]
+        assert campaigns.active(tx) == ["confirm_consent", "good_activity"]
     assert set(_states(world).values()) == {"cancelled"}
 
 

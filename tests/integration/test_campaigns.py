@@ -206,7 +206,7 @@ def _merge(world: World, *users: str) -> None:
 def test_of_two_merged_consents_the_stricter_holds(world: World) -> None:
     world.person("phone", 13 * DAY, email="ann@example.com")
     world.person("laptop", 13 * DAY, email="old@example.com", consent=False)
-    world.runner.run(stages.IDENTITY, world.now)
+    world.identify_all()
     _merge(world, "phone", "laptop")
     _at_risk(world)
     world.plan()

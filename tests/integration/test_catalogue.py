@@ -64,7 +64,7 @@ def test_a_row_goes_whole_or_stays_whole() -> None:
 
 
 def test_erasure_leaves_nothing_personal_of_a_customer() -> None:
-    """An actor is one of the operator's people, and its record is kept by law."""
+    """An actor is one of the operator's people; who wrote what down is kept by law."""
     kept = {
         where[1:]
         for where, entry in declared("table").items()

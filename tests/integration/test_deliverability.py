@@ -20,12 +20,12 @@ from typer.testing import CliRunner
 
 from horizon.cli.main import app
 from horizon.delivery.channels.smtp.advice import advice
+from horizon.delivery.channels.smtp.tests.test_smtp_security import _send, _transport, certificate
 from horizon.delivery.channels.smtp.transport import ADDRESS_INVALID
 from horizon.pipeline import stages
 from horizon.postgres.database import Role
 from horizon.settings import Settings
 from tests.integration.test_delivery import _planned, _sending, _states
-from tests.integration.test_smtp_security import _send, _transport, certificate
 from tests.link_pages import FORM, MULTIPART, ONE_CLICK
 from tests.servers.collector import Application
 from tests.servers.smtp_recorder import SmtpRecorder

@@ -141,7 +141,7 @@ def test_who_unsubscribes_between_plan_and_send_gets_nothing(world: World, tmp_p
         _planned(world, "ann", "bob")
         world.now = clock.now()
         world.put(world.identify("ann", timedelta(0), consent=False))
-        world.runner.run(stages.IDENTITY)
+        world.runner.run(stages.identity_stage(world.horizon.keys))
         stages.send(world.horizon)
         received = [message["rcpt"][0] for message in recorder.messages()]
     assert received == ["bob@example.com"]
@@ -299,7 +299,7 @@ def test_with_a_now_a_consent_that_came_later_is_not_there(
             world.identify("ann", -DAY, consent=False), world.identify("ann", -2 * DAY, consent=True),
             received_at=world.now + 3 * DAY,
         )  # fmt: skip
-        world.runner.run(stages.IDENTITY, world.now)
+        world.runner.run(stages.identity_stage(world.horizon.keys), world.now)
         stages.send(world.horizon, now=world.now + days * DAY)
     assert _states(world) == {"ann": status}
 

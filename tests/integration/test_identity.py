@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 
-from horizon.pipeline import stages
 from horizon.postgres.database import Role
 from tests.world import DAY, NOW, World
 
 
 def _identify(world: World) -> None:
-    world.runner.run(stages.IDENTITY, world.now)
+    world.identify_all()
 
 
 def test_one_profile_a_strongest_identifier(world: World) -> None:
@@ -88,9 +87,9 @@ def test_an_event_that_commits_late_is_seen_by_the_next_run(world: World) -> Non
             " 'late', ARRAY[gen_random_uuid()], %s, %s, true, true, 1)",
             [NOW, NOW],
         )
-    figures = world.runner.run(stages.IDENTITY, world.now).figures
+    figures = world.identify_all().figures
     assert figures["nodes"] == 2
-    assert world.runner.run(stages.IDENTITY, world.now).figures["nodes"] == 0
+    assert world.identify_all().figures["nodes"] == 0
     values = {row.value for row in world.rows("SELECT value FROM nodes")}
     assert values == {"quick", "second", "late"}
 
@@ -103,8 +102,8 @@ def test_events_of_an_older_era_are_read_once(world: World) -> None:
         "INSERT INTO eras VALUES (2, (SELECT system_identifier FROM eras), now(), 'restore') RETURNING 1"
     )
     world.put(world.track("new", 1 * DAY))
-    assert world.runner.run(stages.IDENTITY, world.now).figures["nodes"] == 2
-    assert world.runner.run(stages.IDENTITY, world.now).figures["nodes"] == 0
+    assert world.identify_all().figures["nodes"] == 2
+    assert world.identify_all().figures["nodes"] == 0
 
 
 def test_a_trait_with_an_endless_name_stops_nobody(world: World) -> None:

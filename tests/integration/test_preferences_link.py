@@ -321,6 +321,7 @@ def test_without_the_database_the_page_asks_to_try_again(
 ) -> None:
     with database.named("postgres").connect(autocommit=True) as admin:
         admin.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS false".encode())
+        database.disconnect(admin)
         answers = [collector.ask("GET", path), post(collector, path, b"horizon=1&everything=1")]
     for answer in answers:
         assert_page(answer, 503, "That did not work just now")

@@ -35,6 +35,7 @@ EDGE_TOO = {
     "events.missing_partitions", "events.make_partitions", "events.claim_ids",
     "events.keyed_sources", "events.source_by_key", "events.source_by_name", *COPIES,
 }  # fmt: skip
+OWNER_ALONE = {"campaigns.add"}  # no process that runs by itself may make a campaign
 
 
 def packages() -> Iterator[str]:
@@ -48,9 +49,8 @@ def cases() -> Iterator[tuple[str, str, Role]]:
         short = package.removeprefix("horizon.")
         for name in Queries(package).names():
             key = f"{short}.{name}"
-            for role in ROLES.get(short, {Role.WORKER}) | (
-                {Role.EDGE} if key in EDGE_TOO else set()
-            ):
+            roles = {Role.OWNER} if key in OWNER_ALONE else ROLES.get(short, {Role.WORKER})
+            for role in roles | ({Role.EDGE} if key in EDGE_TOO else set()):
                 yield key, package, role
 
 

@@ -16,15 +16,17 @@ GRANTS = {
     #                  edge  worker console reader
     "alerts":           ("", "SIU", "S", "S"),
     "audit":            ("", "I", "SI", ""),
-    "breakers":         ("", "SIUD", "S", "S"),
+    "breakers":         ("", "SIU", "S", "S"),
     "campaigns":        ("", "S", "S", "S"),
     "click_targets":    ("S", "SI", "S", "S"),
     "consents":         ("I", "SI", "S", "S"),
+    "current_consents": ("", "S", "S", "S"),
     "current_scores":   ("", "S", "S", "S"),
     "domains":          ("", "SIU", "S", "S"),
     "eras":             ("S", "S", "S", "S"),
     "event_ids":        ("SI", "SI", "", ""),
     "events":           ("I", "SI", "S", "S"),
+    "message_responses": ("", "S", "S", "S"),
     "messages":         ("", "SIU", "S", "S"),
     "nodes":            ("", "SIU", "S", "S"),
     "notifications_log": ("", "S", "S", "S"),
@@ -45,7 +47,7 @@ GRANTS = {
     "simulations":      ("", "SI", "", ""),
     "sources":          ("S", "SIU", "SIU", ""),
     "suppressed_domains": ("", "SID", "S", "S"),
-    "suppressions":     ("SI", "SI", "S", "S"),
+    "suppressions":     ("SI", "SID", "S", "S"),
     "traits":           ("", "SIU", "S", "S"),
     "users":            ("", "S", "S", "S"),
     "watermarks":       ("S", "SIU", "S", "S"),
@@ -113,11 +115,16 @@ VALUES (gen_random_uuid(), 1, 'm', 'track',
 CONSENT = """INSERT INTO consents (node, purpose, channel, granted, time, way)
 VALUES (gen_random_uuid(), 'marketing', 'email', false, now(), 'page')"""
 AUDIT = "INSERT INTO audit (actor, action, object) VALUES ('cli:a', 'source:added', 'shop')"
+RESPONSE = """INSERT INTO responses (message_id, campaign, kind, time, event_id)
+VALUES (gen_random_uuid(), 'miss_you', 'open', now(), gen_random_uuid()) ON CONFLICT DO NOTHING"""
+MAY_TRACK = "SELECT * FROM may_track(ARRAY[gen_random_uuid()], ARRAY[now()])"
 MESSAGE_TARGET = "SELECT message_id, campaign, node, address_hash FROM messages"
 
 MASKED_ADDRESS = "SELECT masked_address(gen_random_uuid())"
 CONSENT_STATES = "SELECT * FROM consent_states(gen_random_uuid(), now())"
 LIFT = "SELECT lift_unsubscribed(gen_random_uuid(), 'marketing')"
+ASKED = "SELECT * FROM asked_opt_in(gen_random_uuid(), now())"
+CONFIRM = "SELECT confirm_opt_in(gen_random_uuid(), now(), gen_random_uuid())"
 
 MAY = [
     (EDGE, EVENT),
@@ -127,7 +134,11 @@ MAY = [
     (EDGE, CONSENT_STATES),
     (EDGE, LIFT),
     (WORKER, LIFT),
+    (EDGE, RESPONSE),
+    (EDGE, MAY_TRACK),
     (EDGE, "SELECT ensure_partitions('2026-01-01', '2026-01-01')"),
+    (EDGE, ASKED),
+    (EDGE, CONFIRM),
     (WORKER, EVENT),
     (WORKER, CONSENT),
     (WORKER, AUDIT),
@@ -151,6 +162,17 @@ MAY_NOT = [
     (WORKER, CONSENT_STATES),
     (CONSOLE, LIFT),
     (READER, LIFT),
+    (EDGE, "SELECT * FROM opt_ins"),
+    (EDGE, "UPDATE opt_ins SET confirmed_at = now()"),
+    (EDGE, "DELETE FROM suppressions"),
+    (CONSOLE, "DELETE FROM suppressions"),
+    (READER, "DELETE FROM suppressions"),
+    *((role, "TRUNCATE suppressions") for role in (EDGE, WORKER, CONSOLE, READER)),
+    *((role, statement) for role in (WORKER, CONSOLE, READER) for statement in (ASKED, CONFIRM)),
+    (EDGE, "SELECT * FROM responses"),
+    (EDGE, "INSERT INTO click_targets (url) VALUES ('https://elsewhere.example/')"),
+    (WORKER, MAY_TRACK),
+    (READER, MAY_TRACK),
     (EDGE, "UPDATE sources SET enabled = true"),
     (EDGE, "SELECT open_score_run(1)"),
     (EDGE, "CREATE TABLE mine (a int)"),
@@ -173,7 +195,7 @@ MAY_NOT = [
 ]
 # Kept as they came: only the owner rewrites them, for erasure and retention.
 KEPT = ["audit", "events", "events_default", "consents", "rejected_events", "event_ids", "eras",
-        "migrations", "suppressions"]  # fmt: skip
+        "migrations", "responses", "click_targets"]  # fmt: skip
 MAY_NOT += [
     (role, statement.format(name))
     for name in KEPT
@@ -184,7 +206,7 @@ MAY_NOT += [
     (role, f"UPDATE {name} SET {column} = {column}")
     for name, column in {
         "audit": "actor", "events": "user_id", "consents": "granted", "rejected_events": "body",
-        "suppressions": "reason",
+        "suppressions": "reason", "responses": "machine", "click_targets": "url",
     }.items()
     for role in (EDGE, WORKER, CONSOLE, READER)
 ]  # fmt: skip
@@ -219,7 +241,7 @@ def test_functions_that_run_as_their_owner_cannot_be_led_astray(
             "SELECT proname, proconfig, has_function_privilege('horizon_reader', oid, 'EXECUTE') "
             "AS readers FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
         ).fetchall()
-    assert {row.proname for row in found} >= {"ensure_partitions", "open_score_run"}
+    assert {row.proname for row in found} >= {"ensure_partitions", "open_score_run", "may_track"}
     for row in found:
         assert row.proconfig == ["search_path=public, pg_temp"], row.proname
         assert not row.readers, row.proname

@@ -106,7 +106,7 @@ def test_window_and_thresholds_come_from_the_settings(world: World) -> None:
     stage = stages.score_stage(
         world.horizon.settings.changed(WINDOW_DAYS=10, SCORE_HIGH=0.5, SCORE_MEDIUM=0.4)
     )
-    world.runner.run(stages.IDENTITY, world.now)
+    world.identify_all()
     figures = world.runner.run(stage, world.now).figures
     assert (figures["window_days"], figures["high"]) == (10, 1)
 
@@ -148,7 +148,7 @@ def test_the_sql_means_what_the_rules_say(
     users = {f"u{number}": timedelta(seconds=silence) for number, silence in enumerate(silences)}
     world.put(*(world.track(user, silence) for user, silence in users.items()))
     rules = ScoreRules(window_days, 0.7, 0.5)
-    world.runner.run(stages.IDENTITY, world.now)
+    world.identify_all()
     world.runner.run(
         stages.score_stage(world.horizon.settings.changed(WINDOW_DAYS=window_days)), world.now
     )

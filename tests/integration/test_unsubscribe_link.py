@@ -168,6 +168,7 @@ def test_without_the_database_the_page_asks_to_try_again(
     _, path = mail(database, keys)
     with database.named("postgres").connect(autocommit=True) as admin:
         admin.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS false".encode())
+        database.disconnect(admin)
         answer = collector.ask("POST", path, ONE_CLICK, FORM)
     assert_page(answer, 503, "That did not work just now")
     assert b'<button type="submit">Unsubscribe</button>' in answer.body

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from horizon.delivery.channels import sections
 from horizon.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -17,7 +18,8 @@ def test_every_setting_is_described_and_no_other() -> None:
     text = (ROOT / "docs" / "settings.md").read_text()
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
     named = [name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)]
-    assert sorted(named) == sorted(Settings.__struct_fields__)
+    kinds = [Settings, *sections()]
+    assert sorted(named) == sorted(name for kind in kinds for name in kind.__struct_fields__)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -28,7 +30,8 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_the_tests_that_are_named_exist(document: Path) -> None:
-    everything = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    found = [path for folder in ("tests", "src") for path in (ROOT / folder).rglob("test_*.py")]
+    everything = {path.name: path.read_text() for path in found}
     for file, test in re.findall(r"(test_\w+\.py)(?:::(test_\w+))?", document.read_text()):
         assert file in everything, file
         assert not test or f"def {test}(" in everything[file], test

@@ -44,6 +44,9 @@ MALFORMED = [
     ("MAIL_FROM", "a@b.example\nBcc: c@d.example", "an address, like Horizon <hello@horizon"),
     ("BRAND", "Shop\r\nBcc: all@d.example", "text on one line, and not empty"),
     ("BRAND", "\udcff", "text on one line, and not empty"),
+    ("OUTBOUND_ALLOW", "hooks.internal", "a list like 127.0.0.1:9000, hooks.internal:443, 10"),
+    ("OUTBOUND_ALLOW", "127.0.0.1:9000, 10.0.0.1/8", "a list like 127.0.0.1:9000, hooks.inte"),
+    ("OUTBOUND_ALLOW", "127.0.0.1:99999", "a list like 127.0.0.1:9000, hooks.internal:443, 10"),
     *((name, "ftp://shop.example", "an address, like https://example.com") for name in URLS),
     *((name, "http://[", "an address, like https://example.com") for name in URLS),
     *((name, "https://", "an address, like https://example.com") for name in URLS),
@@ -83,7 +86,8 @@ def test_no_secret_is_ever_shown() -> None:
 
 def test_every_setting_s_type_says_what_it_should_be(tmp_path: Path) -> None:
     """A bare str or int would give a sentence that names nothing."""
-    for name, hint in get_type_hints(Settings, include_extras=True).items():
+    hints = get_type_hints(Settings, include_extras=True)
+    for name, hint in ((name, hints[name]) for name in Settings.__struct_fields__):
         assert "Annotated" in str(hint) or "Literal" in str(hint), name
 
 

@@ -133,7 +133,7 @@ def test_the_digest_is_of_the_source() -> None:
 
 @pytest.mark.parametrize("name", ["nothing", "", "../miss_you", "miss_you.mjml", "/etc/passwd"])
 def test_an_unknown_template_names_those_there_are(name: str) -> None:
-    sentence = r"use one of demo_alert, demo_digest, good_activity, miss_you\.$"
+    sentence = r"use one of confirm_consent, demo_alert, demo_digest, good_activity, miss_you\.$"
     with pytest.raises(TemplateError, match=sentence):
         load_template(name)
 

@@ -1,8 +1,16 @@
 -- name: find
-SELECT campaign, audience, template, channel, purpose, every_days FROM campaigns WHERE campaign = %(campaign)s;
+SELECT campaign, audience, template, channel, purpose, every_days, target FROM campaigns WHERE campaign = %(campaign)s;
 
 -- name: names
 SELECT campaign FROM campaigns WHERE audience <> 'operator' ORDER BY campaign;
+
+-- name: add
+INSERT INTO campaigns (campaign, audience, template, channel, purpose, every_days, target)
+VALUES (%(campaign)s, %(audience)s, %(template)s, %(channel)s, %(purpose)s, %(every_days)s, %(target)s)
+ON CONFLICT DO NOTHING;
+
+-- name: purposes
+SELECT purpose FROM purposes ORDER BY position, purpose;
 
 -- name: active
 SELECT campaign FROM campaigns WHERE audience <> 'operator' AND status = 'active' ORDER BY campaign;
@@ -117,3 +125,72 @@ FROM (
 ) shown
 RETURNING message_id)
 INSERT INTO outbox (message_id, campaign, due_at) SELECT message_id, 'demo', least(%(now)s, %(clock)s) FROM written;
+
+-- name: lock_opt_ins
+SELECT pg_advisory_xact_lock(hashtext('horizon.opt_ins'));
+
+-- name: plan_opt_ins
+-- A message for each opt-in that waits, decided at once, once. It goes to the address alone and is
+-- about nobody's profile. Global suppression stops it, and so does one of its purpose unless that
+-- is an unsubscription: confirming lifts that. Where the hour's number is used up, the newer ones
+-- wait, two days at most: whoever asked then would not know any more what the mail is about. While
+-- it is used up nothing is judged: a flood of 100,000 would cost seconds each minute.
+WITH quota AS (
+    SELECT greatest(0, %(per_hour)s - count(*)) AS mails FROM opt_ins x WHERE x.mailed_at > %(now)s - interval '1 hour'
+), waiting AS (
+    SELECT o.*, lower(split_part(o.to_addr, '@', 2)) AS domain, coalesce(n.profile_id, 0) AS profile_id
+    FROM opt_ins o LEFT JOIN nodes n ON n.node = o.node
+    WHERE o.decided_at IS NULL AND o.confirmed_at IS NULL AND o.asked_at <= %(now)s
+      AND ((SELECT mails FROM quota) > 0 OR o.asked_at <= %(now)s - interval '2 days')
+), judged AS MATERIALIZED (
+    SELECT w.*, CASE
+        WHEN w.asked_at <= %(now)s - interval '2 days' THEN 'asked_long_ago'
+        WHEN w.to_addr IS NULL OR w.to_addr !~ '^[^@[:space:][:cntrl:]<>(),;:"\\[\]]+@[^@[:space:][:cntrl:]<>(),;:"\\[\].]+(\.[^@[:space:][:cntrl:]<>(),;:"\\[\].]+)+$'
+            OR length(w.to_addr) > 254 THEN 'invalid_address'
+        WHEN blocked.reason IS NOT NULL THEN blocked.reason
+        WHEN barred.reason IS NOT NULL THEN 'domain_' || barred.reason
+        -- Only a preference, or nothing at all, stands against a mail: so the consent is there.
+        WHEN refused.reason IS NULL OR refused.reason IN ('paused', 'less_often') THEN 'consent_stands'
+        WHEN EXISTS (SELECT FROM restores r WHERE NOT r.nothing_sent_since
+            AND r.restored_at > %(now)s - %(quiet_days)s * interval '1 day') THEN 'restored'
+        WHEN EXISTS (SELECT FROM opt_ins x
+            WHERE x.address_hash = w.address_hash AND x.mailed_at > %(now)s - interval '1 day') THEN 'asked_today'
+        END AS reason
+    FROM waiting w
+    LEFT JOIN LATERAL (SELECT s.reason FROM suppressions s WHERE s.address_hash = w.address_hash
+        AND (s.purpose = '*' OR (s.purpose = w.purpose AND s.reason <> 'unsubscribed'))
+        ORDER BY s.purpose LIMIT 1) blocked ON true
+    LEFT JOIN suppressed_domains barred ON barred.domain = w.domain
+    LEFT JOIN LATERAL (SELECT r.reason FROM
+        refusal(w.profile_id, w.address_hash, w.domain, w.purpose, w.channel, %(now)s) r) refused ON true
+), first AS (
+    SELECT j.*, CASE WHEN j.reason IS NULL AND row_number() OVER (
+        PARTITION BY j.address_hash, j.reason IS NULL ORDER BY j.asked_at, j.opt_in_id) > 1
+        THEN 'asked_today' ELSE j.reason END AS verdict
+    FROM judged j
+), decided AS (
+    SELECT f.* FROM (
+        SELECT f.*, row_number() OVER (PARTITION BY f.verdict IS NULL ORDER BY f.asked_at, f.opt_in_id) AS place
+        FROM first f
+    ) f
+    WHERE f.verdict IS NOT NULL OR f.place <= (SELECT mails FROM quota)
+), marked AS (
+    UPDATE opt_ins o SET decided_at = %(now)s, mailed_at = CASE WHEN d.verdict IS NULL THEN %(now)s END
+    FROM decided d WHERE o.opt_in_id = d.opt_in_id
+), written AS (
+    INSERT INTO messages (campaign, node, profile_id, occasion, to_addr, address_hash, domain, variables,
+        template, template_digest, status, reason, correlation_id, planned_at, finished_at)
+    SELECT %(campaign)s, address_hash, 0, 'opt_in:' || opt_in_id, to_addr, address_hash, domain,
+        jsonb_build_object('purpose_title', purpose_title(purpose, language), 'wording', wording,
+            'language', language, 'opt_in_id', opt_in_id),
+        %(template)s, %(template_digest)s, CASE WHEN verdict IS NULL THEN 'planned' ELSE 'skipped' END,
+        verdict, %(correlation_id)s, %(now)s, CASE WHEN verdict IS NOT NULL THEN %(now)s END
+    FROM decided
+    ORDER BY asked_at, opt_in_id
+    ON CONFLICT (campaign, step, profile_id, occasion) DO NOTHING
+    RETURNING message_id, profile_id, tier, status, reason
+), due AS (
+    INSERT INTO outbox (message_id, campaign, due_at)
+    SELECT message_id, %(campaign)s, least(%(now)s, %(clock)s) FROM written WHERE status = 'planned'
+)
+SELECT w.*, NULL AS user_id FROM written w ORDER BY message_id;

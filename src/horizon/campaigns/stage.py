@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from horizon import clock
+from horizon.campaigns import opt_in
 from horizon.errors import UsageError
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
@@ -26,6 +28,7 @@ class Campaign:
     channel: str
     purpose: str
     every_days: float | None
+    target: str | None
 
 
 def find(tx: Connection, name: str) -> Campaign:
@@ -62,6 +65,7 @@ def run(
     *,
     template_digest: str,
     cooldown_days: float,
+    opt_ins_per_hour: int,
 ) -> StageResult:
     parameters = {
         **window.parameters(), "clock": clock.now(), "campaign": campaign.campaign,
@@ -71,7 +75,12 @@ def run(
         "every_days": campaign.every_days or 0,
         "quiet_days": campaign.every_days or cooldown_days,
     }  # fmt: skip
-    rows = tx.execute(QUERIES["plan"], parameters).fetchall()
+    if campaign.audience == "opt_in":
+        return _result(opt_in.plan(tx, parameters, opt_ins_per_hour))
+    return _result(tx.execute(QUERIES["plan"], parameters).fetchall())
+
+
+def _result(rows: Sequence[Any]) -> StageResult:
     reasons = Counter(row.reason for row in rows if row.reason)
     planned = len(rows) - reasons.total()
     figures = {

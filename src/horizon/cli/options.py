@@ -9,6 +9,7 @@ import typer
 
 from horizon import settings as setting
 from horizon.clock import parse_instant
+from horizon.delivery import channels
 from horizon.pipeline.installation import Installation, open_installation
 
 Now = Annotated[
@@ -26,4 +27,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")
 
 
 def installed(database: str | None = None) -> Installation:
-    return open_installation(setting.load(), database)
+    settings = setting.load()
+    channels.check_settings()
+    return open_installation(settings, database)

@@ -31,7 +31,7 @@ def complain(text: str) -> None:
 def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str) -> None:
     """Print rows as a table, or as JSON; ``empty`` says what to do where there are none."""
     if as_json:
-        print(json.dumps([dict(row) for row in rows], default=_plain, ensure_ascii=False))
+        print(json.dumps([dict(row) for row in rows], default=plain, ensure_ascii=False))
     elif not rows:
         say(empty)
     else:
@@ -50,8 +50,8 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, dict):
         return ", ".join(f"{name} {_cell(one)}" for name, one in value.items())
-    return str(_plain(value))
+    return str(plain(value))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     return utc_text(value) if isinstance(value, datetime) else str(value)

@@ -11,6 +11,7 @@ import typer
 from horizon import settings as setting
 from horizon.cli.options import AsJson, DatabaseName, installed
 from horizon.cli.output import complain, console, say, show
+from horizon.delivery import breaker, channels
 from horizon.delivery.channels.smtp.advice import advice
 from horizon.errors import HorizonError
 from horizon.pipeline import processes
@@ -48,6 +49,7 @@ def demo(
 def up() -> None:
     """Serve until Ctrl-C: collector, worker, and a mail catcher with a page of received mails."""
     settings = setting.load()
+    channels.check_settings()
     with processes.only_one(settings.home):
         horizon = open_installation(settings)
         children = _children(horizon)
@@ -134,13 +136,18 @@ def status(
     as_json: AsJson = False,
     database: DatabaseName = None,
 ) -> None:
-    """Each stage's last run, and what became of the messages."""
+    """Each stage's last run, what became of the messages, and what the breaker holds."""
     queries = Queries("horizon.pipeline")
     with installed(database).database.transaction(Role.WORKER) as tx:
         runs = row_dicts(tx.execute(queries["last_runs"]))
         messages = row_dicts(tx.execute(queries["message_states"]))
+        breakers = breaker.open_breakers(tx)
     if as_json:
-        show([{"runs": runs, "messages": messages}], as_json=True, empty="")
+        everything = {"runs": runs, "messages": messages, "breakers": breakers}
+        show([everything], as_json=True, empty="")
         return
     show(runs, as_json=False, empty="No stage has run yet: `horizon demo` or `horizon score`.")
     show(messages, as_json=False, empty="No message yet.")
+    if breakers:
+        say("Held by the breaker; `horizon campaign resume NAME` lets them go on:")
+        show(breakers, as_json=False, empty="")

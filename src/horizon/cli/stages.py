@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from enum import StrEnum
 from threading import Event
 from typing import Annotated
 from uuid import UUID, uuid4
@@ -24,37 +23,27 @@ from rich.text import Text
 from horizon import clock
 from horizon import settings as setting
 from horizon.campaigns import stage as campaigns
+from horizon.cli import messages
+from horizon.cli.campaigns import campaign_add
 from horizon.cli.options import AsJson, DatabaseName, Now, installed
 from horizon.cli.output import complain, console, say, show
+from horizon.cli.responses import campaign_report
+from horizon.delivery import breaker
 from horizon.delivery.channels.smtp.advice import advice
-from horizon.delivery.outbox import QUERIES as DELIVERY
-from horizon.delivery.outbox import settle, waiting
+from horizon.delivery.outbox import waiting
 from horizon.delivery.rules import parse_rate
 from horizon.delivery.sender import Sent
 from horizon.errors import UsageError
 from horizon.pipeline import stages
 from horizon.pipeline.installation import Installation, open_installation
 from horizon.postgres.audit import write_audit
-from horizon.postgres.database import Role, closing_connection, row_dicts
+from horizon.postgres.database import Role, row_dicts
 from horizon.settings import Settings
 
 CampaignName = Annotated[str, typer.Argument(help="The campaign: miss_you, good_activity.")]
 Rate = Annotated[
     str | None, typer.Option("--rate", metavar="N/s", help="At most so many: 20/s, 100/m, 5000/h.")
 ]
-MessageId = Annotated[UUID, typer.Argument(help="The message's id.")]
-
-
-State = StrEnum(
-    "State",
-    ["planned", "claimed", "sending", "sent", "delivered", "bounced", "complained", "skipped",
-     "failed", "cancelled", "unknown"],
-)  # fmt: skip
-
-
-class Settled(StrEnum):
-    SENT = "sent"
-    FAILED = "failed"
 
 
 PANEL = "Score, alert, write to people"
@@ -65,18 +54,16 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(alert)
     app.command(rich_help_panel=PANEL)(send)
     app.command("demo-campaign", rich_help_panel=PANEL)(demo_campaign)
-    campaign = typer.Typer(no_args_is_help=True, help="Campaigns: run, pause, resume, stop.")
+    campaign = typer.Typer(no_args_is_help=True, help="Campaigns: add, run, report, stop.")
+    campaign.command("add")(campaign_add)
     campaign.command("run")(campaign_run)
     campaign.command("list")(campaign_list)
+    campaign.command("report")(campaign_report)
     campaign.command("pause")(campaign_pause)
     campaign.command("resume")(campaign_resume)
     campaign.command("stop")(campaign_stop)
     app.add_typer(campaign, name="campaign", rich_help_panel=PANEL)
-    message = typer.Typer(no_args_is_help=True, help="Messages, one by one.")
-    message.command("list")(message_list)
-    message.command("show")(message_show)
-    message.command("settle")(message_settle)
-    app.add_typer(message, name="message", rich_help_panel=PANEL)
+    app.add_typer(messages.commands(), name="message", rich_help_panel=PANEL)
 
 
 def score(
@@ -164,9 +151,13 @@ def campaign_pause(name: CampaignName, database: DatabaseName = None) -> None:
 
 
 def campaign_resume(name: CampaignName, database: DatabaseName = None) -> None:
-    """Let a paused campaign go on: `horizon send` or `horizon up` sends what waits."""
-    _set_status(installed(database), name, "active")
-    say(f"{name} goes on; `horizon send` sends what waits.")
+    """Let a paused campaign go on, and what the breaker holds: `horizon send` sends what waits."""
+    horizon = installed(database)
+    _set_status(horizon, name, "active")
+    with horizon.database.transaction(Role.WORKER) as tx:
+        released = breaker.close(tx, name, clock.now())
+    held = f" The breaker is closed, {released:,} messages wait no more for it." if released else ""
+    say(f"{name} goes on; `horizon send` sends what waits.{held}")
 
 
 def campaign_stop(name: CampaignName, database: DatabaseName = None) -> None:
@@ -186,6 +177,9 @@ def campaign_list(as_json: AsJson = False, database: DatabaseName = None) -> Non
     """The campaigns there are."""
     with installed(database).database.transaction(Role.WORKER) as tx:
         rows = row_dicts(tx.execute("SELECT * FROM campaigns ORDER BY campaign"))
+        held = breaker.open_breakers(tx)
+    for row in rows:
+        row["held"] = breaker.told_held(held, row["campaign"])
     show(rows, as_json=as_json, empty="There is no campaign.")
 
 
@@ -238,54 +232,6 @@ def demo_campaign(
         _waiting(horizon, run),
     )
     say(_told(sent, _waiting(horizon, run)))
-
-
-def message_list(
-    status: Annotated[State | None, typer.Option(help="Only these.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 50,
-    as_json: AsJson = False,
-    database: DatabaseName = None,
-) -> None:
-    """Messages, the newest first, each with its status and the provider's answer."""
-    with installed(database).database.transaction(Role.WORKER) as tx:
-        rows = row_dicts(tx.execute(DELIVERY["list"], {"status": status, "most": limit}))
-    empty = f"No message is {status}." if status else "No message yet: `horizon campaign run NAME`."
-    show(rows, as_json=as_json, empty=empty)
-
-
-def message_show(
-    message_id: MessageId, as_json: AsJson = False, database: DatabaseName = None
-) -> None:
-    """One message's whole story, from the events that led to it to the provider's answer."""
-    with installed(database).database.transaction(Role.WORKER) as tx:
-        row = tx.execute(DELIVERY["show"], {"message_id": message_id}).fetchone()
-    if row is None:
-        raise UsageError(f"There is no message {message_id}: `horizon message list` names them.")
-    if as_json:
-        show([row._asdict()], as_json=True, empty="")
-        return
-    for name, value in row._asdict().items():
-        if value is not None:
-            say(f"{name:18} {value}")
-
-
-def message_settle(
-    message_id: MessageId,
-    as_: Annotated[
-        Settled, typer.Option("--as", help="What you found out, at the provider or the person.")
-    ],
-    database: DatabaseName = None,
-) -> None:
-    """Say what became of an unknown message. It is not sent again by this."""
-    horizon = installed(database)
-    with closing_connection(horizon.database.connect(Role.WORKER, autocommit=True)) as connection:
-        if not settle(connection, message_id, as_.value):
-            raise UsageError(
-                f"{message_id} is not unknown: `horizon message list --status unknown` names those "
-                "that are."
-            )
-        write_audit(connection, "message:settled", str(message_id), {"as": as_.value})
-    say(f"{message_id} counts as {as_.value}.")
 
 
 class _Speed(ProgressColumn):

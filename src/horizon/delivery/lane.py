@@ -13,15 +13,17 @@ from uuid import UUID
 import psycopg
 
 from horizon import clock
+from horizon.delivery.breaker import is_block
 from horizon.delivery.limits import DomainLimits
 from horizon.delivery.outbox import GROUP, Outbox, Result
 from horizon.delivery.pace import Pace
 from horizon.delivery.ports import Channel, Claimed, Parcel, Transport
-from horizon.delivery.rules import Verdict, judge, scrubbed
+from horizon.delivery.rules import LONGEST_WAIT_S, Verdict, judge, scrubbed
 from horizon.errors import HorizonError, TemplateError, TransportError
 
 RECONNECTS = 3  # in a row, before the sender says that the server is away
 RECONNECT_WAIT_S = 0.5
+SENT = Verdict("sent", None)
 GROUP_S = 0.03  # a group is what leaves in so long, since a crash leaves all of it in doubt
 STOCK_GROUPS = 10
 MORE_COMES_S = 0.05
@@ -38,6 +40,7 @@ class Common:
     more_comes: Callable[[], bool] = lambda: False
     limits: DomainLimits = field(default_factory=lambda: DomainLimits({}))
     away: TransportError | None = None
+    told: TransportError | None = None  # one of those who did not serve us, where there are several
 
     @property
     def over(self) -> bool:
@@ -69,6 +72,9 @@ class Lane:
         except psycopg.Error:
             if self.outbox.connection.broken:
                 self._rescue()
+            raise
+        except BaseException:
+            self._record()  # whatever went wrong, what has left is told
             raise
         finally:
             self.common.limits.leave(self._held)
@@ -177,12 +183,22 @@ class Lane:
 
     def _result(self, message: Claimed, outcome: str | TransportError, digest: str) -> Result:
         if isinstance(outcome, str):
-            return Result(message, Verdict("sent", None), scrubbed(outcome), digest)
+            return Result(message, SENT, scrubbed(outcome), digest)
         if outcome.away:
-            self.common.away = outcome
+            return self._away(message, outcome)
+        verdict, answer = judge(outcome, message.attempts + 1, clock.now()), scrubbed(str(outcome))
+        if verdict.reason == "refused" and is_block(answer):
+            verdict = Verdict(verdict.status, "blocked")
+        return Result(message, verdict, answer, digest)
+
+    def _away(self, message: Claimed, exc: TransportError) -> Result:
+        """No word about this message. Where each goes to a server of its own, the others go on."""
+        if self.channel.one_server:
+            self.common.away = exc
             return Result(message, Verdict("planned", None), None)
-        verdict = judge(outcome, message.attempts + 1, clock.now())
-        return Result(message, verdict, scrubbed(str(outcome)), digest)
+        self.common.told = exc
+        later = clock.now() + timedelta(seconds=LONGEST_WAIT_S)
+        return Result(message, Verdict("planned", None, later), scrubbed(str(exc)))
 
     def _record(self) -> None:
         results, self._results = self._results, []

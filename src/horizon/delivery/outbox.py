@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
+from psycopg import Cursor
 from psycopg.types.json import set_json_loads
 
 from horizon import clock
@@ -34,8 +35,7 @@ def connect(database: Database) -> Connection:
     return connection
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True):
     """What came of a message; a verdict ``planned`` gives it back, nothing of it having left."""
 
     message: Claimed
@@ -87,24 +87,24 @@ class Outbox:
         Gives back who may be written to now, and who not with the reason. A message in neither has
         lost its claim.
         """
-        with self.connection.transaction():
+        # One round trip: the statements travel together.
+        with self.connection.pipeline(), self.connection.transaction():
             self._record(results)
-            return self._begin(message_ids) if message_ids else ([], [])
-
-    def _begin(
-        self, message_ids: Sequence[UUID]
-    ) -> tuple[list[Claimed], list[tuple[Claimed, Verdict]]]:
-        self.connection.execute(QUERIES["hold_identity"])
-        at = clock.now()
-        rows = self.connection.execute(
-            QUERIES["begin"],
-            {"message_ids": list(message_ids), "claim": self.claim_id, "clock": at,
-             "lease_s": self.lease_s, "now": self.now or at},
-        ).fetchall()  # fmt: skip
+            begun = self._begin(message_ids) if message_ids else None
+        rows = begun.fetchall() if begun else []
         return (
             [_claimed(row) for row in rows if row.reason is None],
             [(_claimed(row), Verdict("skipped", row.reason)) for row in rows if row.reason],
         )
+
+    def _begin(self, message_ids: Sequence[UUID]) -> Cursor[Any]:
+        self.connection.execute(QUERIES["hold_identity"])
+        at = clock.now()
+        return self.connection.execute(
+            QUERIES["begin"],
+            {"message_ids": list(message_ids), "claim": self.claim_id, "clock": at,
+             "lease_s": self.lease_s, "now": self.now or at},
+        )  # fmt: skip
 
     def _record(self, results: Sequence[Result]) -> None:
         over = [result for result in results if result.verdict.status != "planned"]
@@ -155,7 +155,8 @@ class Outbox:
 def _claimed(row: Any) -> Claimed:
     return Claimed(
         row.message_id, row.campaign, row.profile_id, row.user_id, row.to_addr, row.domain,
-        row.tier, row.variables, row.template, row.tracked, row.attempts,
+        row.tier, row.variables, row.template, row.occasion, row.planned_at, row.tracked,
+        row.attempts,
     )  # fmt: skip
 
 

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Protocol
 from uuid import UUID
+
+import msgspec
 
 from horizon.delivery.limits import Limit
 from horizon.errors import TransportError
 from horizon.keys import Keys
 from horizon.settings import Settings
 
+# What the planner says of a person in a message's variables.
+PERSON_VARIABLES: Final = frozenset(
+    {"first_name", "tier", "activity_count", "days_silent", "last_seen", "score_percent"}
+)
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+
+class Claimed(msgspec.Struct, frozen=True):
     """A message whose turn it is. ``tracked``: its person agreed to be counted."""
 
     message_id: UUID
@@ -26,12 +34,13 @@ class Claimed:
     tier: str | None
     variables: Mapping[str, Any]
     template: str
+    occasion: str
+    planned_at: datetime
     tracked: bool
     attempts: int
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(msgspec.Struct, frozen=True):
     """A composed message: where it goes, what is sent, and the digest of the template it is of."""
 
     message_id: UUID
@@ -42,12 +51,18 @@ class Parcel:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a channel is opened with. ``register_targets`` gives each URL that a link in a message
-    may lead to the id that the link carries."""
+    """What a channel is opened with.
+
+    ``register_targets`` gives each URL that a link in a message may lead to the id that the link
+    carries. ``environ`` and ``folder`` are where a channel's own settings stand, as for
+    ``settings.load``.
+    """
 
     settings: Settings
     keys: Keys
     register_targets: Callable[[Collection[str]], Mapping[str, int]]
+    environ: Mapping[str, str] | None = None
+    folder: Path | None = None
 
 
 class Transport(Protocol):
@@ -74,11 +89,15 @@ class Channel(Protocol):
     """A folder of delivery/channels: transport, settings, templates, tests.
 
     ``name`` is the channel that consent is given for, ``connections`` how many at once a sender
-    opens, ``limits`` what it may ask of each domain.
+    opens, ``limits`` what it may ask of each domain. ``one_server``: whoever it sends to, the same
+    server takes it, so that one refusal to serve us is about every message.
     """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def one_server(self) -> bool: ...
 
     @property
     def connections(self) -> int: ...

@@ -40,7 +40,7 @@ SELECT pg_advisory_xact_lock_shared(hashtext('horizon.identity'));
 -- reason; has no row for one whose claim was lost or whose campaign was paused.
 WITH mine AS (
     SELECT o.message_id, o.attempts, m.campaign, m.step, m.occasion, m.node, m.address_hash, m.domain, m.to_addr,
-           m.tier, m.variables, m.template, c.purpose, c.channel, c.audience, c.target,
+           m.tier, m.variables, m.template, m.planned_at, c.purpose, c.channel, c.audience, c.target,
            coalesce(n.profile_id, m.profile_id) AS profile_id
     FROM unnest(%(message_ids)s::uuid[]) given (message_id)
     JOIN outbox o USING (message_id)
@@ -50,11 +50,20 @@ WITH mine AS (
     WHERE o.state = 'claimed' AND o.claim = %(claim)s
       -- Written so that no index on due_at looks useful: the key finds one row, that would find all.
       AND o.due_at + interval '0' > %(clock)s AND c.status = 'active'
+      AND NOT EXISTS (SELECT FROM breakers b
+                      WHERE b.campaign = m.campaign AND b.domain IN ('*', m.domain) AND b.closed_at IS NULL)
     FOR UPDATE OF o
 ), asked AS MATERIALIZED (
-    SELECT mine.*, CASE WHEN audience IN ('operator', 'opt_in')
-        THEN (SELECT s.reason FROM suppressions s
-              WHERE s.address_hash = mine.address_hash AND s.purpose IN ('*', mine.purpose) LIMIT 1)
+    SELECT mine.*, CASE audience
+        WHEN 'operator' THEN (
+            SELECT s.reason FROM suppressions s
+            WHERE s.address_hash = mine.address_hash AND s.purpose IN ('*', mine.purpose) LIMIT 1)
+        -- It asks for a consent, so it needs none; an unsubscription may be taken back by its owner.
+        WHEN 'opt_in' THEN coalesce(
+            (SELECT s.reason FROM suppressions s
+             WHERE s.address_hash = mine.address_hash AND (s.purpose = '*' OR s.reason <> 'unsubscribed' AND s.purpose = (
+                SELECT o.purpose FROM opt_ins o WHERE o.opt_in_id = (mine.variables ->> 'opt_in_id')::uuid)) LIMIT 1),
+            (SELECT 'domain_' || d.reason FROM suppressed_domains d WHERE d.domain = mine.domain))
         ELSE (SELECT r.reason FROM refusal(profile_id, address_hash, domain, purpose, channel, %(now)s) r)
         END AS refused
     FROM mine
@@ -88,12 +97,13 @@ WITH mine AS (
 )
 SELECT v.message_id, v.campaign, v.profile_id,
        (SELECT p.user_id FROM profile_names p WHERE p.profile_id = v.profile_id) AS user_id, v.to_addr, v.domain, v.tier, v.variables, v.template,
+       v.occasion, v.planned_at,
        v.attempts, v.channel, v.reason,
        v.audience NOT IN ('operator', 'opt_in') AND v.reason IS NULL AND EXISTS (
             SELECT FROM consents agreed WHERE agreed.node = v.node AND agreed.purpose = 'tracking'
               AND agreed.channel = v.channel AND agreed.granted)
-       AND (SELECT r.reason FROM refusal(v.profile_id, v.address_hash, v.domain, 'tracking', v.channel, %(now)s) r)
-            IS NULL AS tracked
+       AND (SELECT coalesce(r.reason IN ('paused', 'less_often'), true)
+            FROM refusal(v.profile_id, v.address_hash, v.domain, 'tracking', v.channel, %(now)s) r) AS tracked
 FROM verdict v;
 
 -- name: finish
@@ -140,7 +150,11 @@ FROM told JOIN nodes n USING (node);
 -- name: postpone
 -- Nothing of these has left: they are planned again, later where the provider asked for patience.
 -- What has begun is given back only by the sender that knows it did not leave.
-UPDATE outbox o SET state = 'planned', claim = NULL, due_at = coalesce(s.due_at, %(clock)s),
+UPDATE outbox o SET state = 'planned', claim = NULL,
+    due_at = CASE WHEN EXISTS (
+        SELECT FROM breakers b JOIN messages m ON m.message_id = s.message_id
+        WHERE b.campaign = o.campaign AND b.domain IN ('*', m.domain) AND b.closed_at IS NULL)
+        THEN 'infinity' ELSE coalesce(s.due_at, %(clock)s) END,
     attempts = o.attempts + s.tried::int, answer = coalesce(s.answer, o.answer)
 FROM unnest(%(message_ids)s::uuid[], %(due_ats)s::timestamptz[], %(tried)s::boolean[], %(answers)s::text[])
     AS s (message_id, due_at, tried, answer)
@@ -187,7 +201,7 @@ SELECT m.message_id, m.campaign, m.template, m.template_digest, m.occasion, coal
        m.planned_at,
        coalesce(o.claimed_at, m.claimed_at) AS claimed_at, coalesce(o.sending_at, m.sending_at) AS sending_at,
        m.finished_at, coalesce(o.attempts, m.attempts) AS attempts,
-       CASE WHEN o.state = 'planned' THEN o.due_at END AS due_at, coalesce(m.answer, o.answer) AS answer,
+       CASE WHEN o.state = 'planned' THEN nullif(o.due_at, 'infinity') END AS due_at, coalesce(m.answer, o.answer) AS answer,
        m.correlation_id
 FROM messages m
 LEFT JOIN outbox o USING (message_id)
@@ -215,7 +229,7 @@ FROM gone WHERE m.message_id = gone.message_id;
 -- name: waiting
 -- Of one run, or of everything but demo mode's.
 SELECT count(*)::int AS messages FROM outbox o
-WHERE o.state <> 'sending'
+WHERE o.state <> 'sending' AND o.due_at < 'infinity'
   AND CASE WHEN %(correlation_id)s::uuid IS NULL THEN o.campaign <> 'demo' ELSE EXISTS (
         SELECT FROM messages m WHERE m.message_id = o.message_id AND m.correlation_id = %(correlation_id)s) END;
 
@@ -242,6 +256,128 @@ WITH fresh AS (
 SELECT target_id, url FROM fresh
 UNION ALL
 SELECT target_id, url FROM click_targets WHERE url = ANY(%(urls)s);
+
+-- responses
+
+-- name: campaign_sent
+-- What was taken and did not come back.
+SELECT count(*)::int AS sent FROM messages
+WHERE campaign = %(campaign)s AND status IN ('sent', 'delivered', 'complained');
+
+-- name: campaign_responses
+-- Messages that people and machines opened and clicked: a row a kind, and one a target with its url.
+-- One pass over the campaign's responses: the view's windows take the filter.
+SELECT r.kind, t.url, r.people, r.machines, r.head, r.agent, r.prefetch, r.burst
+FROM (
+    SELECT kind, target_id,
+           count(DISTINCT message_id) FILTER (WHERE machine IS NULL)::int AS people,
+           count(DISTINCT message_id) FILTER (WHERE machine IS NOT NULL)::int AS machines,
+           count(DISTINCT message_id) FILTER (WHERE machine = 'head')::int AS head,
+           count(DISTINCT message_id) FILTER (WHERE machine = 'agent')::int AS agent,
+           count(DISTINCT message_id) FILTER (WHERE machine = 'prefetch')::int AS prefetch,
+           count(DISTINCT message_id) FILTER (WHERE machine = 'burst')::int AS burst
+    FROM message_responses WHERE campaign = %(campaign)s
+    GROUP BY GROUPING SETS ((kind), (kind, target_id))
+    HAVING grouping(target_id) = 1 OR target_id IS NOT NULL
+) r LEFT JOIN click_targets t USING (target_id)
+ORDER BY r.kind DESC, t.url IS NOT NULL, r.people DESC, r.machines DESC, t.url;
+
+-- name: message_story
+-- One message's opens and clicks, in their order.
+SELECT r.time, r.kind, t.url, r.machine, r.event_id
+FROM message_responses r LEFT JOIN click_targets t USING (target_id)
+WHERE r.message_id = %(message_id)s ORDER BY r.time, r.response_id LIMIT %(most)s;
+
+-- breaker
+
+-- name: hold_breakers
+-- Two that count at once would both open, and one would close what the other opens.
+SELECT pg_advisory_xact_lock(hashtext('horizon.breakers.' || %(campaign)s));
+
+-- name: domain_counts
+-- The last hours' answered attempts a domain, by when they were answered; complaints count with
+-- the messages they are about. Deferred ones are still in the outbox, and their answer says whether
+-- it was a block. What was counted before a person closed a breaker is forgiven.
+WITH since AS (
+    SELECT domain, greatest(closed_at, %(clock)s - %(window_h)s * interval '1 hour') AS time
+    FROM breakers WHERE campaign = %(campaign)s
+), answered AS (
+    SELECT m.domain, m.finished_at AS time, m.status <> 'failed' AND m.status <> 'bounced' AS sent,
+           m.reason = 'blocked' OR (m.reason = 'too_many_attempts' AND m.answer ~* %(block)s) AS blocked,
+           m.status = 'complained' AS complained
+    FROM messages m
+    WHERE m.campaign = %(campaign)s AND m.domain IS NOT NULL
+      AND (m.status IN ('sent', 'delivered', 'bounced', 'complained')
+           OR (m.status = 'failed' AND m.reason IN ('refused', 'blocked', 'too_many_attempts')))
+    UNION ALL
+    SELECT m.domain, coalesce(o.sending_at, o.claimed_at), false, o.answer ~* %(block)s, false
+    FROM outbox o JOIN messages m USING (message_id)
+    WHERE o.campaign = %(campaign)s AND o.attempts > 0 AND o.answer IS NOT NULL AND m.domain IS NOT NULL
+)
+SELECT a.domain, count(*)::int AS attempts, count(*) FILTER (WHERE a.sent)::int AS sent,
+       count(*) FILTER (WHERE a.blocked)::int AS blocked, count(*) FILTER (WHERE a.complained)::int AS complained
+FROM answered a
+LEFT JOIN since own ON own.domain = a.domain
+LEFT JOIN since every ON every.domain = '*'
+WHERE a.time > greatest(own.time, every.time, %(clock)s - %(window_h)s * interval '1 hour')
+  AND a.time <= %(clock)s
+GROUP BY 1;
+
+-- name: open_domains
+SELECT domain FROM breakers WHERE campaign = %(campaign)s AND closed_at IS NULL;
+
+-- name: open_breaker
+INSERT INTO breakers (campaign, domain, reason, opened_at)
+VALUES (%(campaign)s, %(domain)s, %(reason)s, %(clock)s)
+ON CONFLICT (campaign, domain) DO UPDATE SET
+    reason = excluded.reason, opened_at = excluded.opened_at, closed_at = NULL;
+
+-- name: hold_waiting
+-- Holds what waits for an open breaker, also what was given back since it was opened. What is
+-- claimed at this moment leaves, or comes back and is held by the next one who asks.
+UPDATE outbox o SET due_at = 'infinity'
+FROM messages m
+WHERE o.campaign = %(campaign)s AND o.state = 'planned' AND o.due_at < 'infinity' AND m.message_id = o.message_id
+  AND EXISTS (SELECT FROM breakers b
+              WHERE b.campaign = o.campaign AND b.domain IN ('*', m.domain) AND b.closed_at IS NULL);
+
+-- name: close_breakers
+UPDATE breakers SET closed_at = %(clock)s WHERE campaign = %(campaign)s AND closed_at IS NULL;
+
+-- name: release_held
+UPDATE outbox SET due_at = %(clock)s
+WHERE campaign = %(campaign)s AND state = 'planned' AND due_at = 'infinity';
+
+-- name: open_breakers
+-- For whoever looks: what is held back, since when and why.
+SELECT b.campaign, b.domain, b.reason, b.opened_at, held.messages
+FROM breakers b, LATERAL (
+    SELECT count(*)::int AS messages FROM outbox o JOIN messages m USING (message_id)
+    WHERE o.campaign = b.campaign AND o.due_at = 'infinity' AND b.domain IN ('*', m.domain)
+) held
+WHERE b.closed_at IS NULL ORDER BY b.campaign, b.domain;
+
+-- feedback
+
+-- name: feedback_message
+SELECT m.message_id, m.campaign, m.status, m.node, m.address_hash, c.audience
+FROM messages m JOIN campaigns c USING (campaign)
+WHERE m.message_id = %(message_id)s FOR UPDATE OF m;
+
+-- name: write_feedback
+UPDATE messages SET status = %(status)s, reason = %(reason)s, answer = coalesce(%(answer)s, answer)
+WHERE message_id = %(message_id)s;
+
+-- name: alert_reached
+-- Nothing, but where nobody knew before the report whether the message had left.
+UPDATE alerts SET status = 'NOTIFIED', notified_at = %(clock)s
+WHERE alert_id = (SELECT alert_id FROM messages WHERE message_id = %(message_id)s) AND status = 'NEW';
+
+-- name: suppress_reported
+INSERT INTO suppressions (address_hash, purpose, reason, created_at, message_id)
+SELECT address_hash, '*', %(why)s, %(clock)s, message_id FROM messages
+WHERE message_id = %(message_id)s AND address_hash IS NOT NULL
+ON CONFLICT DO NOTHING;
 
 -- name: ask_domains
 -- Takes the domains to ask the DNS about: those of the next mails, and those that took none when

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from horizon.errors import TransportError, UsageError
 
@@ -19,8 +20,7 @@ FIRST_WAIT_S = 60
 LONGEST_WAIT_S = 300
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """``status`` planned means: again, at ``retry_at``."""
 
     status: str
@@ -51,8 +51,7 @@ def judge(exc: TransportError, attempts: int, now: datetime) -> Verdict:
         return Verdict("unknown", "connection_broke")
     if exc.broken:
         # No word about this message: it waits a little and never fails of it.
-        wait_s = min(2**attempts, LONGEST_WAIT_S)
-        return Verdict("planned", None, now + timedelta(seconds=wait_s))
+        return Verdict("planned", None, now + timedelta(seconds=min(2**attempts, LONGEST_WAIT_S)))
     if exc.permanent:
         return (
             Verdict("bounced", "address_invalid")
@@ -61,4 +60,5 @@ def judge(exc: TransportError, attempts: int, now: datetime) -> Verdict:
         )
     if attempts >= MOST_ATTEMPTS:
         return Verdict("failed", "too_many_attempts")
-    return Verdict("planned", None, now + timedelta(seconds=FIRST_WAIT_S * 2 ** (attempts - 1)))
+    wait_s = max(FIRST_WAIT_S * 2 ** (attempts - 1), exc.retry_after_s or 0)
+    return Verdict("planned", None, now + timedelta(seconds=wait_s))

@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from horizon import clock
+from horizon.delivery import breaker
 from horizon.delivery.channels import open_channel
 from horizon.delivery.lane import Common, Lane
 from horizon.delivery.limits import DomainLimits
@@ -54,7 +56,7 @@ class Sender:
     def run(self, correlation_id: UUID | None = None, campaign: str | None = None) -> Sent:
         """Send until nothing is due. Raises no TransportError: ``Sent.away`` holds it."""
         sent = Sent()
-        report, pace = _Report(sent, self.on_lines), Pace(self.rate)
+        report, pace = _Report(sent, self.on_lines, self._check), Pace(self.rate)
         means = Means(self.settings, self.keys, self._register_targets)
         commons = []
         with ExitStack() as stack:
@@ -70,7 +72,7 @@ class Sender:
                     for _ in range(channel.connections)
                 ]
             _run_all(lanes)
-        sent.away = next((common.away for common in commons if common.away), None)
+        sent.away = next((one.away or one.told for one in commons if one.away or one.told), None)
         self._expire(sent)
         return sent
 
@@ -98,6 +100,13 @@ class Sender:
         with self.database.transaction(Role.WORKER) as tx:
             return register_targets(tx, list(urls))
 
+    def _check(self, campaign: str) -> None:
+        """Open the breakers that are due, in a transaction of their own."""
+        with self.database.transaction(Role.WORKER) as tx:
+            lines = breaker.check(tx, campaign, clock.now())
+        if lines:
+            self.on_lines(lines)
+
     def _expire(self, sent: Sent) -> None:
         with closing_connection(connect(self.database)) as connection:
             expired = Outbox(connection, self.settings.SEND_LEASE_S).expire()
@@ -115,9 +124,16 @@ def _run_all(lanes: Sequence[Lane]) -> None:
 class _Report:
     """Counts results and turns them into log lines, for several threads."""
 
-    def __init__(self, sent: Sent, on_lines: Callable[[Sequence[Line]], None]) -> None:
+    def __init__(
+        self,
+        sent: Sent,
+        on_lines: Callable[[Sequence[Line]], None],
+        check: Callable[[str], None],
+    ) -> None:
         self._sent = sent
         self._on_lines = on_lines
+        self._check = check
+        self._watch = breaker.Watch()
         self._lock = threading.Lock()
 
     def __call__(self, results: Sequence[Result]) -> None:
@@ -130,7 +146,14 @@ class _Report:
             return
         with self._lock:
             self._sent.counts.update((message.campaign, status) for message, status, *_ in told)
+            suspicious = {
+                message.campaign for message, _, _, answer in told
+                if answer and self._watch.saw(
+                    message.campaign, message.domain, blocked=breaker.is_block(answer))
+            }  # fmt: skip
         self._on_lines([_line(*one) for one in told])
+        for campaign in suspicious:
+            self._check(campaign)
 
 
 def _status(result: Result) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Final
 
+import msgspec
 from jinja2 import Template
 
 from horizon.delivery import markup, plaintext, quoted, sandbox
@@ -20,8 +21,7 @@ _FOLDER: Final = "horizon.delivery.channels.smtp"
 _SUFFIX: Final = ".mjml"
 
 
-@dataclass(frozen=True, slots=True)
-class RenderedMail:
+class RenderedMail(msgspec.Struct, frozen=True):
     """The three texts of one mail; the subject is a single line. ``encoded``: HTML and text are
     quoted-printable, their lines ended by CRLF."""
 

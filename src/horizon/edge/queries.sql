@@ -45,3 +45,31 @@ VALUES (%(address_hash)s, %(channel)s, %(every_days)s, %(paused_until)s, %(time)
 
 -- name: can_commit
 SELECT current_setting('transaction_read_only') = 'off' AS writable
+
+-- name: asked_opt_in
+-- The functions run as their owner: the edge reads neither addresses nor consents.
+SELECT node, purpose, channel, wording, language, state
+FROM asked_opt_in(%(opt_in_id)s::uuid, %(time)s::timestamptz)
+
+-- name: confirm_opt_in
+SELECT confirm_opt_in(%(opt_in_id)s::uuid, %(time)s::timestamptz, %(event_id)s::uuid) AS confirmed
+-- name: target
+SELECT target_id, url FROM click_targets WHERE target_id = %(target_id)s LIMIT %(most)s
+
+-- name: newer_targets
+-- The newest ones, so that a click on them needs no database.
+SELECT target_id, url FROM click_targets WHERE target_id > %(target_id)s
+ORDER BY target_id DESC LIMIT %(most)s
+
+-- name: may_track
+-- Of these fetches those that may be counted, by their place from 1 on.
+SELECT number, node, campaign
+FROM may_track(%(message_ids)s::uuid[], %(times)s::timestamptz[]) ORDER BY number
+
+-- name: record_responses
+-- No conflict target: naming one needs SELECT, and the edge may not read responses.
+INSERT INTO responses (message_id, campaign, kind, target_id, machine, time, event_id)
+SELECT * FROM unnest(
+    %(message_ids)s::uuid[], %(campaigns)s::text[], %(kinds)s::text[], %(target_ids)s::bigint[],
+    %(machines)s::text[], %(times)s::timestamptz[], %(event_ids)s::uuid[])
+ON CONFLICT DO NOTHING

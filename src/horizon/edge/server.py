@@ -14,12 +14,16 @@ from granian.server.embed import Server
 
 from horizon import keys
 from horizon.edge.app import App
+from horizon.edge.confirm import ConfirmLink
 from horizon.edge.group_commit import GroupCommit
 from horizon.edge.held import Desk, HeldConnection
 from horizon.edge.known_sources import KnownSources
 from horizon.edge.pages import Pages
 from horizon.edge.preferences import PreferencesLink
+from horizon.edge.responses import Recorder
 from horizon.edge.segment import SegmentApi
+from horizon.edge.targets import Targets
+from horizon.edge.tracking import TrackingLinks
 from horizon.edge.unsubscribe import UnsubscribeLink
 from horizon.errors import DatabaseError, HorizonError, PortInUseError
 from horizon.keys import Keys
@@ -86,29 +90,38 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
     commit = GroupCommit(HeldConnection(database, log), log)
     desk = Desk(HeldConnection(database, log))
     pages = Pages(settings.BRAND)
+    # A thread and a connection of its own: a group of responses holds up nobody's question.
+    recorder = Recorder(Desk(HeldConnection(database, log)), log)
+    tracking = TrackingLinks(Targets(desk), recorder, [own_keys.link], pages)
     return App(
         SegmentApi(commit, KnownSources(desk), own_keys.node),
         {
-            "/u/": UnsubscribeLink(desk, [own_keys.link], pages),
-            "/p/": PreferencesLink(desk, [own_keys.link], pages),
+            "/u/": UnsubscribeLink(desk, [own_keys.link], pages).answer,
+            "/p/": PreferencesLink(desk, [own_keys.link], pages).answer,
+            "/y/": ConfirmLink(desk, [own_keys.link], pages).answer,
+            "/c/": tracking.click,
+            "/o/": tracking.open,
         },
         desk,
-        _Life(commit, desk),
+        _Life(commit, tracking, desk),
         log,
     )
 
 
 class _Life:
-    def __init__(self, commit: GroupCommit, desk: Desk) -> None:
+    def __init__(self, commit: GroupCommit, tracking: TrackingLinks, desk: Desk) -> None:
         self._commit = commit
+        self._tracking = tracking
         self._desk = desk
 
     async def start(self) -> None:
         self._commit.start()
+        self._tracking.start()
 
     async def stop(self) -> None:
         """Write what waits. A second call finds nothing to do."""
         await asyncio.get_running_loop().run_in_executor(None, self._commit.stop)
+        await self._tracking.stop()
         self._desk.close()
 
 

@@ -125,15 +125,20 @@ def internal_event(
     node: UUID,
     time: datetime,
     properties: Mapping[str, object],
+    original: datetime | None = None,
 ) -> Event:
-    """What Horizon itself has to tell of a person: never an activity, once a ``message_id``."""
+    """What Horizon itself has to tell of a person: never an activity, once a ``message_id``.
+
+    Without ``original`` that id is remembered for ever; with it as long as those of its day.
+    """
     return Event(
-        event_id=ids.event_id(source.source_id, message_id, None),
+        event_id=ids.event_id(source.source_id, message_id, original),
         source_id=source.source_id,
         message_id=message_id,
         type="track",
         name=name,
         nodes=[node],
+        original_timestamp=original,
         time=time,
         received_at=time,
         trusted=True,

@@ -57,3 +57,29 @@ SELECT e.nodes[1],
 FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s) e, LATERAL jsonb_each_text(e.consent::jsonb) c
 WHERE e.consent IS NOT NULL AND (e.trusted OR c.value = 'false') AND octet_length(c.key) <= 200
 ON CONFLICT (event_id, purpose, channel) DO NOTHING;
+
+-- name: asked_opt_ins
+-- Who asked for consent through a source that may not grant it: the address stands in the traits
+-- alone, since such a source asserts none. LIKE spares the parse of nearly every event; the CASE,
+-- since anybody may send anything, keeps what is no object from stopping the stage.
+SELECT e.event_id, e.nodes[1] AS node, e.traits::jsonb ->> 'email' AS email, p.purpose,
+       coalesce(lower(e.context::jsonb ->> 'locale') LIKE 'de%%', false) AS german,
+       least(e.time, e.received_at) AS asked_at
+FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s) e
+CROSS JOIN LATERAL (SELECT e.context::jsonb #> '{consent,categoryPreferences}' AS preferences) found
+CROSS JOIN LATERAL jsonb_each(
+    CASE WHEN jsonb_typeof(found.preferences) = 'object' THEN found.preferences ELSE '{}' END) c
+JOIN purposes p ON p.purpose || '.email' = c.key
+WHERE e.type = 'identify' AND NOT e.trusted AND c.value = 'true'
+  AND jsonb_typeof(e.traits::jsonb -> 'email') = 'string'
+  AND e.traits LIKE '%%"email"%%' AND e.context LIKE '%%"categoryPreferences"%%';
+
+-- name: record_opt_ins
+-- A wish is no consent yet: campaigns ask the address's owner.
+INSERT INTO opt_ins (node, address_hash, to_addr, purpose, channel, wording, language, asked_at, event_id)
+SELECT r.node, r.address, r.to_addr, r.purpose, 'email', opt_in_wording(r.purpose, r.language), r.language,
+       r.asked_at, r.event_id
+FROM unnest(%(nodes)s::uuid[], %(addresses)s::uuid[], %(to_addrs)s::text[], %(purposes)s::text[],
+            %(languages)s::text[], %(asked_at)s::timestamptz[], %(event_ids)s::uuid[])
+    AS r (node, address, to_addr, purpose, language, asked_at, event_id)
+ON CONFLICT (event_id, purpose, channel) DO NOTHING;

@@ -14,14 +14,15 @@ from horizon.alerts import stage as alerts
 from horizon.alerts.rules import AlertRules
 from horizon.campaigns import stage as campaigns
 from horizon.delivery import channels, templating
-from horizon.delivery.channels.smtp.channel import known_variables
+from horizon.delivery.channels.smtp.channel import check_template
 from horizon.delivery.outbox import QUERIES as DELIVERY
 from horizon.delivery.outbox import waiting
 from horizon.delivery.ports import Channel, Means
 from horizon.delivery.sender import Sender, Sent
-from horizon.errors import TemplateError, TransportError
+from horizon.errors import TransportError
 from horizon.events.nodes import node_of
 from horizon.identity import stage as identity
+from horizon.keys import Keys
 from horizon.pipeline import lookups
 from horizon.pipeline.installation import Installation
 from horizon.pipeline.runner import Stage
@@ -31,10 +32,9 @@ from horizon.scoring.rules import ScoreRules
 from horizon.settings import Settings
 from horizon.stage import Line, StageResult
 
-# What no mail leaves without: the law of most countries asks for both.
-_FOOTER = {"unsubscribe_url": "way out", "postal_address": "postal address"}
 
-IDENTITY = Stage("identity", "resolver", identity.run, windowed=True)
+def identity_stage(keys: Keys) -> Stage:
+    return Stage("identity", "resolver", partial(identity.run, node_key=keys.node), windowed=True)
 
 
 def score_stage(settings: Settings) -> Stage:
@@ -54,7 +54,7 @@ def score(
 ) -> StageResult:
     """Identity first: a score is of everybody known when it began."""
     correlation_id = correlation_id or uuid4()
-    horizon.runner.run(IDENTITY, now, correlation_id)
+    horizon.runner.run(identity_stage(horizon.keys), now, correlation_id)
     return horizon.runner.run(score_stage(horizon.settings), now, correlation_id)
 
 
@@ -77,23 +77,17 @@ def rehearse_campaign(horizon: Installation, name: str, now: datetime | None = N
 def _campaign_stage(horizon: Installation, name: str) -> Stage:
     with horizon.database.transaction(Role.WORKER) as tx:
         campaign = campaigns.find(tx, name)
-    template = templating.load_template(campaign.template)
-    _check(template, set(known_variables(horizon.settings, campaign.audience)))
+    digest = channels.find(campaign.channel).check_campaign(
+        horizon.settings, audience=campaign.audience, template=campaign.template,
+        target=campaign.target,
+    )  # fmt: skip
     return Stage(
         "campaign", "planner",
-        partial(campaigns.run, campaign=campaign, template_digest=template.digest,
-                cooldown_days=horizon.settings.COOLDOWN_DAYS),
+        partial(campaigns.run, campaign=campaign, template_digest=digest,
+                cooldown_days=horizon.settings.COOLDOWN_DAYS,
+                opt_ins_per_hour=horizon.settings.OPT_INS_PER_HOUR),
         fields={"campaign_id": name},
     )  # fmt: skip
-
-
-def _check(template: templating.MailTemplate, known: set[str]) -> None:
-    templating.require_variables(template, known)
-    for name, lack in _FOOTER.items():
-        if name not in template.variables:
-            raise TemplateError(
-                f"Template '{template.name}' has no {lack}: put {{{{ {name} }}}} into its footer."
-            )
 
 
 def plan_demo(
@@ -105,7 +99,7 @@ def plan_demo(
     correlation_id: UUID,
 ) -> StageResult:
     template = templating.load_template("demo_digest" if aggregated else "demo_alert")
-    _check(template, set(known_variables(horizon.settings, "operator")))
+    check_template(template, horizon.settings, "operator")
     stage = Stage(
         "campaign", "planner",
         partial(campaigns.plan_demo, to_addr=to_addr, aggregated=aggregated,
@@ -134,13 +128,15 @@ def send(
     what is left to do, when the mail server stays away.
     """
     run = correlation_id or uuid4()
-    head = {
-        "message": "message", "stage": "email", "component": "mailer", "correlation_id": str(run),
-    }  # fmt: skip
+    head = {"stage": "email", "component": "mailer", "correlation_id": str(run)}
 
     def told(lines: Sequence[Line]) -> None:
-        horizon.lines.many(head, (line.fields for line in lines))
-        on_messages(sum(line.fields["status"] != "deferred" for line in lines))
+        messages = [line.fields for line in lines if line.message == "message"]
+        horizon.lines.many({"message": "message", **head}, messages)
+        for line in lines:
+            if line.message != "message":
+                horizon.log.bind(**head).warning(line.message, **line.fields)
+        on_messages(sum(fields["status"] != "deferred" for fields in messages))
 
     stop = stop or Event()
     sender = Sender(

@@ -15,12 +15,13 @@ def write_audit(tx: Connection, action: str, thing: str, details: Mapping[str, A
     """Record, in the transaction that does it, what the person at this terminal did."""
     tx.execute(
         "INSERT INTO audit (actor, action, object, details) VALUES (%s, %s, %s, %s)",
-        [f"cli:{_actor()}", action, thing, Jsonb(dict(details))],
+        [actor(), action, thing, Jsonb(dict(details))],
     )
 
 
-def _actor() -> str:
+def actor() -> str:
+    """Who types at this terminal."""
     try:
-        return getpass.getuser()
+        return f"cli:{getpass.getuser()}"
     except (KeyError, OSError):  # an account without a name, as containers have them
-        return "unknown"
+        return "cli:unknown"

@@ -117,6 +117,37 @@ class Pages:
             reply.status, reply.body, {**reply.headers, "retry-after": str(_RETRY_AFTER_S)}
         )
 
+    def confirmation(self, language: str, state: str, wording: str) -> Reply:
+        """An opt-in as it stands: open, done just now, confirmed before, or expired."""
+        _ = words(language).gettext
+        brand = {"brand": self._brand}
+        if state == "open":
+            asked = _(
+                "Somebody asked %(brand)s to write to the address that got the link. If that was "
+                "you, press the button:"
+            )
+            return self.page(
+                language, _("Do you want these emails?"), asked % brand, wording,
+                button=_("Yes, I agree"),
+                note=_("It was not you? Close the page and nothing is sent."),
+            )  # fmt: skip
+        if state == "done":
+            said = _("%(brand)s has written down your answer:") % brand
+            link = _("Every email has a link to unsubscribe.")
+            title = _("Thank you, it is confirmed")
+            return self.page(language, title, said, wording, link, switch=False)
+        if state == "confirmed":
+            said = _(
+                "There is nothing else to do. If you unsubscribed since, nothing is sent: ask for "
+                "the emails once more."
+            )
+            return self.page(language, _("This is confirmed already"), said)
+        old = _(
+            "It worked for 30 days. Nothing is sent to you; if you want the emails, ask for them "
+            "once more."
+        )
+        return self.page(language, _("This link is too old"), old, status=HTTPStatus.GONE)
+
     def purpose(self, purpose: str, titles: Mapping[str, str], language: str) -> PurposeWords:
         return purpose_words(purpose, titles, self._brand, language)
 

@@ -45,14 +45,15 @@ CREATE TABLE consents (
     channel text NOT NULL,
     granted boolean NOT NULL,
     time timestamptz NOT NULL,
-    way text NOT NULL,  -- by which way: identify, one_click, page, preferences, opt_in, import
+    way text NOT NULL,  -- by which way: identify, one_click, page, preferences, opt_in, import, manual
     wording text,       -- the sentence that was agreed to
     actor text NOT NULL DEFAULT 'person',  -- who said it: the person, or who imported it
-    event_id uuid
+    event_id uuid  -- of an import: what makes its line the same one when it comes again
 );
 CREATE UNIQUE INDEX consents_once ON consents (event_id, purpose, channel);
-CREATE INDEX consents_by_node ON consents (node, purpose, channel, time DESC);
-CREATE INDEX consents_by_address ON consents (address_hash, purpose, channel, time DESC);
+-- Of two records of the same time the refusal is the latest, in whatever order they came.
+CREATE INDEX consents_by_node ON consents (node, purpose, channel, time DESC, granted);
+CREATE INDEX consents_by_address ON consents (address_hash, purpose, channel, time DESC, granted);
 
 CREATE TABLE suppressions (
     address_hash uuid NOT NULL,
@@ -113,10 +114,14 @@ CREATE TABLE opt_ins (
     language text NOT NULL DEFAULT 'en',
     asked_at timestamptz NOT NULL,
     event_id uuid,
+    decided_at timestamptz,  -- by planning; none: it waits
+    mailed_at timestamptz,   -- when its mail was planned; none: it waits or was decided against
     confirmed_at timestamptz,
     UNIQUE (event_id, purpose, channel)
 );
-CREATE INDEX opt_ins_by_address ON opt_ins (address_hash, asked_at DESC);  -- one mail a day
+CREATE INDEX opt_ins_waiting ON opt_ins (asked_at) WHERE decided_at IS NULL;
+CREATE INDEX opt_ins_mailed ON opt_ins (mailed_at) WHERE mailed_at IS NOT NULL;  -- so many an hour
+CREATE INDEX opt_ins_by_address ON opt_ins (address_hash, mailed_at);            -- one a day
 
 CREATE VIEW profile_traits AS
 SELECT DISTINCT ON (n.profile_id, t.name) n.profile_id, t.name, t.value, t.value_node, t.time, t.event_id
@@ -145,4 +150,5 @@ GRANT INSERT, UPDATE ON profiles, nodes, traits, purposes, opt_ins, domains TO h
 GRANT INSERT, DELETE ON suppressed_domains TO horizon_worker;
 GRANT USAGE ON SEQUENCE profiles_profile_id_seq TO horizon_worker;  -- ids are drawn before their rows
 GRANT INSERT ON consents, suppressions, preferences TO horizon_worker, horizon_edge;
+GRANT DELETE ON suppressions TO horizon_worker;
 GRANT SELECT ON suppressions, purposes, preferences TO horizon_edge;

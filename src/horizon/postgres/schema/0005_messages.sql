@@ -12,6 +12,8 @@ CREATE TABLE campaigns (
 INSERT INTO campaigns (campaign, audience, template, channel, purpose, every_days) VALUES
     ('miss_you', 'alerts', 'miss_you', 'email', 'marketing', NULL),
     ('good_activity', 'engaged', 'good_activity', 'email', 'marketing', 30),
+    -- asks the owner of an address; that mail needs no consent, it is how one is given
+    ('confirm_consent', 'opt_in', 'confirm_consent', 'email', 'confirmation', 1),
     -- the operator's own mail in place of people's: nobody's consent is needed for it
     ('demo', 'operator', 'demo_alert', 'email', 'operator', NULL);
 
@@ -84,23 +86,54 @@ CREATE FUNCTION profile_key(profile bigint) RETURNS uuid LANGUAGE sql IMMUTABLE 
     SELECT lpad(to_hex(profile), 32, '0')::uuid
 $$;
 
--- Where a link in a mail leads: a click can go nowhere but to one of these.
+-- Where a link in a mail leads: a click can go nowhere but to one of these, and they never change.
 CREATE TABLE click_targets (
     target_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    url text NOT NULL UNIQUE
+    -- A btree takes no more than 2,700 bytes: a longer link stays as it is in the mail, untracked.
+    url text NOT NULL UNIQUE CHECK (url ~* '^https?://' AND octet_length(url) <= 2000)
 );
 
 -- Append-only: opens and clicks of people who agreed to be counted.
 CREATE TABLE responses (
     response_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     message_id uuid NOT NULL,
+    campaign text NOT NULL,
     kind text NOT NULL CHECK (kind IN ('open', 'click')),
     target_id bigint,
-    machine text,  -- by what one knows that no person did it: head, agent, prefetch; NULL: a person
+    -- by what one knows at once that no person did it; NULL: see message_responses
+    machine text CHECK (machine IN ('head', 'agent', 'prefetch')),
     time timestamptz NOT NULL,
-    event_id uuid NOT NULL
+    event_id uuid NOT NULL UNIQUE,  -- a group that is written again after a break counts once
+    CHECK ((target_id IS NOT NULL) = (kind = 'click'))
 );
 CREATE INDEX responses_by_message ON responses (message_id);
+CREATE INDEX responses_by_campaign ON responses (campaign);  -- its report
+
+-- Who answered, a person (machine NULL) or a machine. A scanner that looks like a browser is known
+-- by its haste, and only afterwards: somebody who reads does not open all the links of a mail
+-- within 2 seconds. How many links a mail has is not stored. So a response is of a burst where a
+-- stretch of 2 seconds that holds it holds three different targets, or two where no third one was
+-- ever clicked in that mail. An open in such a stretch is the scanner's too; the same link twice is
+-- a double click, and a mail with one link has no bursts. Filters by campaign and message are
+-- pushed below the windows.
+CREATE VIEW message_responses AS
+SELECT response_id, message_id, campaign, kind, target_id,
+       coalesce(machine, CASE WHEN bool_or(near >= 3 OR (near = 2 AND (
+               SELECT count(DISTINCT t) FROM unnest(all_targets) t) = 2)) OVER (
+           PARTITION BY campaign, message_id ORDER BY time
+           RANGE BETWEEN interval '2 seconds' PRECEDING AND CURRENT ROW) THEN 'burst' END) AS machine,
+       time, event_id
+FROM (
+    SELECT r.*, CASE WHEN cardinality(r.next_targets) > 1  -- most stand alone
+               THEN (SELECT count(DISTINCT t) FROM unnest(r.next_targets) t) ELSE 0 END AS near
+    FROM (
+        SELECT r.*, array_agg(target_id) OVER (
+                   PARTITION BY campaign, message_id ORDER BY time
+                   RANGE BETWEEN CURRENT ROW AND interval '2 seconds' FOLLOWING) AS next_targets,
+               array_agg(target_id) OVER (PARTITION BY campaign, message_id) AS all_targets
+        FROM responses r
+    ) r
+) counted;
 
 -- What the breaker holds back: a campaign at one domain, or at all of them ('*').
 CREATE TABLE breakers (
@@ -108,6 +141,7 @@ CREATE TABLE breakers (
     domain text NOT NULL,
     reason text NOT NULL CHECK (reason IN ('complaints', 'blocks')),
     opened_at timestamptz NOT NULL,
+    closed_at timestamptz,  -- by a person; what was counted before does not open it again
     PRIMARY KEY (campaign, domain)
 );
 
@@ -123,7 +157,8 @@ LEFT JOIN LATERAL (SELECT p.user_id FROM profile_names p WHERE p.profile_id = m.
 
 -- Why this profile may not be written to at this address, or NULL where it may. The one place
 -- that decides it: planning asks, and sending asks again. Of several records the strictest holds:
--- the latest of each of the profile's nodes and the latest of the address must all be a yes; an
+-- the latest of each of the profile's nodes and the latest of the address must all be a yes, a no
+-- being later than a yes of the same time; an
 -- answer that names no address is about the one its person has. A yes given after as_of does not
 -- exist yet; a no counts whenever it came.
 -- A table of one row, since that is inlined into the query that asks: as a scalar it took 1.2 ms a
@@ -142,24 +177,24 @@ CREATE FUNCTION refusal(
                 SELECT c.granted FROM consents c
                 WHERE c.node = n.node AND c.purpose = asked_purpose AND c.channel = asked_channel
                   AND (c.time <= as_of OR NOT c.granted)
-                ORDER BY c.time DESC, c.consent_id DESC LIMIT 1
+                ORDER BY c.time DESC, c.granted LIMIT 1
             ) latest
             WHERE n.profile_id = profile
             UNION ALL
             (SELECT of_address.granted FROM (
-                (SELECT c.granted, c.time, c.consent_id FROM consents c
+                (SELECT c.granted, c.time FROM consents c
                  WHERE c.address_hash = address AND c.purpose = asked_purpose
                    AND c.channel = asked_channel AND (c.time <= as_of OR NOT c.granted)
-                 ORDER BY c.time DESC, c.consent_id DESC LIMIT 1)
+                 ORDER BY c.time DESC, c.granted LIMIT 1)
                 UNION ALL
                 SELECT named_none.* FROM nodes n, LATERAL (
-                    SELECT c.granted, c.time, c.consent_id FROM consents c
+                    SELECT c.granted, c.time FROM consents c
                     WHERE c.node = n.node AND c.address_hash IS NULL AND c.purpose = asked_purpose
                       AND c.channel = asked_channel AND (c.time <= as_of OR NOT c.granted)
-                    ORDER BY c.time DESC, c.consent_id DESC LIMIT 1
+                    ORDER BY c.time DESC, c.granted LIMIT 1
                 ) named_none
                 WHERE n.profile_id = profile
-             ) of_address ORDER BY time DESC, consent_id DESC LIMIT 1)
+             ) of_address ORDER BY time DESC, granted LIMIT 1)
          ) said),
         (SELECT CASE
             WHEN wish.paused_until > as_of THEN 'paused'
@@ -205,10 +240,35 @@ $$;
 REVOKE EXECUTE ON FUNCTION masked_address(uuid), consent_states(uuid, timestamptz) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION masked_address(uuid), consent_states(uuid, timestamptz) TO horizon_edge;
 
-GRANT SELECT ON campaigns, messages, outbox, reached, click_targets, responses, breakers, notifications_log
+-- Which of these messages' opens and clicks may be counted, as of the times they were fetched: the
+-- person agrees to purpose tracking, by refusal()'s rule. That somebody wants to hear less often is
+-- no answer to that. A message that was fetched 1,000 times tells nothing more of its person, and a
+-- link that is fetched in a loop fills no table. The edge may not read consents, so it runs as its
+-- owner; what is not allowed has no row.
+CREATE FUNCTION may_track(asked uuid[], as_of timestamptz[])
+RETURNS TABLE (number bigint, node uuid, campaign text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT a.number, coalesce(m.node, m.address_hash), m.campaign
+    FROM unnest(asked, as_of) WITH ORDINALITY a (message_id, fetched_at, number)
+    JOIN messages m USING (message_id)
+    JOIN campaigns c USING (campaign)
+    LEFT JOIN nodes n ON n.node = m.node
+    CROSS JOIN LATERAL refusal(
+        coalesce(n.profile_id, m.profile_id), m.address_hash, m.domain, 'tracking', c.channel, a.fetched_at) refused
+    WHERE coalesce(refused.reason IN ('paused', 'less_often'), true)
+      AND coalesce(m.node, m.address_hash) IS NOT NULL
+      AND (SELECT count(*) FROM (
+            SELECT FROM responses r WHERE r.message_id = m.message_id LIMIT 1000) r) < 1000
+$$;
+REVOKE EXECUTE ON FUNCTION may_track(uuid[], timestamptz[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION may_track(uuid[], timestamptz[]) TO horizon_edge;
+
+GRANT SELECT ON campaigns, messages, outbox, reached, click_targets, responses, message_responses, breakers,
+    notifications_log
     TO horizon_worker, horizon_console, horizon_reader;
 GRANT INSERT, UPDATE ON messages, reached TO horizon_worker;
-GRANT INSERT, UPDATE, DELETE ON outbox, breakers TO horizon_worker;
+GRANT INSERT, UPDATE, DELETE ON outbox TO horizon_worker;
+GRANT INSERT, UPDATE ON breakers TO horizon_worker;
 GRANT INSERT ON click_targets TO horizon_worker;
 GRANT UPDATE (status) ON campaigns TO horizon_worker;
 -- What the links in mails need: whom a message went to, and where a click leads.

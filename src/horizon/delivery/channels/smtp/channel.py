@@ -15,18 +15,20 @@ from horizon.delivery.channels.smtp.mime import SmtpComposer
 from horizon.delivery.channels.smtp.transport import SmtpTransport
 from horizon.delivery.limits import Limit, parse_limits
 from horizon.delivery.markup import LINK, OPEN
-from horizon.delivery.ports import Claimed, Means, Parcel
+from horizon.delivery.ports import PERSON_VARIABLES, Claimed, Means, Parcel
 from horizon.delivery.quoted import Encoded
-from horizon.delivery.templating import MailTemplate, load_template
+from horizon.delivery.templating import MailTemplate, load_template, require_variables
+from horizon.errors import TemplateError
 from horizon.settings import Settings
 
-PERSON_VARIABLES: Final = frozenset(
-    {"first_name", "tier", "activity_count", "days_silent", "last_seen", "score_percent"}
-)
+LONGEST_TARGET: Final = 2_000  # click_targets takes no more; such a link is not counted
 AUDIENCE_VARIABLES: Final[Mapping[str, frozenset[str]]] = {
     "operator": frozenset({"alerts", "count"}),
-    "opt_in": frozenset({"purpose_title", "language"}),
+    "opt_in": frozenset({"purpose_title", "wording", "language"}),
 }
+
+# What no mail leaves without: the law of most countries asks for both.
+FOOTER: Final = {"unsubscribe_url": "way out", "postal_address": "postal address"}
 
 
 @dataclass
@@ -35,6 +37,7 @@ class EmailChannel:
 
     means: Means
     name: str = "email"
+    one_server: bool = True
 
     def __post_init__(self) -> None:
         self._composer = SmtpComposer(self.means.settings.MAIL_FROM, self.means.settings.SMTP_HOST)
@@ -90,7 +93,7 @@ class EmailChannel:
         for number, target in enumerate(self._targets_of(template)):
             tracking[f"{LINK}{number}"] = (
                 Encoded(f"{self._clicks}{token}/{target}=\r\n") if isinstance(target, int)
-                else str(variables[target])
+                else str(variables.get(target, target))
             )  # fmt: skip
         return tracking
 
@@ -99,9 +102,10 @@ class EmailChannel:
         found = self._targets.get(template.digest)
         if found is None:
             with self._lock:
+                same = {link: self._constants.get(link, link) for link in template.links}
                 urls = {
-                    link: self._constants.get(link, link) for link in template.links
-                    if link in self._constants or "://" in link
+                    link: url for link, url in same.items()
+                    if "://" in url and len(url) <= LONGEST_TARGET
                 }  # fmt: skip
                 ids = self.means.register_targets(urls.values())
                 found = tuple(ids[urls[link]] if link in urls else link for link in template.links)
@@ -124,3 +128,14 @@ def known_variables(settings: Settings, audience: str) -> frozenset[str]:
          "unsubscribe_url", "preferences_url",
          *({"confirm_url"} if audience == "opt_in" else ())}
     )  # fmt: skip
+
+
+def check_template(template: MailTemplate, settings: Settings, audience: str) -> None:
+    """Raises TemplateError where a campaign cannot fill it, or where its footer lacks something."""
+    require_variables(template, known_variables(settings, audience))
+    for name, lack in FOOTER.items():
+        # Who is asked whether to be written to is on no list yet.
+        if name not in template.variables and (name, audience) != ("unsubscribe_url", "opt_in"):
+            raise TemplateError(
+                f"Template '{template.name}' has no {lack}: put {{{{ {name} }}}} into its footer."
+            )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import time
-from dataclasses import dataclass
+
+import msgspec
 
 LONGEST_REPLY_BYTES = 65_536
 
@@ -13,8 +14,7 @@ class BrokenConnection(OSError):  # noqa: N818 - it is what happened
     """The connection ended, or what came over it is no SMTP."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     code: int
     text: str
 

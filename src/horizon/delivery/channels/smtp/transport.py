@@ -35,7 +35,7 @@ class SmtpTransport:
         self._mail_from = mail_from.encode()
         self._smtp: smtplib.SMTP | None = None
         self._socket: socket.socket | None = None
-        self._offered = False  # whether the next parcel's envelope is on its way already
+        self._offered: list[bytes] = []  # the next parcel's envelope, which is on its way already
 
     @property
     def connected(self) -> bool:
@@ -97,7 +97,7 @@ class SmtpTransport:
 
     def send(self, parcels: Iterator[Parcel]) -> Iterator[str | TransportError]:
         current = next(parcels, None)
-        self._offered = False
+        self._offered = []
         while current is not None and self.connected:
             refused = self._envelope_answer(current)
             following = next(parcels, None) if self.connected else None
@@ -106,9 +106,9 @@ class SmtpTransport:
 
     def _envelope_answer(self, parcel: Parcel) -> TransportError | None:
         """None where the server waits for the content."""
-        offered, self._offered = self._offered, False
+        offered, self._offered = self._offered, []
         try:
-            commands = self._envelope(parcel)
+            commands = offered or self._envelope(parcel)
             if not self._pipelining:
                 return self._judge_envelope(self._converse(commands))
             if not offered:
@@ -174,8 +174,8 @@ class SmtpTransport:
         parts = [content, b".\r\n" if content.endswith(b"\r\n") else b"\r\n.\r\n"]
         if following is not None and self._pipelining:
             with suppress(TransportError):  # its own turn will say so
-                parts += self._envelope(following)
-                self._offered = True
+                self._offered = self._envelope(following)
+                parts += self._offered
         try:
             self._write(b"".join(parts))
             reply = self._replies.read()

@@ -1,0 +1,50 @@
+"""Add a campaign."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from horizon.campaigns.adding import NewCampaign, add
+from horizon.cli.options import DatabaseName, installed
+from horizon.cli.output import say
+from horizon.delivery import channels
+from horizon.postgres.audit import write_audit
+from horizon.postgres.database import Role
+
+
+class Audience(StrEnum):
+    ENGAGED = "engaged"
+    ALERTS = "alerts"
+
+
+def campaign_add(
+    name: Annotated[str, typer.Argument(help="What to call it: a to z, 0 to 9, - and _.")],
+    audience: Annotated[Audience, typer.Option(help="Engaged people, or those with an alert.")],
+    template: Annotated[str, typer.Option(help="One of the channel's templates.")],
+    channel: Annotated[
+        str, typer.Option(help="How it reaches people; a wrong name lists them.")
+    ] = "email",
+    purpose: Annotated[str, typer.Option(help="What they consented to.")] = "marketing",
+    target: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where a webhook is sent to.")
+    ] = None,
+    every_days: Annotated[
+        float | None, typer.Option(min=0.01, help="At most once a person in so many days.")
+    ] = None,
+    database: DatabaseName = None,
+) -> None:
+    """Add a campaign. Nothing is sent by this: `horizon campaign run NAME` does."""
+    horizon = installed(database)
+    new = NewCampaign(name, audience.value, template, channel, purpose, every_days, target)
+    found = channels.find(channel)
+    found.check_campaign(horizon.settings, audience=new.audience, template=template, target=target)
+    # As the owner: no process that runs by itself may make a campaign.
+    with horizon.database.transaction(Role.OWNER) as tx:
+        add(tx, new)
+        # Not the target: its path may be what lets one in.
+        details = {"audience": new.audience, "channel": channel, "purpose": purpose}
+        write_audit(tx, "campaign:added", name, details)
+    say(f"{name} is added; `horizon campaign run {name} --dry-run` shows whom it would reach.")

@@ -1,0 +1,1 @@
+"""Who agreed to what: purposes, records of consent, suppressions, and bringing them in."""
