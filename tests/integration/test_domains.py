@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from horizon.consent import book
 from horizon.delivery.channels.smtp import resolver as resolving
 from horizon.delivery.channels.smtp.resolver import (
     Answer,
@@ -31,7 +32,7 @@ from horizon.settings import Settings
 from tests.integration.test_delivery import _planned, _sending, _states
 from tests.servers.dns import DnsServer, Say, Zone
 from tests.servers.smtp_recorder import SmtpRecorder
-from tests.world import DAY, World
+from tests.world import DAY, NOW, World
 
 ZONE: Zone = {
     "shop.example": ["10 mail.shop.example.", "20 other.example."],
@@ -251,6 +252,18 @@ def test_a_domain_that_takes_mail_again_is_freed_and_the_operator_s_word_stays(
         "SELECT max((figures->>'freed')::int) AS freed FROM runs WHERE stage = 'domains'"
     )
     assert row.freed == 1
+
+
+def test_the_operator_s_word_outlives_a_null_mx(looking: World, name_server: DnsServer) -> None:
+    _person(looking, "ann", "nomail.example")
+    _planned(looking, "zed")
+    _look(looking, lambda: "nomail.example" in _stopped(looking))
+    with looking.horizon.database.transaction(Role.WORKER) as tx:
+        assert book.suppress_domain(tx, "nomail.example", NOW)
+    name_server.zone["nomail.example"] = ["10 mail.shop.example."]
+    _a_week_later(looking)
+    _look(looking)
+    assert _stopped(looking) == {"nomail.example": "manual"}
 
 
 def test_a_silent_name_server_delays_no_mail(looking: World, name_server: DnsServer) -> None:

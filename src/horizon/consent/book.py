@@ -148,7 +148,9 @@ def lift(tx: Connection, address: UUID, purpose: str) -> bool:
 
 
 def suppress_domain(tx: Connection, domain: str, now: datetime) -> bool:
-    return bool(tx.execute(QUERIES["suppress_domain"], {"domain": domain, "now": now}).rowcount)
+    values = {"domain": domain, "now": now}
+    tx.execute(QUERIES["forget_null_mx"], values)
+    return bool(tx.execute(QUERIES["suppress_domain"], values).rowcount)
 
 
 def lift_domain(tx: Connection, domain: str) -> bool:

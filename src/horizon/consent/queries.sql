@@ -81,6 +81,10 @@ WHERE address_hash = %(address)s AND purpose = %(purpose)s AND reason = 'unsubsc
 INSERT INTO suppressions (address_hash, purpose, reason, created_at)
 VALUES (%(address)s, %(purpose)s, 'manual', %(now)s) ON CONFLICT DO NOTHING;
 
+-- name: forget_null_mx
+-- The operator's word takes the place of the domain's own, which its next answer may lift.
+DELETE FROM suppressed_domains WHERE domain = %(domain)s AND reason = 'null_mx';
+
 -- name: suppress_domain
 INSERT INTO suppressed_domains (domain, reason, created_at)
 VALUES (%(domain)s, 'manual', %(now)s) ON CONFLICT DO NOTHING;
