@@ -5,9 +5,6 @@ from __future__ import annotations
 import email
 import email.policy
 import re
-import socket
-import ssl
-import threading
 from base64 import b64decode
 from email.message import EmailMessage
 from html import unescape
@@ -20,7 +17,6 @@ from typer.testing import CliRunner
 
 from horizon.cli.main import app
 from horizon.delivery.channels.smtp.advice import advice
-from horizon.delivery.channels.smtp.tests.test_smtp_security import _send, _transport, certificate
 from horizon.delivery.channels.smtp.transport import ADDRESS_INVALID
 from horizon.pipeline import stages
 from horizon.postgres.database import Role
@@ -30,8 +26,6 @@ from tests.link_pages import FORM, MULTIPART, ONE_CLICK
 from tests.servers.collector import Application
 from tests.servers.smtp_recorder import SmtpRecorder
 from tests.world import DAY, World
-
-__all__ = ["certificate"]  # a fixture
 
 # RFC 3463; what each says of the address. Only these mean that there is none.
 INVALID = ["550 5.1.1 no such user", "550 5.1.2 bad destination system", "553 5.1.3 bad syntax",
@@ -217,64 +211,6 @@ def test_neither_log_nor_answers_name_an_address(world: World, tmp_path: Path) -
     answers = [row.answer for row in world.rows("SELECT answer FROM notifications_log")]
     assert len(answers) == 3
     assert "@" not in log + "".join(answers)
-
-
-class _Injecting:
-    """Offers STARTTLS, and after its 220 a reply in the clear, as who sits between may add it."""
-
-    def __init__(self, certificate: tuple[Path, Path]) -> None:
-        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._context.load_cert_chain(*certificate)
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        self.encrypted: list[bytes] = []
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-
-    def __enter__(self) -> _Injecting:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
-        self._thread.join(10)
-
-    def _serve(self) -> None:
-        connection, _ = self._socket.accept()
-        with connection:
-            connection.sendall(b"220 here\r\n")
-            connection.recv(1000)
-            connection.sendall(b"250-here\r\n250 STARTTLS\r\n")
-            connection.recv(1000)
-            connection.sendall(b"220 go ahead\r\n250-here\r\n250 INJECTED\r\n")
-            try:
-                with self._context.wrap_socket(connection, server_side=True) as secure:
-                    self._talk(secure)
-            except OSError:
-                pass
-
-    def _talk(self, secure: ssl.SSLSocket) -> None:
-        for answer in (
-            b"250 here\r\n",
-            b"250 ok\r\n",
-            b"250 ok\r\n",
-            b"354 go\r\n",
-            b"250 taken\r\n",
-        ):
-            self.encrypted.append(secure.recv(100_000))
-            secure.sendall(answer)
-        secure.recv(1000)
-
-
-def test_what_was_said_before_tls_is_forgotten(
-    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
-    with _Injecting(certificate) as server:
-        transport = _transport(server)  # type: ignore[arg-type]  # it has a port
-        # Either the handshake fails of the added bytes, or nobody has read them.
-        assert _send(transport) == "250 taken"
-    assert server.encrypted[0].lower().startswith(b"ehlo ")
-    assert server.encrypted[1].startswith(b"MAIL FROM:<shop@shop.example>\r\n")
 
 
 OWN = {

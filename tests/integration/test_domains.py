@@ -82,9 +82,9 @@ def _answers(world: World) -> dict[str, str]:
     return {row.domain: row.answer for row in world.rows("SELECT domain, answer FROM domains")}
 
 
-def _a_week_later(world: World) -> None:
+def _later(world: World, days: float = 7) -> None:
     with world.horizon.database.transaction(Role.OWNER) as tx:
-        tx.execute("UPDATE domains SET asked_at = asked_at - interval '7 days'")
+        tx.execute("UPDATE domains SET asked_at = asked_at - %s * interval '1 day'", [days])
 
 
 @pytest.mark.parametrize(
@@ -214,9 +214,32 @@ def test_a_domain_is_asked_once_a_week(looking: World, name_server: DnsServer) -
     for _ in range(2):
         _look(looking)
     assert name_server.names() == ["example.com"]
-    _a_week_later(looking)
+    _later(looking)
     _look(looking)
     assert name_server.names() == ["example.com"] * 2
+
+
+def test_without_an_answer_it_is_asked_again_after_an_hour(
+    looking: World, name_server: DnsServer
+) -> None:
+    name_server.zone["example.com"] = Say.SERVFAIL
+    _planned(looking, "ann")
+    for days in (0, 0.02, 0.03):  # 29 minutes, 43 more
+        _later(looking, days)
+        _look(looking)
+    assert name_server.names() == ["example.com"] * 2
+
+
+def test_no_answer_frees_no_domain(looking: World, name_server: DnsServer) -> None:
+    _person(looking, "ann", "nomail.example")
+    _planned(looking)
+    _look(looking, lambda: "nomail.example" in _stopped(looking))
+    for said in (Say.SERVFAIL, Say.NONE):
+        name_server.zone["nomail.example"] = said
+        _later(looking)
+        _look(looking)
+    assert _stopped(looking) == {"nomail.example": "null_mx"}
+    assert name_server.names() == ["nomail.example"] * 3
 
 
 def test_of_two_senders_one_asks(looking: World, name_server: DnsServer) -> None:
@@ -245,7 +268,7 @@ def test_a_domain_that_takes_mail_again_is_freed_and_the_operator_s_word_stays(
     name_server.zone["nomail.example"] = ["10 mail.shop.example."]
     _look(looking)
     assert "nomail.example" in _stopped(looking)
-    _a_week_later(looking)
+    _later(looking)
     _look(looking, lambda: "nomail.example" not in _stopped(looking))
     assert _stopped(looking) == {"shop.example": "manual"}
     (row,) = looking.rows(
@@ -261,7 +284,7 @@ def test_the_operator_s_word_outlives_a_null_mx(looking: World, name_server: Dns
     with looking.horizon.database.transaction(Role.WORKER) as tx:
         assert book.suppress_domain(tx, "nomail.example", NOW)
     name_server.zone["nomail.example"] = ["10 mail.shop.example."]
-    _a_week_later(looking)
+    _later(looking)
     _look(looking)
     assert _stopped(looking) == {"nomail.example": "manual"}
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import subprocess
+import threading
 from pathlib import Path
 from uuid import uuid4
 
@@ -32,7 +35,7 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
     return cert, key
 
 
-def _transport(recorder: SmtpRecorder, **more: object) -> SmtpTransport:
+def _transport(recorder: SmtpRecorder | _Injecting, **more: object) -> SmtpTransport:
     values = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": recorder.port, "SMTP_TIMEOUT_S": 5, **more}
     return SmtpTransport(Settings().changed(**values), SENDER)
 
@@ -102,3 +105,61 @@ def test_an_address_outside_ascii_goes_where_it_is_taken(tmp_path: Path) -> None
     with SmtpRecorder(tmp_path) as recorder:
         assert _send(_transport(recorder), "zoë@example.com").startswith("250 ")
         assert recorder.messages()[0]["rcpt"] == ["zoë@example.com"]
+
+
+class _Injecting:
+    """Offers STARTTLS, and after its 220 a reply in the clear, as who sits between may add it."""
+
+    def __init__(self, certificate: tuple[Path, Path]) -> None:
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._context.load_cert_chain(*certificate)
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self.encrypted: list[bytes] = []
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> _Injecting:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+        self._thread.join(10)
+
+    def _serve(self) -> None:
+        connection, _ = self._socket.accept()
+        with connection:
+            connection.sendall(b"220 here\r\n")
+            connection.recv(1000)
+            connection.sendall(b"250-here\r\n250 STARTTLS\r\n")
+            connection.recv(1000)
+            connection.sendall(b"220 go ahead\r\n250-here\r\n250 INJECTED\r\n")
+            try:
+                with self._context.wrap_socket(connection, server_side=True) as secure:
+                    self._talk(secure)
+            except OSError:
+                pass
+
+    def _talk(self, secure: ssl.SSLSocket) -> None:
+        for answer in (
+            b"250 here\r\n",
+            b"250 ok\r\n",
+            b"250 ok\r\n",
+            b"354 go\r\n",
+            b"250 taken\r\n",
+        ):
+            self.encrypted.append(secure.recv(100_000))
+            secure.sendall(answer)
+        secure.recv(1000)
+
+
+def test_what_was_said_before_tls_is_forgotten(
+    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    with _Injecting(certificate) as server:
+        transport = _transport(server)
+        # Either the handshake fails of the added bytes, or nobody has read them.
+        assert _send(transport) == "250 taken"
+    assert server.encrypted[0].lower().startswith(b"ehlo ")
+    assert server.encrypted[1].startswith(b"MAIL FROM:<shop@shop.example>\r\n")
