@@ -134,7 +134,8 @@ CREATE FUNCTION refusal(
 ) RETURNS TABLE (reason text) LANGUAGE sql STABLE ROWS 1 AS $$
     SELECT coalesce(
         (SELECT s.reason FROM suppressions s
-         WHERE s.address_hash = address AND s.purpose IN ('*', asked_purpose) LIMIT 1),
+         WHERE s.address_hash = address AND s.purpose IN ('*', asked_purpose)
+         ORDER BY s.purpose LIMIT 1),
         (SELECT 'domain_' || d.reason FROM suppressed_domains d WHERE d.domain = address_domain),
         (SELECT CASE WHEN count(*) = 0 THEN 'no_consent' WHEN NOT bool_and(said.granted) THEN 'refused' END
          FROM (
