@@ -6,11 +6,14 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from bench import score
+from bench import delivery_plan, score
 from bench.harness import Figure
 from horizon.errors import HorizonError
 
-BENCHES: dict[str, Callable[[bool], Iterator[Figure]]] = {"score": score.figures}
+BENCHES: dict[str, Callable[[bool], Iterator[Figure]]] = {
+    "score": score.figures,
+    "delivery_plan": delivery_plan.plan_figures,
+}
 
 
 def main() -> int:
