@@ -5,13 +5,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import IO, Any
+from typing import IO
 
 from bench.harness import Figure, medians, scratch_installation
 from horizon import clock
 from horizon.pipeline import stages
 from horizon.pipeline.installation import Installation
-from horizon.postgres.database import Role, closing_connection
+from horizon.postgres.database import Connection, Role, closing_connection
 from horizon.postgres.queries import Queries
 
 QUERIES = Queries("bench")
@@ -29,7 +29,10 @@ def plan_figures(quick: bool) -> Iterator[Figure]:
         tempfile.TemporaryFile() as two,
     ):
         now = clock.now()
-        _fill(horizon, {"people": people, "now": now})
+        with horizon.database.transaction(Role.OWNER) as tx:
+            fill(tx, people, now)
+        with closing_connection(horizon.database.connect(autocommit=True)) as connection:
+            connection.execute("VACUUM ANALYZE")
         rows: dict[str, IO[bytes]] = dict(zip(TABLES, (one, two), strict=True))
         _plan(horizon, now)
         for table, file in rows.items():
@@ -40,16 +43,15 @@ def plan_figures(quick: bool) -> Iterator[Figure]:
         yield Figure("delivery.plan", round(value, 3), "s", round(reference, 3), people)
 
 
-def _fill(horizon: Installation, size: dict[str, Any]) -> None:
-    with horizon.database.transaction(Role.OWNER) as tx:
-        for name in ("plan_people", "plan_traits", "plan_consents", "plan_suppressions",
-                     "plan_preferences", "plan_domains", "plan_score_run"):  # fmt: skip
-            tx.execute(QUERIES[name], size)
-        tx.execute("SELECT open_score_run(1)")
-        tx.execute(QUERIES["plan_scores"], size)
-        tx.execute("SELECT close_score_run(1)")
-    with closing_connection(horizon.database.connect(autocommit=True)) as connection:
-        connection.execute("VACUUM ANALYZE")
+def fill(tx: Connection, people: int, now: datetime) -> None:
+    """People whom ``good_activity`` is for, most of them with consent."""
+    size = {"people": people, "now": now}
+    for name in ("plan_people", "plan_traits", "plan_consents", "plan_suppressions",
+                 "plan_preferences", "plan_domains", "plan_score_run"):  # fmt: skip
+        tx.execute(QUERIES[name], size)
+    tx.execute("SELECT open_score_run(1)")
+    tx.execute(QUERIES["plan_scores"], size)
+    tx.execute("SELECT close_score_run(1)")
 
 
 def _plan(horizon: Installation, now: datetime) -> None:

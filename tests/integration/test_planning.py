@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
 import pytest
 
+from bench.delivery_plan import fill
 from horizon.campaigns import stage as campaigns
 from horizon.errors import DatabaseError
 from horizon.pipeline import stages
+from horizon.postgres.database import Role
 from tests.world import DAY, World
 
 CAMPAIGNS = pytest.mark.parametrize("campaign", ["miss_you", "good_activity"])
@@ -212,3 +215,29 @@ def test_a_rehearsal_of_many_chunks_tells_everybody_s_verdict(
     assert world.rows("SELECT FROM messages") == []
     assert rehearsed.figures == world.plan(campaign).figures
     assert told == _verdicts(world)
+
+
+@CAMPAIGNS
+def test_without_statistics_it_begins_at_once_and_grows_with_the_people(
+    world: World, campaign: str
+) -> None:
+    """20,000 people nobody has counted: a plan made for a handful once took 7 minutes."""
+    with world.horizon.database.transaction(Role.OWNER) as tx:
+        fill(tx, 20_000, world.now)
+        tx.execute(
+            "INSERT INTO alerts (rule, node, profile_id, score, tier, threshold, created_at, quiet_until,"
+            " correlation_id) SELECT 'r', node, profile_id, 0.9, 'high', 0.7, %s, %s, gen_random_uuid()"
+            " FROM nodes WHERE kind = 'user_id'",
+            [world.now, world.now],
+        )
+    assert world.rows("SELECT FROM pg_stats WHERE tablename IN ('consents', 'traits')") == []
+    started = time.monotonic()
+    told: list[tuple[int, float]] = []
+    figures = stages.plan_campaign(
+        world.horizon, campaign, world.now,
+        on_planned=lambda planned: told.append((planned, time.monotonic() - started)),
+    ).figures  # fmt: skip
+    assert figures["planned"] + figures["skipped"] == 20_000
+    assert 0 < told[0][0] <= campaigns.CHUNKS[0]
+    assert told[0][1] < 1
+    assert told[-1][1] < 15

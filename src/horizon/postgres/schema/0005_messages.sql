@@ -54,7 +54,7 @@ CREATE TABLE messages (
     sending_at timestamptz,
     finished_at timestamptz,
     answer text,
-    UNIQUE (campaign, step, profile_id, occasion)
+    UNIQUE (profile_id, campaign, step, occasion)  -- what tells most first: compared once a level
 )
 -- Room for the final version of each row beside its first one, so that no index has to know of it.
 WITH (fillfactor = 50);
