@@ -26,7 +26,8 @@ SELECT score_run FROM score_runs WHERE active;
 -- joined by hash for many, whatever the statistics say or do not say. Left to itself and without
 -- them, the planner took a nested loop over 20,000 people: 7 minutes.
 SELECT count(set_config(setting, CASE WHEN wanted THEN 'on' ELSE 'off' END, true)) AS settings
-FROM (VALUES ('enable_nestloop', %(few)s), ('enable_seqscan', NOT %(few)s), ('enable_mergejoin', false))
+FROM (VALUES ('enable_nestloop', %(few)s), ('enable_seqscan', NOT %(few)s), ('enable_bitmapscan', NOT %(few)s),
+             ('enable_mergejoin', false))
      chosen (setting, wanted);
 
 -- name: plan
