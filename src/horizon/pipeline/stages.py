@@ -62,18 +62,25 @@ def plan_campaign(
     name: str,
     now: datetime | None = None,
     correlation_id: UUID | None = None,
+    on_planned: Callable[[int], None] = lambda _: None,
 ) -> StageResult:
-    """Decide a campaign's messages. Raises UsageError or TemplateError before the first row."""
-    stage = _campaign_stage(horizon, name)
-    return horizon.runner.run(stage, now, correlation_id)
+    """Decide a campaign's messages, a few first and then many at once.
+
+    ``on_planned`` is told after each commit how many are planned by then: those can be sent.
+    Raises UsageError or TemplateError before the first row.
+    """
+    return horizon.runner.run(
+        _campaign_stage(horizon, name), now, correlation_id,
+        on_commit=lambda result: on_planned(result.figures["planned"]),
+    )  # fmt: skip
 
 
 def rehearse_campaign(horizon: Installation, name: str, now: datetime | None = None) -> StageResult:
     """What ``plan_campaign`` would decide; nothing is written, not even a log line."""
-    return horizon.runner.rehearse(_campaign_stage(horizon, name), now)
+    return horizon.runner.rehearse(_campaign_stage(horizon, name, everybody=True), now)
 
 
-def _campaign_stage(horizon: Installation, name: str) -> Stage:
+def _campaign_stage(horizon: Installation, name: str, *, everybody: bool = False) -> Stage:
     with horizon.database.transaction(Role.WORKER) as tx:
         campaign = campaigns.find(tx, name)
     digest = channels.find(campaign.channel).check_campaign(
@@ -84,7 +91,7 @@ def _campaign_stage(horizon: Installation, name: str) -> Stage:
         "campaign", "planner",
         partial(campaigns.run, campaign=campaign, template_digest=digest,
                 cooldown_days=horizon.settings.COOLDOWN_DAYS,
-                opt_ins_per_hour=horizon.settings.OPT_INS_PER_HOUR),
+                opt_ins_per_hour=horizon.settings.OPT_INS_PER_HOUR, everybody=everybody),
         fields={"campaign_id": name},
     )  # fmt: skip
 
