@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from threading import Event
@@ -19,7 +20,7 @@ from horizon.delivery.outbox import QUERIES as DELIVERY
 from horizon.delivery.outbox import waiting
 from horizon.delivery.ports import Channel, Means
 from horizon.delivery.sender import Sender, Sent
-from horizon.errors import TransportError
+from horizon.errors import HorizonError, TransportError
 from horizon.events.nodes import node_of
 from horizon.identity import stage as identity
 from horizon.keys import Keys
@@ -151,6 +152,42 @@ def send(
     _log_sent(horizon, sent, run)
     _complain_if_away(horizon, sent)
     return sent
+
+
+def run_campaign(
+    horizon: Installation,
+    name: str,
+    *,
+    stop: Event,
+    on_planned: Callable[[int], None] = lambda _: None,
+    on_messages: Callable[[int], None] = lambda _: None,
+    rate: float | None = None,
+    now: datetime | None = None,
+) -> tuple[StageResult, Sent]:
+    """Decide and send at the same time: the first mails leave while most people are undecided.
+
+    Raises what ``plan_campaign`` and ``send`` raise; what is planned by then stays planned.
+    """
+    run = uuid4()
+    begun = Event()
+
+    def told(planned: int) -> None:
+        begun.set()
+        on_planned(planned)
+        if stop.is_set():
+            raise HorizonError("Stopped while it was planned: run it again for the rest.")
+
+    with ThreadPoolExecutor(1, "planner") as pool:
+        planning = pool.submit(plan_campaign, horizon, name, now, run, told)
+        planning.add_done_callback(lambda _: begun.set())
+        begun.wait()
+        if planning.done():
+            planning.result()  # a mistake is told before anything is sent
+        sent = send(
+            horizon, run, campaign=name, stop=stop, on_messages=on_messages, rate=rate, now=now,
+            more_comes=lambda: not planning.done(),
+        )  # fmt: skip
+        return planning.result(), sent
 
 
 def send_demo(
