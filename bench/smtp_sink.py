@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import time
 from typing import cast
 
 import uvloop
@@ -42,6 +43,8 @@ class Session(asyncio.Protocol):
         if self._in_content:
             self._in_content = False
             Session.messages += 1
+            if Session.messages == 1:
+                print(time.time(), flush=True)
             return b"250 2.0.0 Ok: queued\r\n"
         if verb == b"DATA":
             self._in_content = True

@@ -1,6 +1,7 @@
 """What a stage is given and what it gives back.
 
 A stage is ``def run(tx, window, ...) -> StageResult``: set-based, idempotent, one transaction.
+Or it is a generator of results: each has a transaction of its own and the figures up to then.
 """
 
 from __future__ import annotations

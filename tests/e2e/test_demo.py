@@ -195,7 +195,7 @@ def test_the_crash_demo_loses_and_doubles_nothing(embedded: Demo) -> None:
     )
     assert (counted["planned"], counted["twice"], counted["lost"]) == ("2,000", "0", "0")
     assert said.count("kill -9") == 22
-    assert 0 < int(counted["unknown"]) <= 22 * 4, "at most one a connection and kill"
+    assert 0 < int(counted["unknown"]) <= 22 * 4 * 3, "what four connections send in 10 ms, a kill"
     assert int(counted["received"].replace(",", "")) >= 2_000 - int(counted["unknown"])
 
 

@@ -210,6 +210,19 @@ def test_what_nobody_knows_or_nobody_has_is_counted_and_blocks_nothing(
     assert row.figures == {"asked": 6, "null_mx": 1, "freed": 0, "nowhere": 2, "unanswered": 2}
 
 
+def test_a_campaign_that_is_run_at_once_asks_about_its_domains(
+    looking: World, name_server: DnsServer
+) -> None:
+    for number in range(80):
+        _person(looking, f"u{number}", f"d{number}.example")
+    _person(looking, "ann", "nomail.example")
+    looking.score()
+    looking.alert()
+    stages.run_campaign(looking.horizon, "miss_you", stop=threading.Event())
+    assert len(set(name_server.names())) == len(name_server.names()) == 81
+    assert _stopped(looking) == {"nomail.example": "null_mx"}
+
+
 def test_a_domain_is_asked_once_a_week(looking: World, name_server: DnsServer) -> None:
     _planned(looking, "ann", "bob")
     for _ in range(2):

@@ -26,84 +26,195 @@ WITH gone AS (
 UPDATE messages m SET status = 'cancelled', reason = 'campaign_stopped', finished_at = %(clock)s
 FROM gone WHERE m.message_id = gone.message_id;
 
+-- name: scored
+SELECT score_run FROM score_runs WHERE active;
+
+-- name: choose_joins
+-- For this transaction: the tables of people are looked up by index for a few, and read whole and
+-- joined by hash for many, whatever the statistics say or do not say. Left to itself and without
+-- them, the planner took a nested loop over 20,000 people: 7 minutes.
+SELECT count(set_config(setting, CASE WHEN wanted THEN 'on' ELSE 'off' END, true)) AS settings
+FROM (VALUES ('enable_nestloop', %(few)s), ('enable_seqscan', NOT %(few)s), ('enable_bitmapscan', NOT %(few)s),
+             ('enable_mergejoin', false))
+     chosen (setting, wanted);
+
 -- name: plan
--- A message for each candidate, decided at once: whom it would go to, and why not where it may
--- not. What is decided against is a row as well, so that nobody wonders why there was no mail.
--- An alert is an occasion of its own; a campaign without alerts has one a day, and writes to
--- nobody whom it decided about within every_days.
-WITH active AS (
-    SELECT s.* FROM scores s WHERE s.score_run = (SELECT score_run FROM score_runs WHERE active)
-), candidates AS (
-    SELECT a.alert_id, a.node, s.*, 'alert:' || a.alert_id AS occasion
-    FROM alerts a
-    JOIN nodes n USING (node)
-    JOIN active s ON s.profile_id = n.profile_id
-    WHERE %(audience)s = 'alerts' AND a.status = 'NEW' AND a.created_at <= %(now)s
-      AND NOT EXISTS (SELECT FROM messages m WHERE m.alert_id = a.alert_id AND m.campaign = %(campaign)s)
+-- A message for each of the next candidates after (place, place_in), decided at once: whom it would
+-- go to, and why not where it may not. What is decided against is a row as well, so that nobody
+-- wonders why there was no mail. An alert is an occasion of its own; a campaign without alerts has
+-- one a day, and writes to nobody whom it decided about within every_days.
+-- Consent is decided as refusal() does, for all at once: sending asks that one again, and
+-- test_refusal.py holds the two together. For 500,000 people refusal() takes three times as long.
+-- (SELECT true ... LIMIT 1) of one table stays a look-up by index, whatever choose_joins says:
+-- messages only ever grow and are never read whole.
+WITH chunk AS MATERIALIZED (
+    SELECT row_number() OVER () AS number, due.*
+    FROM (
+        (SELECT s.profile_id AS place, 0::bigint AS place_in, NULL::bigint AS alert_id, NULL::uuid AS node, s.profile_id,
+                'day:' || to_char(%(now)s AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS occasion,
+                s.tier, s.score, s.activities, s.silent_s, s.last_activity
+         FROM scores s
+         WHERE %(audience)s = 'engaged' AND s.score_run = %(score_run)s AND s.profile_id > %(place)s
+           AND s.tier = 'low' AND s.activities > 0
+           AND (SELECT true FROM nodes mine WHERE mine.profile_id = s.profile_id AND (
+                    SELECT true FROM messages m
+                    WHERE m.node = mine.node AND m.campaign = %(campaign)s AND m.status NOT IN ('failed', 'cancelled')
+                      AND m.planned_at > %(now)s - %(every_days)s * interval '1 day' LIMIT 1) LIMIT 1) IS NULL
+         ORDER BY s.profile_id LIMIT %(most)s)
+        UNION ALL
+        SELECT a.profile_id, a.alert_id, a.alert_id, a.node, n.profile_id, 'alert:' || a.alert_id,
+               s.tier, s.score, s.activities, s.silent_s, s.last_activity
+        FROM (
+            SELECT a.profile_id, a.alert_id, a.node FROM alerts a
+            WHERE %(audience)s = 'alerts' AND a.status = 'NEW' AND a.created_at <= %(now)s
+              AND (a.profile_id, a.alert_id) > (%(place)s, %(place_in)s)
+              AND (SELECT true FROM messages m
+                   WHERE m.alert_id = a.alert_id AND m.campaign = %(campaign)s LIMIT 1) IS NULL
+            ORDER BY a.profile_id, a.alert_id LIMIT %(most)s
+        ) a
+        LEFT JOIN nodes n USING (node)
+        LEFT JOIN scores s ON s.profile_id = n.profile_id AND s.score_run = %(score_run)s
+    ) due
+), known AS MATERIALIZED (
+    SELECT n.profile_id, n.node, n.kind, n.value, n.first_seen, n.live
+    FROM (SELECT DISTINCT profile_id FROM chunk) people JOIN nodes n USING (profile_id)
+), names AS (  -- profile_names
+    SELECT DISTINCT ON (profile_id) profile_id, node,
+           CASE kind WHEN 'user_id' THEN value ELSE 'p' || profile_id END AS user_id
+    FROM known WHERE live
+    ORDER BY profile_id, CASE kind WHEN 'user_id' THEN 0 WHEN 'email' THEN 1 ELSE 2 END, first_seen, node
+), emails AS (  -- profile_traits
+    SELECT DISTINCT ON (k.profile_id) k.profile_id, btrim(t.value #>> '{}', E' \t\r\n') AS to_addr, t.value_node
+    FROM known k JOIN traits t ON t.node = k.node AND t.name = 'email'
+    WHERE k.live
+    ORDER BY k.profile_id, t.time DESC, t.event_id
+), first_names AS (
+    SELECT DISTINCT ON (k.profile_id) k.profile_id, t.value #>> '{}' AS first_name
+    FROM known k JOIN traits t ON t.node = k.node AND t.name = 'first_name'
+    WHERE k.live
+    ORDER BY k.profile_id, t.time DESC, t.event_id
+), addressed AS MATERIALIZED (
+    SELECT profile_id, to_addr, value_node AS address_hash, lower(split_part(to_addr, '@', 2)) AS domain
+    FROM emails WHERE value_node IS NOT NULL AND %(target)s::text IS NULL
     UNION ALL
-    SELECT NULL, names.node, s.*, 'day:' || to_char(%(now)s AT TIME ZONE 'UTC', 'YYYY-MM-DD')
-    FROM active s
-    JOIN LATERAL (SELECT p.node FROM profile_names p WHERE p.profile_id = s.profile_id) names ON true
-    WHERE %(audience)s = 'engaged' AND s.tier = 'low' AND s.activities > 0
-      AND NOT EXISTS (
-        SELECT FROM nodes mine JOIN messages m ON m.node = mine.node
-        WHERE mine.profile_id = s.profile_id AND m.campaign = %(campaign)s
-          AND m.status NOT IN ('failed', 'cancelled')
-          AND m.planned_at > %(now)s - %(every_days)s * interval '1 day')
-), addressed AS (
-    SELECT c.*, btrim(email.value #>> '{}', E' \t\r\n') AS to_addr, email.value_node AS address_hash,
-           lower(split_part(btrim(email.value #>> '{}', E' \t\r\n'), '@', 2)) AS domain,
-           coalesce(first_name.value #>> '{}', '') AS first_name
-    FROM candidates c
-    LEFT JOIN LATERAL (SELECT value, value_node FROM profile_traits t
-        WHERE t.profile_id = c.profile_id AND t.name = 'email' AND t.value_node IS NOT NULL) email ON true
-    LEFT JOIN LATERAL (SELECT value FROM profile_traits t
-        WHERE t.profile_id = c.profile_id AND t.name = 'first_name') first_name ON true
-), judged AS MATERIALIZED (  -- once a person, however often the verdict is read
-    SELECT a.*,
+    -- A channel that goes to one place for everybody: what is suppressed is the person.
+    SELECT profile_id, %(target)s, node, %(target_host)s FROM names WHERE %(target)s::text IS NOT NULL
+), said AS MATERIALIZED (  -- from here to wishes: refusal()
+    SELECT k.profile_id, k.node, c.address_hash, c.granted, c.time, c.consent_id
+    FROM known k
+    JOIN consents c ON c.node = k.node AND c.purpose = %(purpose)s AND c.channel = %(channel)s
+    WHERE c.time <= %(now)s OR NOT c.granted
+), by_node AS (
+    SELECT profile_id, bool_and(granted) AS granted, max(consent_id) AS consent_id
+    FROM (SELECT DISTINCT ON (profile_id, node) profile_id, granted, consent_id
+          FROM said ORDER BY profile_id, node, time DESC, granted, consent_id DESC) latest
+    GROUP BY profile_id
+), by_address AS (
+    SELECT DISTINCT ON (profile_id) profile_id, granted, consent_id
+    FROM (
+        SELECT a.profile_id, c.granted, c.time, c.consent_id
+        FROM addressed a
+        JOIN consents c ON c.address_hash = a.address_hash AND c.purpose = %(purpose)s AND c.channel = %(channel)s
+        WHERE c.time <= %(now)s OR NOT c.granted
+        UNION ALL
+        SELECT profile_id, granted, time, consent_id FROM said WHERE address_hash IS NULL
+    ) of_address
+    ORDER BY profile_id, time DESC, granted, consent_id DESC
+), suppressed AS (
+    SELECT DISTINCT ON (a.profile_id) a.profile_id, s.reason
+    FROM addressed a JOIN suppressions s USING (address_hash)
+    WHERE s.purpose IN ('*', %(purpose)s)
+    ORDER BY a.profile_id, s.purpose
+), wishes AS (
+    SELECT DISTINCT ON (a.profile_id) a.profile_id, CASE
+        WHEN p.paused_until > %(now)s THEN 'paused'
+        WHEN (SELECT true FROM messages m
+              WHERE m.address_hash = a.address_hash AND m.planned_at > %(now)s - p.every_days * interval '1 day'
+                AND m.status IN ('sent', 'delivered', 'unknown')
+                AND m.campaign NOT IN (SELECT campaign FROM campaigns WHERE audience IN ('operator', 'opt_in')) LIMIT 1)
+        THEN 'less_often' END AS reason
+    FROM addressed a JOIN preferences p USING (address_hash)
+    WHERE p.channel = %(channel)s
+    ORDER BY a.profile_id, p.time DESC, p.preference_id DESC
+), judged AS MATERIALIZED (
+    SELECT c.*, names.node AS best_node, names.user_id, a.to_addr, a.address_hash, a.domain,
+           coalesce(f.first_name, '') AS first_name,
+           -- the record that allowed it: of this address, else of the person
+           coalesce(by_address.consent_id, by_node.consent_id) AS consent_id,
            CASE
                WHEN a.address_hash IS NULL THEN 'no_address'
-               WHEN a.to_addr !~ '^[^@[:space:][:cntrl:]<>(),;:"\\[\]]+@[^@[:space:][:cntrl:]<>(),;:"\\[\].]+(\.[^@[:space:][:cntrl:]<>(),;:"\\[\].]+)+$'
-                   OR length(a.to_addr) > 254 THEN 'invalid_address'
+               WHEN %(target)s::text IS NULL AND (a.to_addr !~ '^[^@[:space:][:cntrl:]<>(),;:"\\[\]]+@[^@[:space:][:cntrl:]<>(),;:"\\[\].]+(\.[^@[:space:][:cntrl:]<>(),;:"\\[\].]+)+$'
+                   OR length(a.to_addr) > 254) THEN 'invalid_address'
                WHEN EXISTS (SELECT FROM restores r WHERE NOT r.nothing_sent_since
                    AND r.restored_at > %(now)s - %(quiet_days)s * interval '1 day') THEN 'restored'
-               ELSE (SELECT asked.reason FROM refusal(a.profile_id, a.address_hash, a.domain, %(purpose)s, %(channel)s, %(now)s) asked)
+               ELSE coalesce(
+                   suppressed.reason, 'domain_' || d.reason,
+                   CASE WHEN coalesce(by_node.granted, by_address.granted) IS NULL THEN 'no_consent'
+                        WHEN NOT (by_node.granted IS NOT FALSE AND by_address.granted IS NOT FALSE) THEN 'refused' END,
+                   wishes.reason)
            END AS reason
-    FROM addressed a
+    FROM chunk c
+    JOIN names USING (profile_id)
+    LEFT JOIN addressed a USING (profile_id)
+    LEFT JOIN first_names f USING (profile_id)
+    LEFT JOIN suppressed USING (profile_id)
+    LEFT JOIN suppressed_domains d ON d.domain = a.domain
+    LEFT JOIN by_node USING (profile_id)
+    LEFT JOIN by_address USING (profile_id)
+    LEFT JOIN wishes USING (profile_id)
+    WHERE c.tier IS NOT NULL  -- an alert of somebody who has no score is no candidate
+), sharers AS (
+    SELECT address_hash, min(number) AS first_number
+    FROM judged WHERE reason IS NULL GROUP BY address_hash HAVING count(*) > 1
 ), decided AS (
-    SELECT j.*, CASE WHEN j.reason IS NULL AND row_number() OVER (
-        PARTITION BY j.address_hash, j.reason IS NULL ORDER BY j.profile_id) > 1
-        THEN 'same_address' ELSE j.reason END AS verdict
-    FROM judged j
+    -- One mail an address: in this chunk, in the run's and the occasion's others, and while somebody
+    -- else's of this campaign still waits for it, as after a run that broke off.
+    SELECT j.*, CASE WHEN j.reason IS NULL AND (
+        j.number > sharers.first_number
+        OR (SELECT true FROM messages m
+            WHERE m.address_hash = j.address_hash AND m.campaign = %(campaign)s
+              AND m.status NOT IN ('skipped', 'failed', 'cancelled')
+              AND (m.occasion = j.occasion OR m.correlation_id = %(correlation_id)s
+                   OR (m.status = 'planned' AND m.profile_id <> j.profile_id)) LIMIT 1)
+        ) THEN 'same_address' ELSE j.reason END AS verdict
+    FROM judged j LEFT JOIN sharers USING (address_hash)
+    OFFSET 0  -- or the verdict would be asked for each time it is read
 ), written AS (
     INSERT INTO messages (campaign, node, profile_id, occasion, alert_id, to_addr, address_hash, domain, tier,
         variables, template, template_digest, status, reason, consent_id, correlation_id, planned_at, finished_at)
-    SELECT %(campaign)s, node, profile_id, occasion, alert_id, to_addr, address_hash, domain, tier,
+    SELECT %(campaign)s, coalesce(node, best_node), profile_id, occasion, alert_id, to_addr, address_hash, domain, tier,
         jsonb_build_object(
             'first_name', first_name, 'tier', tier, 'activity_count', activities,
             'days_silent', greatest(0, floor(silent_s / 86400))::int,
             'last_seen', coalesce(to_char(last_activity AT TIME ZONE 'UTC', 'YYYY-MM-DD'), ''),
             'score_percent', round(score * 100)::int),
-        %(template)s, %(template_digest)s, CASE WHEN verdict IS NULL THEN 'planned' ELSE 'skipped' END,
-        verdict, CASE WHEN verdict IS NULL THEN allowed.consent_id END, %(correlation_id)s, %(now)s, CASE WHEN verdict IS NOT NULL THEN %(now)s END
-    FROM decided d
-    LEFT JOIN LATERAL (
-        SELECT c.consent_id FROM consents c
-        WHERE (c.node = d.node OR c.address_hash = d.address_hash) AND c.granted
-          AND c.purpose = %(purpose)s AND c.channel = %(channel)s AND c.time <= %(now)s
-        ORDER BY c.time DESC, c.consent_id DESC LIMIT 1
-    ) allowed ON true
-    ORDER BY profile_id
+        %(template)s, %(template_digest)s, CASE WHEN verdict IS NULL THEN 'planned' ELSE 'skipped' END, verdict,
+        CASE WHEN verdict IS NULL THEN consent_id END, %(correlation_id)s, %(now)s,
+        CASE WHEN verdict IS NOT NULL THEN %(now)s END
+    FROM decided
     ON CONFLICT (campaign, step, profile_id, occasion) DO NOTHING
-    RETURNING message_id, profile_id, tier, status, reason
+    RETURNING message_id, profile_id, occasion, tier, status, reason, domain
 ), waiting AS (
     INSERT INTO outbox (message_id, campaign, due_at)
-    SELECT message_id, %(campaign)s, least(%(now)s, %(clock)s) FROM written WHERE status = 'planned'
+    SELECT message_id, %(campaign)s, CASE WHEN EXISTS (
+            SELECT FROM breakers b
+            WHERE b.campaign = %(campaign)s AND b.domain IN ('*', written.domain) AND b.closed_at IS NULL)
+        THEN 'infinity' ELSE least(%(now)s, %(clock)s) END
+    FROM written WHERE status = 'planned'
+), reasons AS (
+    SELECT reason, count(*)::int AS messages FROM written WHERE status = 'skipped' GROUP BY reason
 )
-SELECT w.*, names.user_id
-FROM written w
-JOIN LATERAL (SELECT p.user_id FROM profile_names p WHERE p.profile_id = w.profile_id) names ON true
-ORDER BY w.profile_id;
+-- First the figures, then who is skipped (and in a rehearsal everybody).
+SELECT (SELECT count(*)::int FROM chunk) AS candidates, (SELECT max(place) FROM chunk) AS place,
+       (SELECT max(place_in) FROM chunk WHERE place = (SELECT max(place) FROM chunk)) AS place_in,
+       (SELECT count(*)::int FROM written WHERE status = 'planned') AS planned,
+       (SELECT coalesce(jsonb_object_agg(reason, messages), '{}') FROM reasons) AS reasons,
+       NULL::uuid AS message_id, NULL::bigint AS profile_id, NULL AS user_id, NULL AS tier, NULL AS status, NULL AS reason
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, w.message_id, w.profile_id, j.user_id, w.tier, w.status, w.reason
+FROM written w JOIN judged j USING (profile_id, occasion)
+WHERE w.status = 'skipped' OR %(everybody)s
+ORDER BY profile_id NULLS FIRST;
 
 -- name: plan_demo
 -- Demo mode: what the newest alerts would say, to the operator alone. No alert is touched.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, repeat
 from typing import Any
+from urllib.parse import urlsplit
 
 from horizon import clock
 from horizon.campaigns import opt_in
@@ -16,6 +18,11 @@ from horizon.postgres.queries import Queries
 from horizon.stage import Line, StageResult, Window, logged_user
 
 QUERIES = Queries("horizon.campaigns")
+
+# How many people are decided and committed at once: a few first, so that sending begins at once.
+# A large one reads the tables of people whole, 0.4 s for 500,000: hence not many of them.
+CHUNKS = (300, 3_000, 50_000, 200_000)
+FEW = 5_000  # up to so many are looked up one by one
 
 
 @dataclass(frozen=True)
@@ -66,31 +73,76 @@ def run(
     template_digest: str,
     cooldown_days: float,
     opt_ins_per_hour: int,
-) -> StageResult:
-    parameters = {
-        **window.parameters(), "clock": clock.now(), "campaign": campaign.campaign,
-        "audience": campaign.audience,
+    everybody: bool = False,
+    sizes: Sequence[int] = CHUNKS,
+) -> Iterator[StageResult]:
+    """Decide chunk by chunk, the last of ``sizes`` again and again until nobody is left.
+
+    Yields the figures up to then, with a line for each person skipped; with ``everybody`` a
+    decision for each person.
+    """
+    parameters = _parameters(tx, window, campaign, template_digest, cooldown_days, everybody)
+    if campaign.audience == "opt_in":
+        yield _asked(opt_in.plan(tx, parameters, opt_ins_per_hour), everybody)
+        return
+    planned = 0
+    reasons: Counter[str] = Counter()
+    for size in chain(sizes, repeat(sizes[-1])):
+        tx.execute(QUERIES["choose_joins"], {"few": size <= FEW})
+        # Planned anew each time: a plan that was made for a chunk of 300 would suit no other.
+        rows = tx.execute(QUERIES["plan"], {**parameters, "most": size}, prepare=False)
+        chunk = rows.fetchone()
+        assert chunk is not None
+        planned += chunk.planned
+        reasons.update(chunk.reasons)
+        yield _result(planned, reasons, rows, everybody)
+        if chunk.candidates < size:
+            return
+        parameters |= {"place": chunk.place, "place_in": chunk.place_in}
+
+
+def _parameters(
+    tx: Connection,
+    window: Window,
+    campaign: Campaign,
+    template_digest: str,
+    cooldown_days: float,
+    everybody: bool,
+) -> dict[str, Any]:
+    # Asked once: scores that are made meanwhile are the next run's.
+    scored = tx.execute(QUERIES["scored"]).fetchone()
+    return {
+        **window.parameters(), "clock": clock.now(),
+        "campaign": campaign.campaign, "audience": campaign.audience,
         "template": campaign.template, "template_digest": template_digest,
-        "purpose": campaign.purpose, "channel": campaign.channel,
+        "purpose": campaign.purpose, "channel": campaign.channel, "target": campaign.target,
+        "target_host": campaign.target and urlsplit(campaign.target).hostname,
         "every_days": campaign.every_days or 0,
         "quiet_days": campaign.every_days or cooldown_days,
+        "score_run": scored.score_run if scored else None,
+        "everybody": everybody, "place": 0, "place_in": 0,
     }  # fmt: skip
-    if campaign.audience == "opt_in":
-        return _result(opt_in.plan(tx, parameters, opt_ins_per_hour))
-    return _result(tx.execute(QUERIES["plan"], parameters).fetchall())
 
 
-def _result(rows: Sequence[Any]) -> StageResult:
+def _asked(rows: Sequence[Any], everybody: bool) -> StageResult:
+    """The opt-ins' decisions, a row each."""
     reasons = Counter(row.reason for row in rows if row.reason)
-    planned = len(rows) - reasons.total()
+    told = [row for row in rows if everybody or row.reason]
+    return _result(len(rows) - reasons.total(), reasons, told, everybody)
+
+
+def _result(
+    planned: int, reasons: Counter[str], rows: Iterable[Any], everybody: bool
+) -> StageResult:
     figures = {
         "planned": planned,
         "skipped": reasons.total(),
         "reasons": dict(sorted(reasons.items())),
     }
-    lines = [_line(row) for row in rows]
-    skipped = [line for line in lines if line.fields["reason"]]
-    return StageResult(figures, skipped, [line.fields for line in lines])
+    lines = (_line(row) for row in rows)  # read when they are logged: never all in Python at once
+    if everybody:
+        return StageResult(figures, decisions=[line.fields for line in lines])
+    return StageResult(figures, lines)
 
 
 def _line(row: Any) -> Line:
@@ -115,8 +167,8 @@ def plan_demo(
 ) -> StageResult:
     """Plan the operator's mails in place of people's: one an alert, or one that lists them all."""
     parameters = {
-        **window.parameters(), "clock": clock.now(), "to_addr": to_addr,
-        "address_hash": address_hash,
+        **window.parameters(), "clock": clock.now(),
+        "to_addr": to_addr, "address_hash": address_hash,
         "aggregated": aggregated, "template": template, "template_digest": template_digest,
     }  # fmt: skip
     planned = tx.execute(QUERIES["plan_demo"], parameters).rowcount

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Event
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID, uuid4
 
 import typer
@@ -39,12 +40,15 @@ from horizon.pipeline.installation import Installation, open_installation
 from horizon.postgres.audit import write_audit
 from horizon.postgres.database import Role, row_dicts
 from horizon.settings import Settings
+from horizon.stage import StageResult
 
 CampaignName = Annotated[str, typer.Argument(help="The campaign: miss_you, good_activity.")]
 Rate = Annotated[
     str | None, typer.Option("--rate", metavar="N/s", help="At most so many: 20/s, 100/m, 5000/h.")
 ]
 
+
+T = TypeVar("T")
 
 PANEL = "Score, alert, write to people"
 
@@ -129,17 +133,19 @@ def campaign_run(
         return
     _set_status(horizon, name, "active")
     warn(horizon.settings)
-    run = uuid4()
-    figures = stages.plan_campaign(horizon, name, now, run).figures
+    before, most = _waiting(horizon), _rate(rate)
+
+    def sending(stop: Event, progress: Progressing) -> tuple[StageResult, Sent]:
+        return stages.run_campaign(
+            horizon, name, stop=stop, on_messages=progress.sent, rate=most, now=now,
+            on_planned=lambda planned: progress.expect(before + planned),
+        )  # fmt: skip
+
+    planned, sent = send_with_progress(sending, before)
+    figures = planned.figures
     say(
         f"{name}: {figures['planned']:,} planned, {figures['skipped']:,} skipped"
         f"{_reasons(figures['reasons'])}."
-    )
-    sent = send_with_progress(
-        lambda stop, done: stages.send(
-            horizon, run, campaign=name, stop=stop, on_messages=done, rate=_rate(rate), now=now
-        ),
-        _waiting(horizon),
     )
     say(_told(sent, _waiting(horizon)))
 
@@ -188,8 +194,8 @@ def send(rate: Rate = None, now: Now = None, database: DatabaseName = None) -> N
     horizon = installed(database)
     warn(horizon.settings)
     sent = send_with_progress(
-        lambda stop, done: stages.send(
-            horizon, stop=stop, on_messages=done, rate=_rate(rate), now=now
+        lambda stop, progress: stages.send(
+            horizon, stop=stop, on_messages=progress.sent, rate=_rate(rate), now=now
         ),
         _waiting(horizon),
     )
@@ -226,8 +232,8 @@ def demo_campaign(
         say("No alert is open: run `horizon score` and `horizon alert` first.")
         return
     sent = send_with_progress(
-        lambda stop, done: stages.send_demo(
-            horizon, run, to, aggregated=aggregated, stop=stop, on_messages=done
+        lambda stop, progress: stages.send_demo(
+            horizon, run, to, aggregated=aggregated, stop=stop, on_messages=progress.sent
         ),
         _waiting(horizon, run),
     )
@@ -239,9 +245,15 @@ class _Speed(ProgressColumn):
         return Text(f"{task.speed:,.0f}/s" if task.speed else "")
 
 
-def send_with_progress(
-    sending: Callable[[Event, Callable[[int], None]], Sent], total: int | None = None
-) -> Sent:
+@dataclass(frozen=True)
+class Progressing:
+    """What a run tells its progress bar."""
+
+    sent: Callable[[int], None]
+    expect: Callable[[int], None]
+
+
+def send_with_progress(sending: Callable[[Event, Progressing], T], total: int | None = None) -> T:
     """Show progress on a terminal; Ctrl-C and SIGTERM end it after the messages under way."""
     columns = (
         TextColumn("sending"), BarColumn(), MofNCompleteColumn(), _Speed(),
@@ -254,7 +266,13 @@ def send_with_progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as progress:
         task = progress.add_task("send", total=total)
-        return sending(stop, lambda count: progress.advance(task, count))
+        return sending(
+            stop,
+            Progressing(
+                lambda count: progress.advance(task, count),
+                lambda expected: progress.update(task, total=expected),
+            ),
+        )
 
 
 def _waiting(horizon: Installation, correlation_id: UUID | None = None) -> int:

@@ -24,7 +24,7 @@ from horizon.errors import HorizonError, TemplateError, TransportError
 RECONNECTS = 3  # in a row, before the sender says that the server is away
 RECONNECT_WAIT_S = 0.5
 SENT = Verdict("sent", None)
-GROUP_S = 0.03  # a group is what leaves in so long, since a crash leaves all of it in doubt
+GROUP_S = 0.01  # a group is what leaves in so long, since a crash leaves all of it in doubt
 STOCK_GROUPS = 10
 MORE_COMES_S = 0.05
 RESCUES = 5  # tries to record what has left, when the database went away
@@ -118,7 +118,7 @@ class Lane:
         return admitted
 
     def _size(self) -> int:
-        """One to a server that takes 30 a second; to one that takes 1,500, as many as may be."""
+        """One to a server that takes 100 a second; to one that takes 5,000, as many as may be."""
         if self.common.pace.rate is not None:
             # A group waits for its first turn and then leaves at once.
             return max(1, min(GROUP, int(self.common.pace.rate / self.connections / 5)))

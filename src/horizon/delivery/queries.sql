@@ -380,14 +380,14 @@ WHERE message_id = %(message_id)s AND address_hash IS NOT NULL
 ON CONFLICT DO NOTHING;
 
 -- name: ask_domains
--- Takes the domains to ask the DNS about: those of the next mails, and those that took none when
--- they were asked. Once a week, or an hour after nobody answered; noted before they are asked, so
+-- Takes the domains to ask the DNS about: those of the mails that leave now or next, and those
+-- that took none when they were asked. Once a week, or an hour after nobody answered; noted before they are asked, so
 -- that of two senders one asks.
 WITH ahead AS (
     SELECT DISTINCT m.domain
     FROM campaigns c, LATERAL (
         SELECT o.message_id FROM outbox o
-        WHERE o.campaign = c.campaign AND o.state = 'planned' AND o.due_at < 'infinity'
+        WHERE o.campaign = c.campaign AND o.due_at < 'infinity'
         ORDER BY o.due_at LIMIT %(ahead)s
     ) waiting
     JOIN messages m USING (message_id)

@@ -19,7 +19,8 @@ from horizon.pipeline.installation import Installation
 from horizon.pipeline.runner import Stage
 from horizon.postgres.database import Role
 
-LOOK_S = 5.0
+FIRST_LOOK_S = 0.1  # the planner writes its first thousands meanwhile
+LOOK_S = 5.0  # a look at 500,000 waiting mails takes 0.3 s
 LINGER_S = 3.0  # a short campaign is sent before its domains are asked
 
 
@@ -49,9 +50,10 @@ class _Lookups:
     _end_at: float = float("inf")
 
     def run(self) -> None:
+        wait_s = FIRST_LOOK_S
         try:
-            while self._look() or not self._sent.wait(LOOK_S):
-                pass
+            while self._look() or not self._sent.wait(wait_s):
+                wait_s = min(2 * wait_s, LOOK_S)
         except (HorizonError, psycopg.Error):
             pass  # the runner has logged it, and whoever sends meets a database that is away
 

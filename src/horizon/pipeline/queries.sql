@@ -5,6 +5,11 @@ VALUES (%(run_id)s, %(correlation_id)s, %(stage)s, 'started', %(now)s, %(clock)s
 -- name: finish_run
 UPDATE runs SET status = 'done', finished_at = %(clock)s, figures = %(figures)s WHERE run_id = %(run_id)s;
 
+-- name: keep_figures
+-- What a run of several transactions has done up to now: with each of them, so that a failure or a
+-- kill leaves the right ones.
+UPDATE runs SET figures = %(figures)s WHERE run_id = %(run_id)s;
+
 -- name: fail_run
 UPDATE runs SET status = 'failed', finished_at = %(clock)s, error = %(error)s WHERE run_id = %(run_id)s;
 

@@ -1,10 +1,14 @@
-"""Runs a stage: one transaction with its watermark, one line in the log, one row in ``runs``."""
+"""Runs a stage: one transaction with its watermark, one line in the log, one row in ``runs``.
+
+A stage whose ``run`` is a generator has a transaction for each result that it yields; the row and
+the line are still one, with the figures of the last result.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,6 +26,8 @@ from horizon.stage import StageResult, Window
 
 QUERIES = Queries("horizon.pipeline")
 
+OnCommit = Callable[[StageResult], None]
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -29,7 +35,7 @@ class Stage:
 
     name: str
     component: str
-    run: Callable[[Connection, Window], StageResult]
+    run: Callable[[Connection, Window], StageResult | Iterator[StageResult]]
     fields: dict[str, Any] | None = None  # constant ones of its log lines
     windowed: bool = False  # reads only what came since its last run
 
@@ -41,41 +47,53 @@ class Runner:
     lines: LineFile
 
     def run(
-        self, stage: Stage, now: datetime | None = None, correlation_id: UUID | None = None
+        self,
+        stage: Stage,
+        now: datetime | None = None,
+        correlation_id: UUID | None = None,
+        on_commit: OnCommit = lambda _: None,
     ) -> StageResult:
-        """Run one stage to its commit and log it.
+        """Run one stage to its last commit and log it; ``on_commit`` is told after each.
 
-        Raises what the stage raises; the run is then marked failed, and nothing else is kept.
+        Raises what the stage raises; the run is then marked failed, and kept is what was committed.
         """
         correlation_id = correlation_id or uuid4()
         bound = self.log.bind(
             stage=stage.name, component=stage.component, correlation_id=str(correlation_id),
             **(stage.fields or {}),
         )  # fmt: skip
+
+        def committed(result: StageResult) -> None:
+            with self.lines.together():
+                for line in result.lines:
+                    bound.info(line.message, **line.fields)
+            on_commit(result)
+
         try:
-            result = self._run(stage, now or clock.now(), correlation_id)
+            result = self._run(stage, now or clock.now(), correlation_id, committed)
         except (HorizonError, psycopg.Error) as exc:
             bound.error(stage.name, status="failed", error=_scrubbed(exc))
             raise
-        with self.lines.together():
-            bound.info(stage.name, **result.figures)
-            for line in result.lines:
-                bound.info(line.message, **line.fields)
+        bound.info(stage.name, **result.figures)
         return result
 
     def rehearse(self, stage: Stage, now: datetime | None = None) -> StageResult:
-        """What a run would give back; it is rolled back and leaves no trace."""
+        """What a run would give back, all its decisions; it is rolled back and leaves no trace."""
         parameters = {
             "run_id": uuid4(), "correlation_id": uuid4(), "stage": stage.name,
             "now": now or clock.now(),
         }  # fmt: skip
         with closing_connection(self.database.connect(Role.WORKER)) as connection:
             try:
-                return stage.run(connection, _window(connection, parameters))
+                results = list(_results(stage.run(connection, _window(connection, parameters))))
             finally:
                 connection.rollback()
+        decisions = [one for result in results for one in result.decisions]
+        return replace(results[-1], decisions=decisions)
 
-    def _run(self, stage: Stage, now: datetime, correlation_id: UUID) -> StageResult:
+    def _run(
+        self, stage: Stage, now: datetime, correlation_id: UUID, committed: OnCommit
+    ) -> StageResult:
         parameters = {
             "run_id": uuid4(), "correlation_id": correlation_id, "stage": stage.name, "now": now,
         }  # fmt: skip
@@ -85,26 +103,70 @@ class Runner:
         ):
             connection.execute(QUERIES["start_run"], {**parameters, "clock": clock.now()})
             try:
-                return self._in_transaction(connection, stage, parameters)
+                return self._in_transactions(connection, stage, parameters, committed)
             except (HorizonError, psycopg.Error) as exc:
                 self._mark_failed(connection, parameters["run_id"], exc)
                 raise
 
-    def _in_transaction(
-        self, connection: Connection, stage: Stage, parameters: dict[str, Any]
+    def _in_transactions(
+        self,
+        connection: Connection,
+        stage: Stage,
+        parameters: dict[str, Any],
+        committed: OnCommit,
     ) -> StageResult:
         with connection.transaction():
             window = _window(connection, parameters)
             result = stage.run(connection, window)
-            if stage.windowed:
-                connection.execute(
-                    QUERIES["move_watermark"], {**window.parameters(), "stage": stage.name}
-                )
-            connection.execute(QUERIES["finish_run"], {
-                "run_id": window.run_id, "clock": clock.now(),
-                "figures": Jsonb(dict(result.figures)),
-            })  # fmt: skip
-        return result
+            if isinstance(result, StageResult):
+                self._finish(connection, stage, window, result)
+        if isinstance(result, StageResult):
+            committed(result)
+            return result
+        last = self._step_by_step(connection, result, window, committed)
+        with connection.transaction():
+            self._finish(connection, stage, window, last)
+        return last
+
+    def _step_by_step(
+        self,
+        connection: Connection,
+        steps: Iterator[StageResult],
+        window: Window,
+        committed: OnCommit,
+    ) -> StageResult:
+        """Commit each step; a database's error says what the steps before it have left."""
+        last = None
+        try:
+            while True:
+                with connection.transaction():
+                    step = next(steps, None)
+                    if step is not None:
+                        connection.execute(QUERIES["keep_figures"], _figures(window, step))
+                if step is None:
+                    break
+                last = step
+                committed(step)
+        except psycopg.Error as exc:
+            if last is None:
+                raise
+            raise DatabaseError(
+                f"The database refused ({_scrubbed(exc)}) after {_told(last)}: those are kept; run "
+                "it again for the rest, and see `horizon status` if it stays so."
+            ) from exc
+        assert last is not None, "a stage of steps has one at least"
+        return last
+
+    def _finish(
+        self, connection: Connection, stage: Stage, window: Window, result: StageResult
+    ) -> None:
+        if stage.windowed:
+            connection.execute(
+                QUERIES["move_watermark"], {**window.parameters(), "stage": stage.name}
+            )
+        connection.execute(
+            QUERIES["finish_run"], {**_figures(window, result), "clock": clock.now()}
+        )
 
     def _mark_failed(self, connection: Connection, run_id: object, exc: Exception) -> None:
         if connection.broken:
@@ -112,6 +174,22 @@ class Runner:
         connection.execute(
             QUERIES["fail_run"], {"run_id": run_id, "clock": clock.now(), "error": _scrubbed(exc)}
         )
+
+
+def _results(run: StageResult | Iterator[StageResult]) -> Iterator[StageResult]:
+    if isinstance(run, StageResult):
+        yield run
+    else:
+        yield from run
+
+
+def _figures(window: Window, result: StageResult) -> dict[str, Any]:
+    return {"run_id": window.run_id, "figures": Jsonb(dict(result.figures))}
+
+
+def _told(result: StageResult) -> str:
+    counts = [(name, value) for name, value in result.figures.items() if isinstance(value, int)]
+    return ", ".join(f"{value:,} {name}" for name, value in counts)
 
 
 def _window(tx: Connection, parameters: dict[str, Any]) -> Window:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from threading import Event
@@ -19,7 +20,7 @@ from horizon.delivery.outbox import QUERIES as DELIVERY
 from horizon.delivery.outbox import waiting
 from horizon.delivery.ports import Channel, Means
 from horizon.delivery.sender import Sender, Sent
-from horizon.errors import TransportError
+from horizon.errors import HorizonError, TransportError
 from horizon.events.nodes import node_of
 from horizon.identity import stage as identity
 from horizon.keys import Keys
@@ -63,18 +64,25 @@ def plan_campaign(
     name: str,
     now: datetime | None = None,
     correlation_id: UUID | None = None,
+    on_planned: Callable[[int], None] = lambda _: None,
 ) -> StageResult:
-    """Decide a campaign's messages. Raises UsageError or TemplateError before the first row."""
-    stage = _campaign_stage(horizon, name)
-    return horizon.runner.run(stage, now, correlation_id)
+    """Decide a campaign's messages, a few first and then many at once.
+
+    ``on_planned`` is told after each commit how many are planned by then: those can be sent.
+    Raises UsageError or TemplateError before the first row.
+    """
+    return horizon.runner.run(
+        _campaign_stage(horizon, name), now, correlation_id,
+        on_commit=lambda result: on_planned(result.figures["planned"]),
+    )  # fmt: skip
 
 
 def rehearse_campaign(horizon: Installation, name: str, now: datetime | None = None) -> StageResult:
     """What ``plan_campaign`` would decide; nothing is written, not even a log line."""
-    return horizon.runner.rehearse(_campaign_stage(horizon, name), now)
+    return horizon.runner.rehearse(_campaign_stage(horizon, name, everybody=True), now)
 
 
-def _campaign_stage(horizon: Installation, name: str) -> Stage:
+def _campaign_stage(horizon: Installation, name: str, *, everybody: bool = False) -> Stage:
     with horizon.database.transaction(Role.WORKER) as tx:
         campaign = campaigns.find(tx, name)
     digest = channels.find(campaign.channel).check_campaign(
@@ -85,7 +93,7 @@ def _campaign_stage(horizon: Installation, name: str) -> Stage:
         "campaign", "planner",
         partial(campaigns.run, campaign=campaign, template_digest=digest,
                 cooldown_days=horizon.settings.COOLDOWN_DAYS,
-                opt_ins_per_hour=horizon.settings.OPT_INS_PER_HOUR),
+                opt_ins_per_hour=horizon.settings.OPT_INS_PER_HOUR, everybody=everybody),
         fields={"campaign_id": name},
     )  # fmt: skip
 
@@ -148,6 +156,42 @@ def send(
     _log_sent(horizon, sent, run)
     _complain_if_away(horizon, sent)
     return sent
+
+
+def run_campaign(
+    horizon: Installation,
+    name: str,
+    *,
+    stop: Event,
+    on_planned: Callable[[int], None] = lambda _: None,
+    on_messages: Callable[[int], None] = lambda _: None,
+    rate: float | None = None,
+    now: datetime | None = None,
+) -> tuple[StageResult, Sent]:
+    """Decide and send at the same time: the first mails leave while most people are undecided.
+
+    Raises what ``plan_campaign`` and ``send`` raise; what is planned by then stays planned.
+    """
+    run = uuid4()
+    begun = Event()
+
+    def told(planned: int) -> None:
+        begun.set()
+        on_planned(planned)
+        if stop.is_set():
+            raise HorizonError("Stopped while it was planned: run it again for the rest.")
+
+    with ThreadPoolExecutor(1, "planner") as pool:
+        planning = pool.submit(plan_campaign, horizon, name, now, run, told)
+        planning.add_done_callback(lambda _: begun.set())
+        begun.wait()
+        if planning.done():
+            planning.result()  # a mistake is told before anything is sent
+        sent = send(
+            horizon, run, campaign=name, stop=stop, on_messages=on_messages, rate=rate, now=now,
+            more_comes=lambda: not planning.done(),
+        )  # fmt: skip
+        return planning.result(), sent
 
 
 def send_demo(

@@ -17,15 +17,24 @@ INSERT INTO campaigns (campaign, audience, template, channel, purpose, every_day
     -- the operator's own mail in place of people's: nobody's consent is needed for it
     ('demo', 'operator', 'demo_alert', 'email', 'operator', NULL);
 
--- Each planned send, decided and written once; what came of it is added when it is over.
+-- Ids in the order of time where PostgreSQL has them (from 18 on): rows that are written together
+-- are then found together, and planning 500,000 takes 1 s less.
+DO $$ BEGIN
+    EXECUTE format('CREATE FUNCTION new_message_id() RETURNS uuid LANGUAGE sql VOLATILE AS %L',
+        CASE WHEN to_regproc('pg_catalog.uuidv7') IS NULL THEN 'SELECT gen_random_uuid()' ELSE 'SELECT uuidv7()' END);
+END $$;
+
+-- Each planned send, decided and written once; what came of it is added when it is over. Without
+-- foreign keys: planning takes campaign and alert from their rows, which are never deleted, and
+-- asking again for each message took 2 s of 500,000.
 CREATE TABLE messages (
-    message_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-    campaign text NOT NULL REFERENCES campaigns,
+    message_id uuid PRIMARY KEY DEFAULT new_message_id(),
+    campaign text NOT NULL,
     step int NOT NULL DEFAULT 1,
     node uuid,                   -- none in demo mode's aggregated mail
     profile_id bigint NOT NULL,  -- as known when deciding; 0: nobody, demo mode's aggregated mail
     occasion text NOT NULL,
-    alert_id bigint REFERENCES alerts,
+    alert_id bigint,
     to_addr text,                -- erasure takes it away, the hash stays
     address_hash uuid,
     domain text,                 -- of the address, in lower case
@@ -47,11 +56,11 @@ CREATE TABLE messages (
     sending_at timestamptz,
     finished_at timestamptz,
     answer text,
-    UNIQUE (campaign, step, profile_id, occasion)
+    UNIQUE (profile_id, campaign, step, occasion)  -- what tells most first: compared once a level
 )
 -- Room for the final version of each row beside its first one, so that no index has to know of it.
 WITH (fillfactor = 50);
-CREATE INDEX messages_by_node ON messages (node, campaign);             -- every_days
+CREATE INDEX messages_by_node ON messages (node);                         -- every_days
 CREATE INDEX messages_by_address ON messages (address_hash, planned_at);  -- less often, one an address
 CREATE INDEX messages_by_alert ON messages (alert_id) WHERE alert_id IS NOT NULL;
 
@@ -169,7 +178,8 @@ CREATE FUNCTION refusal(
 ) RETURNS TABLE (reason text) LANGUAGE sql STABLE ROWS 1 AS $$
     SELECT coalesce(
         (SELECT s.reason FROM suppressions s
-         WHERE s.address_hash = address AND s.purpose IN ('*', asked_purpose) LIMIT 1),
+         WHERE s.address_hash = address AND s.purpose IN ('*', asked_purpose)
+         ORDER BY s.purpose LIMIT 1),
         (SELECT 'domain_' || d.reason FROM suppressed_domains d WHERE d.domain = address_domain),
         (SELECT CASE WHEN count(*) = 0 THEN 'no_consent' WHEN NOT bool_and(said.granted) THEN 'refused' END
          FROM (

@@ -1,0 +1,54 @@
+-- name: plan_people
+-- People for [delivery.plan]: one user node each, every tenth a second one; four traits; an answer
+-- to the question of consent; some suppressed, paused, without an address, or with another's.
+WITH made AS (
+    INSERT INTO profiles (created_at) SELECT %(now)s FROM generate_series(1, %(people)s) RETURNING profile_id
+)
+INSERT INTO nodes (node, kind, value, profile_id, first_seen)
+SELECT md5('n' || profile_id)::uuid, 'user_id', 'user-' || profile_id, profile_id, %(now)s - interval '31 days'
+FROM made
+UNION ALL
+SELECT md5('b' || profile_id)::uuid, 'anonymous_id', 'browser-' || profile_id, profile_id, %(now)s - interval '9 days'
+FROM made WHERE profile_id %% 10 = 0;
+
+-- name: plan_traits
+INSERT INTO traits (node, name, value, value_node, time, trusted, event_id)
+SELECT n.node, said.name, said.value, said.value_node, %(now)s - interval '25 days', true, md5('e' || n.profile_id)::uuid
+FROM nodes n, LATERAL (VALUES
+    ('email', to_jsonb('user-' || n.profile_id - (n.profile_id %% 100 = 1)::int || '@mail-' || n.profile_id %% 40 || '.example'),
+     md5('a' || n.profile_id - (n.profile_id %% 100 = 1)::int)::uuid),
+    ('first_name', to_jsonb('Name ' || n.profile_id), NULL),
+    ('city', to_jsonb('City ' || n.profile_id %% 500), NULL),
+    ('plan', '"free"', NULL)
+) said (name, value, value_node)
+WHERE n.kind = 'user_id' AND NOT (said.name = 'email' AND n.profile_id %% 100 = 2)
+ORDER BY n.node;  -- as record_traits leaves them: never in the order of profiles
+
+-- name: plan_consents
+INSERT INTO consents (node, address_hash, purpose, channel, granted, time, way, event_id)
+SELECT t.node, t.value_node, asked.purpose, 'email', n.profile_id %% 50 <> 3, %(now)s - interval '25 days', 'identify', t.event_id
+FROM traits t JOIN nodes n USING (node), (VALUES ('marketing'), ('tracking')) asked (purpose)
+WHERE t.name = 'email' AND n.profile_id %% 20 <> 4 AND (asked.purpose = 'marketing' OR n.profile_id %% 2 = 0)
+ORDER BY t.event_id;
+
+-- name: plan_suppressions
+INSERT INTO suppressions (address_hash, purpose, reason, created_at)
+SELECT md5('a' || profile_id)::uuid, CASE profile_id %% 3 WHEN 0 THEN '*' ELSE 'marketing' END, 'unsubscribed', %(now)s
+FROM profiles WHERE profile_id %% 50 = 5;
+
+-- name: plan_preferences
+INSERT INTO preferences (address_hash, channel, every_days, paused_until, time, way)
+SELECT md5('a' || profile_id)::uuid, 'email', 14, CASE profile_id %% 3 WHEN 0 THEN %(now)s + interval '9 days' END,
+       %(now)s - interval '20 days', 'page'
+FROM profiles WHERE profile_id %% 100 = 6;
+
+-- name: plan_domains
+INSERT INTO suppressed_domains (domain, reason, created_at) VALUES ('mail-39.example', 'null_mx', %(now)s);
+
+-- name: plan_score_run
+INSERT INTO score_runs (correlation_id, "now", window_days, high, medium) VALUES (gen_random_uuid(), %(now)s, 14, 0.7, 0.5)
+RETURNING score_run;
+
+-- name: plan_scores
+INSERT INTO scores_1 (score_run, profile_id, last_activity, silent_s, activities, score, tier, ahead)
+SELECT 1, profile_id, %(now)s - interval '30 hours', 108000, 1 + profile_id %% 40, 0.09, 'low', false FROM profiles;
