@@ -12,7 +12,7 @@ from horizon.events import sources
 from horizon.pipeline.installation import Installation
 from horizon.postgres.database import Connection, Role
 from horizon.postgres.queries import Queries
-from horizon.sources import files, simulator
+from horizon.sources import files
 from horizon.sources.files import FileResult
 from horizon.sources.mapping import load_mapping
 
@@ -53,6 +53,9 @@ def simulate(horizon: Installation, url: str, correlation_id: UUID | None = None
 
     The same ones each time, since the first time's epoch is kept: a second run adds nothing.
     """
+    # The Segment client takes 90 ms to import, and every command would wait for it.
+    from horizon.sources import simulator
+
     with horizon.database.transaction(Role.WORKER) as tx:
         epoch = simulator.epoch_of(tx, now=clock.now())
         key = _write_key(tx, horizon.settings.home / "keys" / "SIMULATOR_KEY")
