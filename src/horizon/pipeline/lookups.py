@@ -8,16 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import psycopg
 
-from horizon.delivery.channels.smtp import domains
-from horizon.delivery.channels.smtp.resolver import Resolver, open_resolver
 from horizon.errors import HorizonError
 from horizon.pipeline.installation import Installation
 from horizon.pipeline.runner import Stage
 from horizon.postgres.database import Role
+
+if TYPE_CHECKING:
+    from horizon.delivery.channels.smtp.resolver import Resolver
 
 FIRST_LOOK_S = 0.1  # the planner writes its first thousands meanwhile
 LOOK_S = 5.0  # a look at 500,000 waiting mails takes 0.3 s
@@ -30,6 +32,8 @@ def beside(horizon: Installation, run: UUID, stop: threading.Event) -> Iterator[
     if not horizon.settings.dns_lookups:
         yield
         return
+    from horizon.delivery.channels.smtp.resolver import open_resolver  # dnspython takes 25 ms
+
     looking = _Lookups(horizon, open_resolver(horizon.settings), run, stop)
     thread = threading.Thread(target=looking.run, name="domains", daemon=True)
     thread.start()
@@ -63,6 +67,8 @@ class _Lookups:
 
     def _look(self) -> bool:
         """Whether there may be more to ask about."""
+        from horizon.delivery.channels.smtp import domains
+
         if not self._more():
             return False
         with self.horizon.database.transaction(Role.WORKER) as tx:
