@@ -99,9 +99,12 @@ SELECT v.message_id, v.campaign, v.profile_id,
        (SELECT p.user_id FROM profile_names p WHERE p.profile_id = v.profile_id) AS user_id, v.to_addr, v.domain, v.tier, v.variables, v.template,
        v.occasion, v.planned_at,
        v.attempts, v.channel, v.reason,
-       v.audience NOT IN ('operator', 'opt_in') AND v.reason IS NULL AND EXISTS (
-            SELECT FROM consents agreed WHERE agreed.node = v.node AND agreed.purpose = 'tracking'
-              AND agreed.channel = v.channel AND agreed.granted)
+       -- Most people never agreed to be counted: two look-ups tell that.
+       v.audience NOT IN ('operator', 'opt_in') AND v.reason IS NULL AND (
+            EXISTS (SELECT FROM consents c WHERE c.node = v.node AND c.purpose = 'tracking'
+                    AND c.channel = v.channel AND c.granted)
+            OR EXISTS (SELECT FROM consents c WHERE c.address_hash = v.address_hash AND c.purpose = 'tracking'
+                       AND c.channel = v.channel AND c.granted))
        AND (SELECT coalesce(r.reason IN ('paused', 'less_often'), true)
             FROM refusal(v.profile_id, v.address_hash, v.domain, 'tracking', v.channel, %(now)s) r) AS tracked
 FROM verdict v;
