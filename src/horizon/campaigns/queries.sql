@@ -63,8 +63,7 @@ WITH active AS (
     SELECT a.*,
            CASE
                WHEN a.address_hash IS NULL THEN 'no_address'
-               WHEN a.to_addr !~ '^[^@[:space:][:cntrl:]<>(),;:"\\[\]]+@[^@[:space:][:cntrl:]<>(),;:"\\[\].]+(\.[^@[:space:][:cntrl:]<>(),;:"\\[\].]+)+$'
-                   OR length(a.to_addr) > 254 THEN 'invalid_address'
+               WHEN NOT is_address(a.to_addr) THEN 'invalid_address'
                WHEN EXISTS (SELECT FROM restores r WHERE NOT r.nothing_sent_since
                    AND r.restored_at > %(now)s - %(quiet_days)s * interval '1 day') THEN 'restored'
                ELSE (SELECT asked.reason FROM refusal(a.profile_id, a.address_hash, a.domain, %(purpose)s, %(channel)s, %(now)s) asked)
@@ -145,8 +144,7 @@ WITH quota AS (
 ), judged AS MATERIALIZED (
     SELECT w.*, CASE
         WHEN w.asked_at <= %(now)s - interval '2 days' THEN 'asked_long_ago'
-        WHEN w.to_addr IS NULL OR w.to_addr !~ '^[^@[:space:][:cntrl:]<>(),;:"\\[\]]+@[^@[:space:][:cntrl:]<>(),;:"\\[\].]+(\.[^@[:space:][:cntrl:]<>(),;:"\\[\].]+)+$'
-            OR length(w.to_addr) > 254 THEN 'invalid_address'
+        WHEN is_address(w.to_addr) IS NOT TRUE THEN 'invalid_address'
         WHEN blocked.reason IS NOT NULL THEN blocked.reason
         WHEN barred.reason IS NOT NULL THEN 'domain_' || barred.reason
         -- Only a preference, or nothing at all, stands against a mail: so the consent is there.
