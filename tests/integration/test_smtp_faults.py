@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from horizon.delivery import lane
 from horizon.errors import TransportError
 from horizon.pipeline import stages
-from tests.parts import system_program
+from tests.parts import certificate
 from tests.servers.smtp_recorder import SmtpRecorder
 from tests.world import DAY, World
 
@@ -203,25 +202,8 @@ def test_a_bad_certificate_gets_nothing_and_says_which(
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path]]:
     """Certificate and key of each kind, all for 127.0.0.1 but one."""
     folder = tmp_path_factory.mktemp("certificates")
-    kinds = {
-        "good": ("IP:127.0.0.1", "2"), "self-signed": ("IP:127.0.0.1", "2"),
-        "other-name": ("DNS:mail.example", "2"), "expired": ("IP:127.0.0.1", "-1"),
+    kinds: dict[str, tuple[str, int]] = {
+        "good": ("IP:127.0.0.1", 2), "self-signed": ("IP:127.0.0.1", 2),
+        "other-name": ("DNS:mail.example", 2), "expired": ("IP:127.0.0.1", -1),
     }  # fmt: skip
-    return {kind: _certificate(folder / kind, *values) for kind, values in kinds.items()}
-
-
-def _certificate(stem: Path, name: str, days: str) -> tuple[Path, Path]:
-    openssl = system_program(["openssl"], "openssl")
-    cert, key = stem.with_suffix(".pem"), stem.with_suffix(".key")
-    request = stem.with_suffix(".csr")
-    extensions = stem.with_suffix(".ext")
-    extensions.write_text(f"subjectAltName={name}\nbasicConstraints=CA:TRUE\n")
-
-    def run(*words: object) -> None:
-        subprocess.run([openssl, *map(str, words)], check=True, capture_output=True)
-
-    run("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", request,
-        "-subj", f"/CN={stem.name}")  # fmt: skip
-    run("x509", "-req", "-in", request, "-signkey", key, "-days", days, "-out", cert,
-        "-extfile", extensions)  # fmt: skip
-    return cert, key
+    return {kind: certificate(folder / kind, *values) for kind, values in kinds.items()}
