@@ -74,8 +74,8 @@ def certificate(stem: Path, name: str = "IP:127.0.0.1", days: int = 2) -> tuple[
     def run(*words: object) -> None:
         subprocess.run([openssl, *map(str, words)], check=True, capture_output=True)
 
-    run("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", request,
-        "-subj", f"/CN={stem.name}")  # fmt: skip
+    run("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+        "-keyout", key, "-out", request, "-subj", f"/CN={stem.name}")  # fmt: skip
     run("x509", "-req", "-in", request, "-signkey", key, "-days", days, "-out", cert,
         "-extfile", extensions)  # fmt: skip
     return cert, key

@@ -136,6 +136,7 @@ def test_what_it_had_begun_is_asked_again_when_it_wakes(world: World, tmp_path: 
     assert _states(world) == {"sent": len(received), "skipped": PEOPLE - len(received)}
 
 
+@pytest.mark.slow
 def test_four_told_to_stop_at_once_leave_nothing_in_doubt(world: World, tmp_path: Path) -> None:
     _planned(world)
     with SmtpRecorder(tmp_path, [{"at": "content", "action": "slow", "seconds": 0.1}]) as recorder:

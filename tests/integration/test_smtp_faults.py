@@ -109,9 +109,10 @@ def test_each_fault_ends_its_own_message_and_no_other(
 
 @pytest.mark.parametrize(
     "rule",
-    [{"at": "content", "action": "hang"}, {"at": "content-half", "action": "close"},
-     {"at": "rcpt", "answer": "hello"}, {"at": "data", "action": "hang"}],
-    ids=["hangs-after-data", "closes-half-way", "garbage", "hangs-before-data"],
+    [{"at": "content", "action": "hang"}, {"at": "rcpt", "answer": "hello"},
+     pytest.param({"at": "content-half", "action": "close"}, marks=pytest.mark.slow),
+     pytest.param({"at": "data", "action": "hang"}, marks=pytest.mark.slow)],
+    ids=["hangs-after-data", "garbage", "closes-half-way", "hangs-before-data"],
 )  # fmt: skip
 def test_a_server_that_breaks_off_with_each_counts_as_away(
     world: World, tmp_path: Path, rule: dict[str, Any]
@@ -137,9 +138,9 @@ def test_a_server_that_breaks_off_with_each_counts_as_away(
 @pytest.mark.parametrize(
     "rule",
     [{"at": "connect", "answer": "421 4.3.2 too many"}, {"at": "connect", "action": "close"},
-     {"at": "connect", "action": "hang"}, {"at": "mail", "answer": "421 4.3.2 later"},
-     {"at": "mail", "answer": "451 4.3.0 later"}],
-    ids=["421", "close", "hang", "mail-421", "mail-451"],
+     {"at": "mail", "answer": "421 4.3.2 later"}, {"at": "mail", "answer": "451 4.3.0 later"},
+     pytest.param({"at": "connect", "action": "hang"}, marks=pytest.mark.slow)],
+    ids=["421", "close", "mail-421", "mail-451", "hang"],
 )  # fmt: skip
 def test_what_passes_is_tried_again(world: World, tmp_path: Path, rule: dict[str, Any]) -> None:
     with SmtpRecorder(tmp_path, [{**rule, "times": 2}]) as recorder:
@@ -155,8 +156,9 @@ def test_what_passes_is_tried_again(world: World, tmp_path: Path, rule: dict[str
 
 @pytest.mark.parametrize(
     "rule",
-    [{"answer": "454 4.7.0 TLS not available"}, {"action": "close"}, {"action": "hang"},
-     {"answer": "hello"}],
+    [{"answer": "454 4.7.0 TLS not available"}, {"action": "close"},
+     pytest.param({"action": "hang"}, marks=pytest.mark.slow),
+     pytest.param({"answer": "hello"}, marks=pytest.mark.slow)],
     ids=["454", "close", "hang", "garbage"],
 )  # fmt: skip
 def test_a_server_that_refuses_tls_it_offered_gets_nothing(
