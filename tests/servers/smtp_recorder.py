@@ -15,7 +15,8 @@ answer  what is said instead; a 354 at data is said even without a recipient; 42
 action  hang (say nothing more), close (drop the connection), slow (wait ``seconds``, then go on),
         drip (answer a byte every ``seconds``), sip (at content-half: read a byte every ``seconds``)
 times   only for the first N fits;  after_bytes  how much of it content-half reads first
-record  at content, with hang or close: the message was taken and only the answer is lost
+record  at content, with hang, close or slow: the message was taken before that, only the answer
+        is lost, or late
 """
 
 from __future__ import annotations

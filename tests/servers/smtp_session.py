@@ -106,7 +106,11 @@ class Session:
         if rule is not None and rule.action is not None:
             await self._act(rule)
         answer = (rule.answer if rule else None) or usual
-        if at == "content" and answer.startswith("2"):
+        if (
+            at == "content"
+            and answer.startswith("2")
+            and not (rule and rule.action and rule.record)
+        ):
             self._keep()
         if rule is not None and rule.action == "drip":
             await self._wire.drip(answer, rule.seconds)
@@ -118,14 +122,14 @@ class Session:
 
     async def _act(self, rule: Rule) -> None:
         await self._wire.flush()
+        if rule.at == "content" and rule.record:
+            self._keep()
         if rule.action == "slow":
             await asyncio.sleep(rule.seconds)
         if rule.action in ("slow", "drip"):
             return
         if rule.action == "sip":
             await self._wire.sip(rule.seconds)
-        if rule.at == "content" and rule.record:
-            self._keep()
         if rule.action == "hang":
             await self._wire.swallow()
         raise ConnectionOver
