@@ -22,6 +22,9 @@ need() {
 
 install() {
     $sudo apt-get update -qq || true
+    # Nobody's mail server: without this, Postfix would be set up and started on port 25.
+    [ "$1" != postfix ] ||
+        echo "postfix postfix/main_mailer_type select No configuration" | $sudo debconf-set-selections
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qq -o DPkg::Lock::Timeout=120 \
         --no-install-recommends "$@"
 }
@@ -30,6 +33,7 @@ for part; do
     case $part in
     chromium) need chromium chromium fonts-liberation ;;
     openssl) need openssl openssl ;;
+    postfix) need /usr/sbin/postfix postfix ;;
     postgresql-15) need /usr/lib/postgresql/15/bin/initdb postgresql-15 ;;
     *) echo "system.sh does not know $part" >&2 && exit 2 ;;
     esac

@@ -61,3 +61,21 @@ def debian_postgres(folder: Path) -> Iterator[str]:
         yield f"postgresql://horizon:only-here@127.0.0.1:{port}/postgres"
     finally:
         run(*control, "stop", "-m", "fast")
+
+
+def certificate(stem: Path, name: str = "IP:127.0.0.1", days: int = 2) -> tuple[Path, Path]:
+    """A certificate that vouches for itself, and its key; fewer days than none: it is expired."""
+    openssl = system_program(["openssl"], "openssl")
+    cert, key = stem.with_suffix(".pem"), stem.with_suffix(".key")
+    request = stem.with_suffix(".csr")
+    extensions = stem.with_suffix(".ext")
+    extensions.write_text(f"subjectAltName={name}\nbasicConstraints=CA:TRUE\n")
+
+    def run(*words: object) -> None:
+        subprocess.run([openssl, *map(str, words)], check=True, capture_output=True)
+
+    run("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+        "-keyout", key, "-out", request, "-subj", f"/CN={stem.name}")  # fmt: skip
+    run("x509", "-req", "-in", request, "-signkey", key, "-days", days, "-out", cert,
+        "-extfile", extensions)  # fmt: skip
+    return cert, key

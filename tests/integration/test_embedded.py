@@ -149,6 +149,28 @@ def work_on(connection: psycopg.Connection) -> None:
         connection.execute("SELECT count(*) FROM generate_series(1, 5000000)")
 
 
+def test_children_that_go_while_it_starts_do_not_keep_it_from_starting(
+    running: EmbeddedPostgres,
+) -> None:
+    """Their last words stand behind the refusal in the log: it is tried again all the same."""
+    sessions = [psycopg.connect(running.dsn) for _ in range(8)]
+    children = [session.info.backend_pid for session in sessions]
+    for child in children:
+        os.kill(child, signal.SIGSTOP)
+    kill(running)
+    wait_until(lambda: running.pid() is None)
+    before = running.log.stat().st_size
+    starting = threading.Thread(target=running.start)
+    starting.start()
+    wait_until(lambda: "is still in use" in running.log.read_text()[before:])
+    for child in children:
+        os.kill(child, signal.SIGCONT)
+    starting.join(60)
+    psycopg.connect(running.dsn).close()
+    for session in sessions:
+        session.close()
+
+
 def test_a_stale_pid_of_somebody_else_s_is_left_alone(running: EmbeddedPostgres) -> None:
     bystander = subprocess.Popen(["sleep", "60"])
     kill(running)

@@ -8,13 +8,15 @@ A script is a list of rules; the first that fits and is not used up decides:
     {"at": "rcpt", "match": "busy", "answer": "451 4.3.2 try later"}
     {"at": "content", "nth": 3, "action": "close", "record": true}
 
-at      connect, mail, rcpt, data, content (the answer after the dot), content-half
+at      connect, starttls, mail, rcpt, data, content (the answer after the dot), content-half
 match   part of a recipient (at mail: of the sender; at data and content: of any recipient)
-nth     the nth MAIL of this process, from 1 (at connect: the nth connection)
+nth     the nth MAIL of this process, from 1 (at connect and starttls: the nth connection)
 answer  what is said instead; a 354 at data is said even without a recipient; 421 ends it
-action  hang (say nothing more), close (drop the connection), slow (wait ``seconds``, then go on)
+action  hang (say nothing more), close (drop the connection), slow (wait ``seconds``, then go on),
+        drip (answer a byte every ``seconds``), sip (at content-half: read a byte every ``seconds``)
 times   only for the first N fits;  after_bytes  how much of it content-half reads first
-record  at content, with hang or close: the message was taken and only the answer is lost
+record  at content, with hang, close or slow: the message was taken before that, only the answer
+        is lost, or late
 """
 
 from __future__ import annotations

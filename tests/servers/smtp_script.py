@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+_PLACES = {"connect", "starttls", "mail", "rcpt", "data", "content", "content-half"}
+_ACTIONS = {None, "hang", "close", "slow", "drip", "sip"}
+
 
 @dataclass
 class Rule:
@@ -20,9 +23,9 @@ class Rule:
     record: bool = False
 
     def __post_init__(self) -> None:
-        if self.at not in {"connect", "mail", "rcpt", "data", "content", "content-half"}:
+        if self.at not in _PLACES:
             raise ValueError(f"at: {self.at}")
-        if self.action not in {None, "hang", "close", "slow"}:
+        if self.action not in _ACTIONS:
             raise ValueError(f"action: {self.action}")
 
     def fits(self, at: str, texts: Sequence[str], number: int) -> bool:

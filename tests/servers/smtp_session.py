@@ -1,4 +1,4 @@
-"""The recorder's side of SMTP: the wire, the record, one connection."""
+"""The recorder's side of SMTP: the record, one connection."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers.smtp_script import Rule, Script
+from tests.servers.smtp_wire import ConnectionOver, Wire
 
 SIZE_LIMIT_BYTES = 50 * 1024 * 1024
 _ADDRESS = re.compile(r"(?:FROM|TO):\s*<([^>]*)>", re.IGNORECASE)
@@ -27,76 +28,6 @@ def _plain(encoded: str) -> str:
         return base64.b64decode(encoded, validate=True).decode("utf-8", "replace")
     except ValueError:
         return ""
-
-
-class ConnectionOver(Exception):  # noqa: N818 - it is no error
-    """The peer left, or the script says that the connection ends here."""
-
-
-class Wire:
-    """Lines in, answers out. Answers to a pipelined group leave together."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-        self._in, self._out = bytearray(), bytearray()
-
-    @property
-    def waiting(self) -> bool:
-        return bool(self._in)
-
-    def say(self, answer: str) -> None:
-        self._out += answer.encode() + b"\r\n"
-
-    async def line(self) -> bytes:
-        while (end := self._in.find(b"\r\n")) < 0:
-            await self._more()
-        return self._take(end + 2)[:-2]
-
-    async def content(self) -> bytes:
-        """What stands before the final dot, with the doubled dots undone."""
-        seen = 0
-        while not self._in.startswith(b".\r\n"):
-            end = self._in.find(b"\r\n.\r\n", max(0, seen - 4))
-            if end >= 0:
-                stuffed = self._take(end + 5)[:-3]
-                return (b"\r\n" + stuffed).replace(b"\r\n..", b"\r\n.")[2:]
-            seen = len(self._in)
-            await self._more()
-        self._take(3)
-        return b""
-
-    async def wait_for_bytes(self, count: int) -> None:
-        while len(self._in) < count:
-            await self._more()
-
-    async def start_tls(self, context: ssl.SSLContext) -> None:
-        self._in.clear()  # what came before the handshake is not from the peer we shall trust
-        await self.flush()
-        await self._writer.start_tls(context)
-
-    async def swallow(self) -> None:
-        """Read and never answer, until the peer leaves."""
-        while True:
-            self._in.clear()
-            await self._more()
-
-    async def flush(self) -> None:
-        if self._out:
-            self._writer.write(bytes(self._out))
-            self._out.clear()
-            await self._writer.drain()
-
-    async def _more(self) -> None:
-        await self.flush()
-        chunk = await self._reader.read(262_144)
-        if not chunk:
-            raise ConnectionOver
-        self._in += chunk
-
-    def _take(self, count: int) -> bytes:
-        taken = bytes(self._in[:count])
-        del self._in[:count]
-        return taken
 
 
 class Record:
@@ -175,20 +106,30 @@ class Session:
         if rule is not None and rule.action is not None:
             await self._act(rule)
         answer = (rule.answer if rule else None) or usual
-        if at == "content" and answer.startswith("2"):
+        if (
+            at == "content"
+            and answer.startswith("2")
+            and not (rule and rule.action and rule.record)
+        ):
             self._keep()
-        self._wire.say(answer)
+        if rule is not None and rule.action == "drip":
+            await self._wire.drip(answer, rule.seconds)
+        else:
+            self._wire.say(answer)
         if answer.startswith("421"):
             raise ConnectionOver
         return answer
 
     async def _act(self, rule: Rule) -> None:
         await self._wire.flush()
-        if rule.action == "slow":
-            await asyncio.sleep(rule.seconds)
-            return
         if rule.at == "content" and rule.record:
             self._keep()
+        if rule.action == "slow":
+            await asyncio.sleep(rule.seconds)
+        if rule.action in ("slow", "drip"):
+            return
+        if rule.action == "sip":
+            await self._wire.sip(rule.seconds)
         if rule.action == "hang":
             await self._wire.swallow()
         raise ConnectionOver
@@ -235,7 +176,9 @@ class Session:
         if self._server.tls is None or self._secure:
             self._wire.say("502 5.5.1 no TLS here")
             return
-        self._wire.say("220 2.0.0 go ahead")
+        said = await self._answer("starttls", "220 2.0.0 go ahead", (), self._connection)
+        if not said.startswith("220"):
+            return
         await self._wire.start_tls(self._server.tls)
         self._secure, self._user = True, None
         self._reset()

@@ -3,6 +3,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from horizon.delivery.rules import (
     FIRST_WAIT_S,
@@ -69,3 +71,10 @@ def test_rates(text: str, rate: float) -> None:
 def test_what_is_no_rate_says_how_one_looks(text: str) -> None:
     with pytest.raises(UsageError, match="20/s"):
         parse_rate(text)
+
+
+@given(st.text(max_size=600))
+def test_an_answer_can_be_kept_and_shown(said: str) -> None:
+    kept = scrubbed(f"550 {said}")
+    assert kept.isprintable()
+    assert len(kept) <= 500

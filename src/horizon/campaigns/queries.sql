@@ -143,8 +143,7 @@ WITH chunk AS MATERIALIZED (
            coalesce(by_address.consent_id, by_node.consent_id) AS consent_id,
            CASE
                WHEN a.address_hash IS NULL THEN 'no_address'
-               WHEN %(target)s::text IS NULL AND (a.to_addr !~ '^[^@[:space:][:cntrl:]<>(),;:"\\[\]]+@[^@[:space:][:cntrl:]<>(),;:"\\[\].]+(\.[^@[:space:][:cntrl:]<>(),;:"\\[\].]+)+$'
-                   OR length(a.to_addr) > 254) THEN 'invalid_address'
+               WHEN %(target)s::text IS NULL AND NOT is_address(a.to_addr) THEN 'invalid_address'
                WHEN EXISTS (SELECT FROM restores r WHERE NOT r.nothing_sent_since
                    AND r.restored_at > %(now)s - %(quiet_days)s * interval '1 day') THEN 'restored'
                ELSE coalesce(
@@ -256,8 +255,7 @@ WITH quota AS (
 ), judged AS MATERIALIZED (
     SELECT w.*, CASE
         WHEN w.asked_at <= %(now)s - interval '2 days' THEN 'asked_long_ago'
-        WHEN w.to_addr IS NULL OR w.to_addr !~ '^[^@[:space:][:cntrl:]<>(),;:"\\[\]]+@[^@[:space:][:cntrl:]<>(),;:"\\[\].]+(\.[^@[:space:][:cntrl:]<>(),;:"\\[\].]+)+$'
-            OR length(w.to_addr) > 254 THEN 'invalid_address'
+        WHEN is_address(w.to_addr) IS NOT TRUE THEN 'invalid_address'
         WHEN blocked.reason IS NOT NULL THEN blocked.reason
         WHEN barred.reason IS NOT NULL THEN 'domain_' || barred.reason
         -- Only a preference, or nothing at all, stands against a mail: so the consent is there.

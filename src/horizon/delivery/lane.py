@@ -27,6 +27,7 @@ SENT = Verdict("sent", None)
 GROUP_S = 0.01  # a group is what leaves in so long, since a crash leaves all of it in doubt
 STOCK_GROUPS = 10
 MORE_COMES_S = 0.05
+BREAKS = 5  # messages in a row that the connection broke with, before the server counts as away
 RESCUES = 5  # tries to record what has left, when the database went away
 
 
@@ -41,10 +42,21 @@ class Common:
     limits: DomainLimits = field(default_factory=lambda: DomainLimits({}))
     away: TransportError | None = None
     told: TransportError | None = None  # one of those who did not serve us, where there are several
+    breaks: int = 0
 
     @property
     def over(self) -> bool:
         return self.stop.is_set() or self.away is not None
+
+    def count_break(self, outcome: str | TransportError) -> None:
+        """A server that hangs after each DATA would leave a whole campaign in doubt, one by one."""
+        broke = isinstance(outcome, TransportError) and outcome.broken
+        self.breaks = self.breaks + 1 if broke else 0
+        if self.breaks >= BREAKS:
+            self.away = TransportError(
+                f"The mail server broke off {BREAKS} times in a row ({outcome}): look at its log.",
+                away=True,
+            )
 
 
 @dataclass
@@ -129,10 +141,12 @@ class Lane:
             self._stock += message_ids
             return
         results, self._results = self._results, []
+        self._lease_end = clock.now() + timedelta(seconds=self.outbox.lease_s)
         try:
             begun, refused = self.outbox.turn(results, message_ids)
         except BaseException:
-            self._results = results
+            # Whether it was committed is not known, but nothing of the new group has left.
+            self._results, self._stock = results, [*message_ids, *self._stock]
             raise
         self.common.report(results)
         self.common.report([Result(message, verdict, None) for message, verdict in refused])
@@ -158,19 +172,26 @@ class Lane:
         return self._transport.connected
 
     def _deliver(self, waiting: deque[Claimed]) -> None:
-        while waiting and not self.common.over and self._connected():
+        while waiting and self._in_time() and self._connected():
             taken: deque[tuple[Claimed, str]] = deque()
             for outcome in self._transport.send(self._parcels(waiting, taken)):
                 message, digest = taken.popleft()
+                if self.channel.one_server:
+                    self.common.count_break(outcome)
                 self._results.append(self._result(message, outcome, digest))
             # What was taken and has no answer did not leave: the connection broke before its turn.
             waiting.extendleft(message for message, _ in reversed(taken))
         self._results += [Result(message, Verdict("planned", None), None) for message in waiting]
 
+    def _in_time(self) -> bool:
+        """Whether the next message may still leave: who slept past the lease (a stopped process, a
+        closed laptop) asks anew, since people may have said no meanwhile."""
+        return not self.common.over and clock.now() < self._lease_end
+
     def _parcels(
         self, waiting: deque[Claimed], taken: deque[tuple[Claimed, str]]
     ) -> Iterator[Parcel]:
-        while waiting and not self.common.over:
+        while waiting and self._in_time():
             message = waiting.popleft()
             try:
                 parcel = self.channel.compose(message)

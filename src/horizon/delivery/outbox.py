@@ -25,11 +25,14 @@ GROUP = 50  # the most that is marked sending at once, and so the most a crash l
 # A sender's statements find their rows by key, and a group of them is short: a plan made once,
 # which no stale statistics can talk into reading a whole table.
 _BY_KEY = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off"
+# A sender that is stopped between two statements of a step would hold its rows, and the identity
+# lock, until somebody lets it go on; it finds its connection gone and tells what it knows anew.
+_LET_GO = "-c idle_in_transaction_session_timeout=5s"
 
 
 def connect(database: Database) -> Connection:
     """A sender's connection: in autocommit, its statements prepared at once."""
-    connection = database.connect(Role.WORKER, autocommit=True, options=_BY_KEY)
+    connection = database.connect(Role.WORKER, autocommit=True, options=f"{_BY_KEY} {_LET_GO}")
     connection.prepare_threshold = 0
     set_json_loads(msgspec.json.decode, connection)
     return connection
@@ -119,8 +122,12 @@ class Outbox:
             })  # fmt: skip
         back = [result for result in results if result.verdict.status == "planned"]
         if back:
+            message_ids = [result.message.message_id for result in back]
+            self.connection.execute(QUERIES["recall"], {
+                "message_ids": message_ids, "claim": self.claim_id, "clock": clock.now(),
+            })  # fmt: skip
             self._postpone(
-                [result.message.message_id for result in back],
+                message_ids,
                 [result.verdict.retry_at for result in back],
                 [result.answer for result in back],
             )

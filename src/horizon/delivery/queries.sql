@@ -163,6 +163,17 @@ FROM unnest(%(message_ids)s::uuid[], %(due_ats)s::timestamptz[], %(tried)s::bool
     AS s (message_id, due_at, tried, answer)
 WHERE o.message_id = s.message_id AND o.claim = %(claim)s;
 
+-- name: recall
+-- Of these, what was called unknown when the lease ran out: its sender woke and knows that nothing
+-- has left. They are under way again, for postpone; who settled one meanwhile has the last word.
+WITH known AS (
+    UPDATE messages m SET status = 'planned', reason = NULL, finished_at = NULL, claim = NULL
+    WHERE m.message_id = ANY(%(message_ids)s) AND m.status = 'unknown' AND m.claim = %(claim)s
+    RETURNING m.message_id, m.campaign, m.attempts, m.claimed_at, m.sending_at
+)
+INSERT INTO outbox (message_id, campaign, state, due_at, claim, attempts, claimed_at, sending_at)
+SELECT message_id, campaign, 'sending', %(clock)s, %(claim)s, attempts, claimed_at, sending_at FROM known;
+
 -- name: expire
 -- A sender stopped between its first content byte and the answer: nobody knows whether the
 -- provider took it, so it is never sent again by itself.

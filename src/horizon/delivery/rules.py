@@ -37,8 +37,11 @@ def parse_rate(text: str) -> float:
 
 
 def scrubbed(answer: str) -> str:
-    """A provider's answer without addresses, on one line, at most 500 characters."""
+    """A provider's answer without addresses, on one line, at most 500 characters, none of which
+    a table cannot hold (NUL) or a terminal would obey."""
     told = " ".join(answer.split())
+    if not told.isprintable():
+        told = "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in told)
     return (_ADDRESS.sub("(address)", told) if "@" in told else told)[:500]
 
 

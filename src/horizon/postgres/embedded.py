@@ -196,11 +196,17 @@ class EmbeddedPostgres:
         for left in self.socket_folder.glob(".s.PGSQL.*"):
             left.unlink()  # its lock also names the old number, and nobody else's is here
         given_up = time.monotonic() + ORPHANS_TIMEOUT_S
-        while not self._started():
+        while True:
+            before = self.log.stat().st_size if self.log.exists() else 0
+            if self._started():
+                return
             # A killed server's children may still be at work; two servers on one folder ruin it.
-            if "is still in use" not in self._log_end() or time.monotonic() > given_up:
+            # Each writes a line when it goes, so that the refusal may not be the log's last.
+            said = self._logged(before)
+            if "is still in use" not in said or time.monotonic() > given_up:
+                end = " / ".join(said.splitlines()[-3:]) or "(no log)"
                 raise DatabaseError(
-                    f"PostgreSQL does not start; its log {self.log} ends with: {self._log_end()}"
+                    f"PostgreSQL does not start; its log {self.log} ends with: {end}"
                 )
             time.sleep(0.2)
 
@@ -221,10 +227,11 @@ class EmbeddedPostgres:
             _, rest = path.read_text().split("\n", 1)
             path.write_text(f"{NOBODYS_PID}\n{rest}")
 
-    def _log_end(self) -> str:
-        with contextlib.suppress(OSError):
-            return " / ".join(self.log.read_text(errors="replace").splitlines()[-3:])
-        return "(no log)"
+    def _logged(self, since: int) -> str:
+        with contextlib.suppress(OSError), self.log.open("rb") as log:
+            log.seek(since)
+            return log.read().decode(errors="replace")
+        return ""
 
     def _pg_ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self._run("pg_ctl", "-D", str(self.data), *arguments)

@@ -95,6 +95,18 @@ CREATE FUNCTION profile_key(profile bigint) RETURNS uuid LANGUAGE sql IMMUTABLE 
     SELECT lpad(to_hex(profile), 32, '0')::uuid
 $$;
 
+-- Whether one can write to it: RFC 5321's plain form, in letters of any script (RFC 6531). Not a
+-- quoted local part, a comment, an address literal or a domain of one label, though the RFC has
+-- them: from a form they are mistakes or attempts. Nor what cannot be seen or turns the direction
+-- of writing. One expression for the form, since 500,000 addresses take 0.3 s by it and 1 s by four.
+CREATE FUNCTION is_address(address text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT address ~ '^[^\u0001- "(),.:;<>@[-\]]+(\.[^\u0001- "(),.:;<>@[-\]]+)*@([^\u0001-/:-@[-^`{-~]+(-+[^\u0001-/:-@[-^`{-~]+)*\.)+(?![0-9])[^\u0001-/:-@[-^`{-~]+(-+[^\u0001-/:-@[-^`{-~]+)*$'
+       AND address !~ '[\u007f-\u00a0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]'
+       AND octet_length(address) <= 254
+       AND (octet_length(address) <= 64
+            OR octet_length(split_part(address, '@', 1)) <= 64 AND address !~ '@(.*\.)?[^.@]{64}')
+$$;
+
 -- Where a link in a mail leads: a click can go nowhere but to one of these, and they never change.
 CREATE TABLE click_targets (
     target_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

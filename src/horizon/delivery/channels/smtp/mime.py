@@ -105,7 +105,8 @@ def _sender(name: str, address: str) -> str:
 
 
 def _words(text: str) -> str:
-    if _PLAIN_SUBJECT.fullmatch(text):
+    # "=?" begins an encoded word: a name that holds one would be read as what it encodes.
+    if _PLAIN_SUBJECT.fullmatch(text) and "=?" not in text:
         return text
     return _encoded_words(" ".join(text.split()), "Subject")
 
@@ -116,8 +117,11 @@ def _encoded_words(text: str, header: str) -> str:
 
 
 def _address(to_addr: str) -> str:
-    # Planning refuses such an address; a header is not the place to trust that.
-    return to_addr if to_addr.isprintable() else "".join(filter(str.isprintable, to_addr))
+    # The domain in ASCII as on the wire: only an address that needs SMTPUTF8 may bring a byte
+    # above 127 into a header. Planning refuses what is not printable; a header is not the place
+    # to trust that.
+    address = wire_address(to_addr)
+    return address if address.isprintable() else "".join(filter(str.isprintable, address))
 
 
 def wire_address(to_addr: str) -> str:

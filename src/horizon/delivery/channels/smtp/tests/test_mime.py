@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from horizon.delivery.channels.smtp.mime import SmtpComposer
+from horizon.delivery.channels.smtp.mime import SmtpComposer, wire_address
 from horizon.delivery.templating import RenderedMail, load_template
 from horizon.errors import SettingsError
 from tests.world import NOW
@@ -171,3 +171,26 @@ def test_a_shipped_mail_is_encoded_to_its_last_line(name: str) -> None:
         text = body.get_content()
         assert "1 Street, City" in text
         assert "https://x.example/u/t" in text
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_no_address_is_too_odd_to_be_looked_at(local: str, domain: str) -> None:
+    kept, _, wire = wire_address(f"{local}@{domain}").rpartition("@")
+    assert kept == f"{local}@{domain}".rpartition("@")[0]
+    assert wire.isascii() or wire == domain.rpartition("@")[2]
+
+
+def test_a_domain_is_in_ascii_where_no_smtputf8_is_needed() -> None:
+    assert b"\r\nTo: ann@xn--bcher-kva.example\r\n" in _composed(to="ann@b\u00fccher.example")
+
+
+def test_a_subject_that_looks_encoded_is_read_as_it_is() -> None:
+    content = _composed(subject="=?utf-8?q?=0D=0ABcc:_x?= hello")
+    parsed = email.message_from_bytes(content, policy=email.policy.SMTP)
+    assert parsed["Subject"] == "=?utf-8?q?=0D=0ABcc:_x?= hello"
+
+
+def test_no_line_of_a_long_subject_is_longer_than_encoded_words_may_be() -> None:
+    head = _composed(subject="\u05e9\u05dc\u05d5\u05dd " * 40).partition(b"\r\nDate: ")[0]
+    lines = head.partition(b"Subject: ")
+    assert max(map(len, (lines[1] + lines[2]).split(b"\r\n"))) <= 76
