@@ -105,7 +105,8 @@ def test_a_sender_asleep_past_its_lease_sends_nothing_again(
             begun = _states(world)["sending"]
             _run(world, recorder)
             taken_over = len(recorder.messages())
-            assert _states(world)["unknown"] == begun
+            # One at most was just being recorded, which keeps its row from everybody else.
+            assert begun - 1 <= _states(world)["unknown"] <= begun
             assert taken_over >= PEOPLE - begun
             asleep.send_signal(signal.SIGCONT)
             # 1: it slept within a transaction, which the server ended, and told what it knew.

@@ -82,7 +82,7 @@ class Lane:
             self._record()
             self.outbox.give_back(self._stock)
         except psycopg.Error:
-            if self.outbox.connection.broken:
+            if self._lost():
                 self._rescue()
             raise
         except BaseException:
@@ -230,6 +230,14 @@ class Lane:
                 self._results = results
                 raise
             self.common.report(results)
+
+    def _lost(self) -> bool:
+        """Asked of the server: a pipeline that it broke off leaves a connection that looks well."""
+        try:
+            self.outbox.connection.execute("SELECT")
+        except psycopg.Error:
+            return True
+        return False
 
     def _rescue(self) -> None:
         """The database went away, and only we know what has left: tell it when it is back."""

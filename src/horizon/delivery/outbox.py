@@ -25,14 +25,18 @@ GROUP = 50  # the most that is marked sending at once, and so the most a crash l
 # A sender's statements find their rows by key, and a group of them is short: a plan made once,
 # which no stale statistics can talk into reading a whole table.
 _BY_KEY = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off"
-# A sender that is stopped between two statements of a step would hold its rows, and the identity
-# lock, until somebody lets it go on; it finds its connection gone and tells what it knows anew.
+# A sender that is stopped in the middle of a step would hold its rows, and the identity lock, until
+# somebody lets it go on; it finds its connection gone and tells what it knows anew. Between
+# statements of a pipeline a session is not idle: there only PostgreSQL 17's timeout helps.
 _LET_GO = "-c idle_in_transaction_session_timeout=5s"
+_LONGEST_STEP = "SET transaction_timeout = '60s'"
 
 
 def connect(database: Database) -> Connection:
     """A sender's connection: in autocommit, its statements prepared at once."""
     connection = database.connect(Role.WORKER, autocommit=True, options=f"{_BY_KEY} {_LET_GO}")
+    if connection.info.server_version >= 170000:
+        connection.execute(_LONGEST_STEP)
     connection.prepare_threshold = 0
     set_json_loads(msgspec.json.decode, connection)
     return connection

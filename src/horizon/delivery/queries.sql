@@ -178,7 +178,9 @@ SELECT message_id, campaign, 'sending', %(clock)s, %(claim)s, attempts, claimed_
 -- A sender stopped between its first content byte and the answer: nobody knows whether the
 -- provider took it, so it is never sent again by itself.
 WITH gone AS (
-    DELETE FROM outbox WHERE state = 'sending' AND due_at < %(clock)s
+    -- A row that is locked is just being recorded, or its sender is stopped in the middle of that.
+    DELETE FROM outbox WHERE message_id IN (
+        SELECT message_id FROM outbox WHERE state = 'sending' AND due_at < %(clock)s FOR UPDATE SKIP LOCKED)
     RETURNING message_id, claim, attempts, claimed_at, sending_at
 )
 UPDATE messages m SET status = 'unknown', reason = 'sender_stopped', finished_at = %(clock)s, claim = g.claim,
