@@ -57,7 +57,9 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def medians(
-    pairs: int, first: Callable[[], object], second: Callable[[], object]
+    pairs: int,
+    first: Callable[[], object],
+    second: Callable[[], object],
 ) -> tuple[float, float]:
     """Median seconds of both, run in turn, since the machine's speed drifts."""
     times = [(seconds(first), seconds(second)) for _ in range(pairs)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,13 @@ from horizon.clock import utc_text
 PIPED_COLUMNS = 400  # what is piped is for grep and cut: a row a line
 
 console = Console(highlight=False, soft_wrap=True)
+
+
+def calm_memory() -> None:
+    """For a process that makes thousands of short-lived objects a second, none of them in cycles:
+    looking for cycles took 4 % of a sender's time."""
+    gc.freeze()
+    gc.set_threshold(100_000)
 
 
 def say(text: str) -> None:

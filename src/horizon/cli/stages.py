@@ -27,7 +27,7 @@ from horizon.campaigns import stage as campaigns
 from horizon.cli import messages
 from horizon.cli.campaigns import campaign_add
 from horizon.cli.options import AsJson, DatabaseName, Now, installed
-from horizon.cli.output import complain, console, say, show
+from horizon.cli.output import calm_memory, complain, console, say, show
 from horizon.cli.responses import campaign_report
 from horizon.delivery import breaker
 from horizon.delivery.channels.smtp.advice import advice
@@ -259,6 +259,7 @@ def send_with_progress(sending: Callable[[Event, Progressing], T], total: int | 
         TextColumn("sending"), BarColumn(), MofNCompleteColumn(), _Speed(),
         TimeRemainingColumn(),
     )  # fmt: skip
+    calm_memory()
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

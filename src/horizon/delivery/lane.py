@@ -24,7 +24,7 @@ from horizon.errors import HorizonError, TemplateError, TransportError
 RECONNECTS = 3  # in a row, before the sender says that the server is away
 RECONNECT_WAIT_S = 0.5
 SENT = Verdict("sent", None)
-GROUP_S = 0.01  # a group is what leaves in so long, since a crash leaves all of it in doubt
+GROUP_S = 0.015  # a group is what leaves in so long, since a crash leaves all of it in doubt
 STOCK_GROUPS = 10
 MORE_COMES_S = 0.05
 BREAKS = 5  # messages in a row that the connection broke with, before the server counts as away

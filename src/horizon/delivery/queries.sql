@@ -105,8 +105,10 @@ SELECT v.message_id, v.campaign, v.profile_id,
                     AND c.channel = v.channel AND c.granted)
             OR EXISTS (SELECT FROM consents c WHERE c.address_hash = v.address_hash AND c.purpose = 'tracking'
                        AND c.channel = v.channel AND c.granted))
-       AND (SELECT coalesce(r.reason IN ('paused', 'less_often'), true)
-            FROM refusal(v.profile_id, v.address_hash, v.domain, 'tracking', v.channel, %(now)s) r) AS tracked
+       AND (SELECT c.reason FROM consent_refusal(v.profile_id, v.address_hash, 'tracking', v.channel, %(now)s) c)
+            IS NULL
+       AND NOT EXISTS (SELECT FROM suppressions s
+                       WHERE s.address_hash = v.address_hash AND s.purpose = 'tracking') AS tracked
 FROM verdict v;
 
 -- name: finish

@@ -169,7 +169,7 @@ class SmtpTransport:
 
     def _content_answer(self, parcel: Parcel, following: Parcel | None) -> str | TransportError:
         content = parcel.content
-        if b"\n." in content or content.startswith(b"."):
+        if b"\r\n." in content or content.startswith(b"."):
             content = _LEADING_DOT.sub(b"..", content)
         parts = [content, b".\r\n" if content.endswith(b"\r\n") else b"\r\n.\r\n"]
         if following is not None and self._pipelining:
