@@ -13,9 +13,9 @@ from uuid import UUID
 import pytest
 
 from horizon.cli import main as cli
-from horizon.consent.formats import Format
+from horizon.consent.formats import Format, Kind
 from horizon.consent.importer import Imported
-from horizon.errors import DatabaseError
+from horizon.errors import DatabaseError, UsageError
 from horizon.events.nodes import node_of
 from horizon.pipeline.consents import given_of, import_consent
 from tests.world import DAY, World
@@ -330,14 +330,16 @@ def test_mailgun_s_unsubscribes_by_tag_and_complaints(bring: Import, world: Worl
         ("cat", "*"): "unsubscribed", ("dan", "*"): "unsubscribed", ("eve", "tracking"): "unsubscribed",
     }  # fmt: skip
     world.rows("DELETE FROM suppressions RETURNING 1")
-    bring("address,created_at\nann@example.com,\n", "mailgun")
-    bring(json.dumps([{"address": "bob@example.com"}]), "mailgun")
+    with pytest.raises(UsageError, match="--kind complaints"):
+        bring("address,created_at\nann@example.com,\n", "mailgun")
+    bring("address,created_at\nann@example.com,\n", "mailgun", kind=Kind.COMPLAINTS)
+    bring(json.dumps([{"address": "bob@example.com"}]), "mailgun", kind=Kind.COMPLAINTS)
     assert suppressed(world) == {("ann", "*"): "complaint", ("bob", "*"): "complaint"}
 
 
 def test_what_is_imported_decides_when_a_campaign_is_planned(bring: Import, world: World) -> None:
     bring("email,granted,time\nann@example.com,yes,2026-01-01\nbob@example.com,yes,2026-01-01\n")
-    bring("address,created_at\nbob@example.com,\n", "mailgun")
+    bring("address,created_at\nbob@example.com,\n", "mailgun", kind=Kind.COMPLAINTS)
     for user in ("ann", "bob", "cat", "dan"):
         world.person(user, 13 * DAY, consent=True if user == "dan" else None)
     bring("email,granted,time\ndan@example.com,no,2026-06-01\n")

@@ -1,5 +1,5 @@
 -- name: find
-SELECT campaign, audience, template, channel, purpose, every_days, target FROM campaigns WHERE campaign = %(campaign)s;
+SELECT campaign, audience, template, channel, purpose, every_days, target, status FROM campaigns WHERE campaign = %(campaign)s;
 
 -- name: names
 SELECT campaign FROM campaigns WHERE audience <> 'operator' ORDER BY campaign;
@@ -28,6 +28,9 @@ FROM gone WHERE m.message_id = gone.message_id;
 
 -- name: scored
 SELECT score_run FROM score_runs WHERE active;
+
+-- name: hold_active
+SELECT true AS active FROM campaigns WHERE campaign = %(campaign)s AND status = 'active' FOR SHARE;
 
 -- name: choose_joins
 -- For this transaction: the tables of people are looked up by index for a few, and read whole and
@@ -66,7 +69,7 @@ WITH chunk AS MATERIALIZED (
                s.tier, s.score, s.activities, s.silent_s, s.last_activity
         FROM (
             SELECT a.profile_id, a.alert_id, a.node FROM alerts a
-            WHERE %(audience)s = 'alerts' AND a.status = 'NEW' AND a.created_at <= %(now)s
+            WHERE %(audience)s = 'alerts' AND a.status <> 'RESOLVED' AND a.created_at <= %(now)s
               AND (a.profile_id, a.alert_id) > (%(place)s, %(place_in)s)
               AND (SELECT true FROM messages m
                    WHERE m.alert_id = a.alert_id AND m.campaign = %(campaign)s LIMIT 1) IS NULL

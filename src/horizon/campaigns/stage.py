@@ -36,6 +36,7 @@ class Campaign:
     purpose: str
     every_days: float | None
     target: str | None
+    status: str = "active"
 
 
 def find(tx: Connection, name: str) -> Campaign:
@@ -59,10 +60,14 @@ def set_status(tx: Connection, name: str, status: str, at: datetime) -> int:
 
     Raises UsageError where there is no such campaign.
     """
-    find(tx, name)
+    before = find(tx, name).status
     values = {"campaign": name, "status": status, "clock": at}
     tx.execute(QUERIES["set_status"], values)
-    return tx.execute(QUERIES["cancel"], values).rowcount if status == "stopped" else 0
+    # What came back to wait after the stop (after a 451, say) goes before it runs again.
+    if "stopped" not in (status, before):
+        return 0
+    cancelled = tx.execute(QUERIES["cancel"], values).rowcount
+    return cancelled if status == "stopped" else 0
 
 
 def run(
@@ -88,6 +93,10 @@ def run(
     planned = 0
     reasons: Counter[str] = Counter()
     for size in chain(sizes, repeat(sizes[-1])):
+        # Held to the chunk's end: who stops the campaign waits for it, and then cancels it too.
+        if tx.execute(QUERIES["hold_active"], parameters).fetchone() is None:
+            yield _result(planned, reasons, (), everybody)
+            return
         tx.execute(QUERIES["choose_joins"], {"few": size <= FEW})
         # Planned anew each time: a plan that was made for a chunk of 300 would suit no other.
         rows = tx.execute(QUERIES["plan"], {**parameters, "most": size}, prepare=False)

@@ -36,7 +36,7 @@ def campaign_add(
     ] = None,
     database: DatabaseName = None,
 ) -> None:
-    """Add a campaign. Nothing is sent by this: `horizon campaign run NAME` does."""
+    """Add a campaign. It is live: `horizon up` sends it, or `horizon campaign run NAME`."""
     horizon = installed(database)
     new = NewCampaign(name, audience.value, template, channel, purpose, every_days, target)
     found = channels.find(channel)

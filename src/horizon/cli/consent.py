@@ -19,6 +19,7 @@ from horizon.consent.book import Person
 from horizon.consent.formats import Format, Kind, Subscription
 from horizon.consent.importer import Imported
 from horizon.consent.rules import EVERY_PURPOSE
+from horizon.delivery import channels
 from horizon.errors import UsageError
 from horizon.pipeline.consents import given_of, import_consent
 from horizon.pipeline.installation import Installation
@@ -186,6 +187,7 @@ def consent_import(
 ) -> None:
     """Bring consent and suppression in. The same file again changes nothing."""
     horizon = installed(database)
+    channels.find(channel)
     given = given_of(
         horizon, purpose, channel, wording,
         kind=kind, only_list=only_list, subscription=subscription_status,

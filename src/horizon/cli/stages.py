@@ -42,7 +42,7 @@ from horizon.postgres.database import Role, row_dicts
 from horizon.settings import Settings
 from horizon.stage import StageResult
 
-CampaignName = Annotated[str, typer.Argument(help="The campaign: miss_you, good_activity.")]
+CampaignName = Annotated[str, typer.Argument(help="Its name, as `horizon campaign list` shows it.")]
 Rate = Annotated[
     str | None, typer.Option("--rate", metavar="N/s", help="At most so many: 20/s, 100/m, 5000/h.")
 ]
@@ -131,6 +131,8 @@ def campaign_run(
         ]  # fmt: skip
         show(rows, as_json=as_json, empty=f"{name} would write to nobody: nobody is due.")
         return
+    if _status(horizon, name) == "paused":
+        raise UsageError(f"{name} is paused: `horizon campaign resume {name}` first.")
     _set_status(horizon, name, "active")
     warn(horizon.settings)
     before, most = _waiting(horizon), _rate(rate)
@@ -148,6 +150,11 @@ def campaign_run(
         f"{_reasons(figures['reasons'])}."
     )
     say(_told(sent, _waiting(horizon)))
+
+
+def _status(horizon: Installation, name: str) -> str:
+    with horizon.database.transaction(Role.WORKER) as tx:
+        return campaigns.find(tx, name).status
 
 
 def campaign_pause(name: CampaignName, database: DatabaseName = None) -> None:
@@ -289,6 +296,8 @@ def _told(sent: Sent, left: int) -> str:
         return "Nothing was due." + (f" {left:,} messages wait." if left else "")
     told = ", ".join(f"{count:,} {status}" for status, count in sorted(totals.items()))
     more = f" {left:,} wait: `horizon send` goes on with them." if left else ""
+    if left and totals.get("deferred"):
+        more += " `horizon message list --status planned` tells why."
     if totals.get("unknown"):
         more += (
             " `horizon message list --status unknown` shows those that a stopped sender left in "

@@ -30,6 +30,7 @@ from horizon.consent.rules import (
     granted_of,
     time_of,
 )
+from horizon.errors import UsageError
 
 Items = Iterator[tuple[int, "Found | BadLineError"]]
 Values = Mapping[str, Any]
@@ -205,7 +206,13 @@ def _mailgun(row: Values, given: Given) -> Iterator[Found]:
 def _kind_of(row: Values) -> Kind:
     if "code" in row or "error" in row:
         return Kind.BOUNCES
-    return Kind.UNSUBSCRIBES if "tags" in row or "tag" in row else Kind.COMPLAINTS
+    if "tags" in row or "tag" in row:
+        return Kind.UNSUBSCRIBES
+    # Complaints have no column of their own, and any list of addresses looks like them.
+    raise UsageError(
+        "The file does not tell which of Mailgun's lists it is: say --kind complaints, bounces or "
+        "unsubscribes."
+    )
 
 
 def _unsubscribed(

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
@@ -26,6 +27,7 @@ RECONNECT_WAIT_S = 0.5
 SENT = Verdict("sent", None)
 GROUP_S = 0.015  # a group is what leaves in so long, since a crash leaves all of it in doubt
 STOCK_GROUPS = 10
+ASK_AGAIN_S = 2.0  # so late may a no be that came after its group was asked
 MORE_COMES_S = 0.05
 BREAKS = 5  # messages in a row that the connection broke with, before the server counts as away
 RESCUES = 5  # tries to record what has left, when the database went away
@@ -71,6 +73,7 @@ class Lane:
     _stock: list[UUID] = field(default_factory=list)
     _results: list[Result] = field(default_factory=list)
     _per_s: float = 0.0
+    _failure: Exception | None = None  # of composing a message
     _held: set[str] = field(default_factory=set)  # the domains of the stock
 
     def run(self) -> None:
@@ -84,6 +87,10 @@ class Lane:
         except psycopg.Error:
             if self._lost():
                 self._rescue()
+            else:
+                with suppress(psycopg.Error):  # the error was one statement's: try the rest
+                    self._record()
+                    self.outbox.give_back(self._stock)
             raise
         except BaseException:
             self._record()  # whatever went wrong, what has left is told
@@ -94,7 +101,7 @@ class Lane:
 
     def _next_group(self) -> list[UUID]:
         while not self.common.over:
-            size = self._size()
+            size, more_comes = self._size(), self.common.more_comes()
             if not self._stock:
                 self.common.limits.leave(self._held)
                 self._held.clear()
@@ -106,7 +113,7 @@ class Lane:
                 if not self.common.pace.wait(len(group), self.common.stop):
                     return group
                 self._stock += group
-            elif not (self.common.more_comes() or self.common.limits.waiting):
+            elif not (more_comes or self.common.limits.waiting):
                 break
             else:
                 self._record()
@@ -141,19 +148,24 @@ class Lane:
             self._stock += message_ids
             return
         results, self._results = self._results, []
-        self._lease_end = clock.now() + timedelta(seconds=self.outbox.lease_s)
+        good_for_s = min(self.outbox.lease_s, ASK_AGAIN_S)
+        self._ask_again_at = clock.now() + timedelta(seconds=good_for_s)
         try:
             begun, refused = self.outbox.turn(results, message_ids)
         except BaseException:
             # Whether it was committed is not known, but nothing of the new group has left.
             self._results, self._stock = results, [*message_ids, *self._stock]
             raise
-        self.common.report(results)
-        self.common.report([Result(message, verdict, None) for message, verdict in refused])
-        known = {message.message_id for message in begun} | {one.message_id for one, _ in refused}
-        self.outbox.give_back([lost for lost in message_ids if lost not in known])
-        started = time.monotonic()
-        self._deliver(deque(begun))
+        started, waiting = time.monotonic(), deque(begun)
+        try:
+            known = {one.message_id for one in begun} | {one.message_id for one, _ in refused}
+            self.outbox.give_back([lost for lost in message_ids if lost not in known])
+            self.common.report(results)
+            self.common.report([Result(message, verdict, None) for message, verdict in refused])
+            self._deliver(waiting)
+        finally:
+            # Begun, and nothing of them has left: also where something went wrong before.
+            self._results += [Result(one, Verdict("planned", None), None) for one in waiting]
         took_s = max(time.monotonic() - started, 1e-4)
         self._per_s = len(message_ids) / took_s
 
@@ -181,12 +193,13 @@ class Lane:
                 self._results.append(self._result(message, outcome, digest))
             # What was taken and has no answer did not leave: the connection broke before its turn.
             waiting.extendleft(message for message, _ in reversed(taken))
-        self._results += [Result(message, Verdict("planned", None), None) for message in waiting]
+            if self._failure is not None:
+                raise self._failure
 
     def _in_time(self) -> bool:
-        """Whether the next message may still leave: who slept past the lease (a stopped process, a
-        closed laptop) asks anew, since people may have said no meanwhile."""
-        return not self.common.over and clock.now() < self._lease_end
+        """Whether the next message may still leave: at a slow server, or after a sleep (a stopped
+        process, a closed laptop), consent is asked anew: people may have said no meanwhile."""
+        return not self.common.over and clock.now() < self._ask_again_at
 
     def _parcels(
         self, waiting: deque[Claimed], taken: deque[tuple[Claimed, str]]
@@ -198,6 +211,10 @@ class Lane:
             except TemplateError as exc:
                 failed = Verdict("failed", "template")
                 self._results.append(Result(message, failed, scrubbed(str(exc))))
+            except Exception as exc:  # noqa: BLE001 - raised when what is under way has its answer
+                waiting.appendleft(message)
+                self._failure = exc
+                return
             else:
                 taken.append((message, parcel.template_digest))
                 yield parcel

@@ -366,6 +366,14 @@ UPDATE breakers SET closed_at = %(clock)s WHERE campaign = %(campaign)s AND clos
 UPDATE outbox SET due_at = %(clock)s
 WHERE campaign = %(campaign)s AND state = 'planned' AND due_at = 'infinity';
 
+-- name: release_unheld
+-- What was planned or given back at the moment when its breaker was closed would wait for ever.
+UPDATE outbox o SET due_at = %(clock)s
+FROM messages m, campaigns c
+WHERE o.campaign = c.campaign AND o.due_at = 'infinity' AND o.state = 'planned' AND m.message_id = o.message_id
+  AND NOT EXISTS (SELECT FROM breakers b
+                  WHERE b.campaign = o.campaign AND b.domain IN ('*', m.domain) AND b.closed_at IS NULL);
+
 -- name: open_breakers
 -- For whoever looks: what is held back, since when and why.
 SELECT b.campaign, b.domain, b.reason, b.opened_at, held.messages

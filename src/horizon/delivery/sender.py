@@ -78,6 +78,7 @@ class Sender:
 
     def _channels(self, campaign: str | None) -> list[str]:
         with self.database.transaction(Role.WORKER) as tx:
+            tx.execute(QUERIES["release_unheld"], {"clock": clock.now()})
             rows = tx.execute(QUERIES["channels"], {"campaign": campaign}).fetchall()
         return [row.channel for row in rows]
 

@@ -270,7 +270,20 @@ def run_all(
     horizon.runner.run(alert_stage(horizon.settings), now, run)
     with horizon.database.transaction(Role.WORKER) as tx:
         names = campaigns.active(tx)
-    for name in names:
-        plan_campaign(horizon, name, now, run)
+    mistakes = [told for name in names if (told := _plan_or_tell(horizon, name, now, run))]
     send(horizon, run, stop=stop, now=now)
+    if mistakes:
+        raise HorizonError(" ".join(mistakes))
     return run
+
+
+def _plan_or_tell(horizon: Installation, name: str, now: datetime | None, run: UUID) -> str | None:
+    """A campaign that cannot be planned holds up no other one."""
+    try:
+        plan_campaign(horizon, name, now, run)
+    except HorizonError as exc:
+        horizon.log.bind(
+            stage="campaign", component="planner", correlation_id=str(run), campaign_id=name
+        ).error("campaign", status="failed", error=str(exc))
+        return f"Campaign {name}: {exc}"
+    return None

@@ -20,7 +20,7 @@ class Reply(msgspec.Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        return self.code < 400
+        return self.code // 100 == 2
 
     def __str__(self) -> str:
         return f"{self.code} {self.text}"

@@ -142,30 +142,38 @@ class SmtpTransport:
         for command in commands:
             self._write(command)
             replies.append(self._replies.read())
-            if not replies[-1].ok:
+            if not _goes_on(replies[-1]):
                 break
         return replies
 
     def _judge_envelope(self, replies: list[Reply]) -> TransportError | None:
-        refused = next((place for place, reply in enumerate(replies) if not reply.ok), None)
+        refused = next((place for place, reply in enumerate(replies) if not _goes_on(reply)), None)
         if refused is None:
             if replies[-1].code != 354:
                 raise OSError(f"354 was expected and {replies[-1]} came")
             return None
         reply = replies[refused]
         left = any(one.code == 421 for one in replies)
-        if not left and len(replies) == 3 and replies[2].code == 354:
-            # It waits for content though nobody is to get it (RFC 2920, 3.1): a lone dot ends that.
-            self._write(b".\r\n")
-            self._replies.read()
-        if left:
+        if left or not self._cleaned(replies):
             self._drop()
-        else:
-            self._reset()
         if refused == 0 and reply.code // 100 == 5:
             # Refused before it heard for whom: that is about us and not about this message.
             return self._away(str(reply))
         return _refusal(reply)
+
+    def _cleaned(self, replies: list[Reply]) -> bool:
+        """Whether the connection serves the next message; who refuses and then leaves has refused
+        all the same."""
+        try:
+            if len(replies) == 3 and replies[2].code == 354:
+                # It waits for content though nobody is to get it (RFC 2920, 3.1): a lone dot ends
+                # that.
+                self._write(b".\r\n")
+                self._replies.read()
+            self._reset()
+        except OSError:
+            return False
+        return True
 
     def _content_answer(self, parcel: Parcel, following: Parcel | None) -> str | TransportError:
         content = parcel.content
@@ -212,6 +220,10 @@ class SmtpTransport:
         smtp, self._smtp, self._socket = self._smtp, None, None
         if smtp is not None:
             smtp.close()
+
+
+def _goes_on(reply: Reply) -> bool:
+    return reply.ok or reply.code == 354
 
 
 def _refusal(reply: Reply) -> TransportError:
