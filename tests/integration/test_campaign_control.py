@@ -122,3 +122,29 @@ def test_a_rate_is_kept_over_all_connections(world: World, tmp_path: Path) -> No
         took_s = time.monotonic() - started
         assert len(recorder.messages()) == 21
     assert 1.0 <= took_s < 4
+
+
+def test_a_campaign_that_is_stopped_while_it_is_planned_mails_nobody_afterwards(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        campaigns.run, "__kwdefaults__", {**campaigns.run.__kwdefaults__, "sizes": (1,)}
+    )
+    with SmtpRecorder(tmp_path) as recorder:
+        world = _sending(world, recorder)
+        for user in ("ann", "bob", "cat"):
+            world.person(user, 13 * DAY)
+        world.score()
+        world.alert()
+
+        def stop(planned: int) -> None:
+            if planned == 1:
+                with world.horizon.database.transaction(Role.WORKER) as tx:
+                    campaigns.set_status(tx, "miss_you", "stopped", world.now)
+
+        stages.plan_campaign(world.horizon, "miss_you", world.now, on_planned=stop)
+        assert [row.status for row in world.rows("SELECT status FROM messages")] == ["cancelled"]
+        with world.horizon.database.transaction(Role.WORKER) as tx:
+            campaigns.set_status(tx, "miss_you", "active", world.now)
+        stages.send(world.horizon)
+        assert recorder.messages() == []

@@ -186,3 +186,27 @@ def test_without_smtputf8_one_address_is_refused_and_the_rest_goes_out() -> None
         assert isinstance(second, TransportError)
         assert second.permanent
         transport.close()
+
+
+def test_who_refuses_and_then_leaves_has_refused() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(b"220 odd\r\n")
+            connection.recv(1000)
+            connection.sendall(b"250-odd\r\n250 PIPELINING\r\n")
+            connection.recv(100_000)
+            connection.sendall(b"250 ok\r\n550 5.1.1 nobody\r\n503 no\r\n")
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    transport = _transport(listener.getsockname()[1])
+    (outcome,) = transport.send(iter([_parcel("a"), _parcel("b")]))
+    thread.join(5)
+    listener.close()
+    assert isinstance(outcome, TransportError)
+    assert (outcome.permanent, outcome.address_invalid, outcome.broken) == (True, True, False)
+    assert not transport.connected
+    transport.close()
