@@ -61,7 +61,7 @@ def test_delivered_is_an_event_and_no_more(worker: Connection) -> None:
     row = worker.execute("SELECT * FROM events").fetchone()
     assert row is not None
     assert (row.name, row.activity, row.trusted, row.nodes, row.time) == (
-        "Email Delivered", False, True, [NODE], NOON,
+        "Message Delivered", False, True, [NODE], NOON,
     )  # fmt: skip
     assert json.loads(row.properties) == {"message_id": str(message_id), "campaign_id": "miss_you"}
 
@@ -100,7 +100,7 @@ def test_only_an_address_that_is_none_is_suppressed(
     assert (status, why) == ("bounced", reason)
     assert "@" not in str(said)
     assert suppressed(worker) == suppression
-    assert events(worker) == ["Email Bounced"]
+    assert events(worker) == ["Message Bounced"]
 
 
 @pytest.mark.parametrize("kind", ["delivered", "bounced", "complained"])
@@ -123,7 +123,7 @@ def test_reports_come_in_any_order_and_the_worst_stands(
         record_feedback(worker, message_id, kind, NOON, address_invalid=True)
     assert state(worker, message_id)[0] == "complained"
     assert [one[0] for one in suppressed(worker)] == [ADDRESS]
-    assert "Email Complained" in events(worker)
+    assert "Message Complained" in events(worker)
 
 
 def test_an_unknown_message_becomes_known_and_its_alert_notified(worker: Connection) -> None:

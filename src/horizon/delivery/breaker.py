@@ -189,7 +189,7 @@ def close(tx: Connection, campaign: str, clock: datetime) -> int:
     values = {"campaign": campaign, "clock": clock}
     tx.execute(QUERIES["hold_breakers"], values)
     tx.execute(QUERIES["close_breakers"], values)
-    return tx.execute(QUERIES["release_held"], values).rowcount
+    return tx.execute(QUERIES["release_unheld"], values).rowcount
 
 
 def open_breakers(tx: Connection) -> list[dict[str, Any]]:

@@ -27,8 +27,10 @@ _NEWS_TO: dict[Kind, frozenset[str]] = {
     "complained": frozenset({"sent", "delivered", "bounced", "failed", "unknown"}),
 }
 _EVENTS: dict[Kind, str] = {
-    "delivered": "Email Delivered", "bounced": "Email Bounced", "complained": "Email Complained",
-}  # fmt: skip
+    "delivered": "Message Delivered",
+    "bounced": "Message Bounced",
+    "complained": "Message Complained",
+}
 
 
 def record_feedback(
@@ -58,7 +60,7 @@ def record_feedback(
         "why": "complaint" if kind == "complained" else "hard_bounce",
     }  # fmt: skip
     tx.execute(QUERIES["write_feedback"], values)
-    tx.execute(QUERIES["alert_reached"], values)
+    tx.execute(QUERIES["notify_alert"], values)
     if kind == "complained" or (kind == "bounced" and address_invalid):
         tx.execute(QUERIES["suppress_reported"], values)
     _write_event(tx, message, kind, clock)

@@ -84,16 +84,8 @@ class Lane:
                 self._turn(group)
             self._record()
             self.outbox.give_back(self._stock)
-        except psycopg.Error:
-            if self._lost():
-                self._rescue()
-            else:
-                with suppress(psycopg.Error):  # the error was one statement's: try the rest
-                    self._record()
-                    self.outbox.give_back(self._stock)
-            raise
         except BaseException:
-            self._record()  # whatever went wrong, what has left is told
+            self._tell()
             raise
         finally:
             self.common.limits.leave(self._held)
@@ -247,6 +239,15 @@ class Lane:
                 self._results = results
                 raise
             self.common.report(results)
+
+    def _tell(self) -> None:
+        """Whatever went wrong: what has left is written down, and what has not is given back."""
+        if self._lost():
+            self._rescue()
+            return
+        with suppress(psycopg.Error):  # the error was one statement's: try the rest
+            self._record()
+            self.outbox.give_back(self._stock)
 
     def _lost(self) -> bool:
         """Asked of the server: a pipeline that it broke off leaves a connection that looks well."""

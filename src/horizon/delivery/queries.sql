@@ -362,12 +362,9 @@ WHERE o.campaign = %(campaign)s AND o.state = 'planned' AND o.due_at < 'infinity
 -- name: close_breakers
 UPDATE breakers SET closed_at = %(clock)s WHERE campaign = %(campaign)s AND closed_at IS NULL;
 
--- name: release_held
-UPDATE outbox SET due_at = %(clock)s
-WHERE campaign = %(campaign)s AND state = 'planned' AND due_at = 'infinity';
-
 -- name: release_unheld
--- What was planned or given back at the moment when its breaker was closed would wait for ever.
+-- Whatever waits for a breaker that is not open (any more): also what was planned or given back at
+-- the moment when it was closed, which would wait for ever.
 UPDATE outbox o SET due_at = %(clock)s
 FROM messages m, campaigns c
 WHERE o.campaign = c.campaign AND o.due_at = 'infinity' AND o.state = 'planned' AND m.message_id = o.message_id
@@ -393,11 +390,6 @@ WHERE m.message_id = %(message_id)s FOR UPDATE OF m;
 -- name: write_feedback
 UPDATE messages SET status = %(status)s, reason = %(reason)s, answer = coalesce(%(answer)s, answer)
 WHERE message_id = %(message_id)s;
-
--- name: alert_reached
--- Nothing, but where nobody knew before the report whether the message had left.
-UPDATE alerts SET status = 'NOTIFIED', notified_at = %(clock)s
-WHERE alert_id = (SELECT alert_id FROM messages WHERE message_id = %(message_id)s) AND status = 'NEW';
 
 -- name: suppress_reported
 INSERT INTO suppressions (address_hash, purpose, reason, created_at, message_id)

@@ -2,72 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from horizon import clock, links
-from horizon.edge.held import Desk, Unavailable
-from horizon.edge.http import Refusal, Reply, Request, wrong_link_method
-from horizon.edge.language import LANGUAGES, language_of, words
-from horizon.edge.pages import Pages
+from horizon import clock
+from horizon.edge.http import Reply, Request
+from horizon.edge.language import LANGUAGES, gettext_noop
+from horizon.edge.signed_link import BODY_BYTES, SignedLink
 from horizon.events.model import Source, internal_event
 from horizon.events.sources import find_source
 from horizon.events.store import store
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
 
-BODY_BYTES = 65_536
-
 _queries = Queries("horizon.edge")
 
 
-class ConfirmLink:
-    """GET and HEAD change nothing, since mail scanners follow links; POST confirms."""
+class ConfirmLink(SignedLink):
+    purpose = "confirm"
+    button = gettext_noop("Yes, I agree")
 
-    def __init__(self, desk: Desk, link_keys: Sequence[bytes], pages: Pages) -> None:
-        self._desk = desk
-        self._keys = link_keys
-        self._pages = pages
+    async def _show(
+        self, request: Request, subject: UUID, language: str, _token: str
+    ) -> Reply | None:
+        opt_in = await self._desk.ask(lambda tx, _: find(tx, subject, clock.now()))
+        return self._page(request, opt_in, language)
 
-    async def answer(self, request: Request, token: str) -> Reply:
-        if request.method not in ("GET", "HEAD", "POST"):
-            return wrong_link_method()
-        language = language_of(request)
-        verified = links.verify(self._keys, token)
-        if verified is None or verified[1] != "confirm":
-            return self._pages.unknown_link(language)
-        try:
-            return await self._told(request, verified[0], language)
-        except Refusal as refusal:
-            return refusal.reply()
-        except Unavailable:
-            return self._pages.try_again(language, words(language).gettext("Yes, I agree"))
+    async def _take(
+        self, request: Request, subject: UUID, language: str, _token: str
+    ) -> Reply | None:
+        await request.read(BODY_BYTES)
+        opt_in = await self._desk.ask(lambda tx, era: confirm(tx, subject, clock.now(), era=era))
+        return self._page(request, opt_in, language)
 
-    async def _told(self, request: Request, opt_in_id: UUID, language: str) -> Reply:
-        if request.method == "POST":
-            await request.read(BODY_BYTES)
-            work = confirm
-        else:
-            work = find
-        opt_in = await self._desk.ask(lambda tx, era: work(tx, opt_in_id, clock.now(), era=era))
+    def _page(self, request: Request, opt_in: Any, language: str) -> Reply | None:
         if opt_in is None:
-            return self._pages.unknown_link(language)
+            return None
         # The mail's own language, unless the page's link asked for another.
         if b"lang=" not in request.query and opt_in.language in LANGUAGES:
             language = opt_in.language
         return self._pages.confirmation(language, opt_in.state, opt_in.wording)
 
 
-def find(tx: Connection, opt_in_id: UUID, time: datetime, *, era: int) -> Any:  # noqa: ARG001
+def find(tx: Connection, opt_in_id: UUID, time: datetime) -> Any:
     """The opt-in as its page shows it: open, confirmed or expired; None where there is none."""
     return tx.execute(_queries["asked_opt_in"], {"opt_in_id": opt_in_id, "time": time}).fetchone()
 
 
 def confirm(tx: Connection, opt_in_id: UUID, time: datetime, *, era: int) -> Any:
     """Write the consent down, once, with an event that tells of it; what ``find`` gives, then."""
-    opt_in = find(tx, opt_in_id, time, era=era)
+    opt_in = find(tx, opt_in_id, time)
     source = find_source(tx, "horizon")
     if opt_in is None or opt_in.state != "open" or source is None:
         return opt_in

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from horizon import clock, links
-from horizon.edge.held import Desk, Unavailable
-from horizon.edge.http import Refusal, Reply, Request, wrong_link_method
-from horizon.edge.language import language_of, words
-from horizon.edge.pages import Pages
+from horizon import clock
+from horizon.edge.http import Reply, Request
+from horizon.edge.language import gettext_noop
+from horizon.edge.signed_link import BODY_BYTES, SignedLink
 from horizon.events.model import Source, internal_event
 from horizon.events.sources import find_source
 from horizon.events.store import store
@@ -20,41 +18,24 @@ from horizon.postgres.queries import Queries
 
 Way = Literal["one_click", "page"]
 
-BODY_BYTES = 65_536
-
 _queries = Queries("horizon.edge")
 
 
-class UnsubscribeLink:
-    """GET and HEAD change nothing, since mail scanners follow links; POST unsubscribes."""
+class UnsubscribeLink(SignedLink):
+    purpose = "unsubscribe"
+    button = gettext_noop("Unsubscribe")
 
-    def __init__(self, desk: Desk, link_keys: Sequence[bytes], pages: Pages) -> None:
-        self._desk = desk
-        self._keys = link_keys
-        self._pages = pages
+    async def _show(self, _request: Request, _subject: UUID, language: str, token: str) -> Reply:
+        return self._pages.question(language, token)
 
-    async def answer(self, request: Request, token: str) -> Reply:
-        if request.method not in ("GET", "HEAD", "POST"):
-            return wrong_link_method()
-        language = language_of(request)
-        verified = links.verify(self._keys, token)
-        if verified is None or verified[1] != "unsubscribe":
-            return self._pages.unknown_link(language)
-        if request.method != "POST":
-            return self._pages.question(language, token)
-        try:
-            known = await self._unsubscribe(request, verified[0])
-        except Refusal as refusal:
-            return refusal.reply()
-        except Unavailable:
-            return self._pages.try_again(language, words(language).gettext("Unsubscribe"))
-        return self._pages.done(language, token) if known else self._pages.unknown_link(language)
-
-    async def _unsubscribe(self, request: Request, message_id: UUID) -> bool:
+    async def _take(
+        self, request: Request, subject: UUID, language: str, token: str
+    ) -> Reply | None:
         way = _way_of(await request.read(BODY_BYTES))
-        return await self._desk.ask(
-            lambda tx, era: unsubscribe(tx, message_id, way, clock.now(), era=era)
+        known = await self._desk.ask(
+            lambda tx, era: unsubscribe(tx, subject, way, clock.now(), era=era)
         )
+        return self._pages.done(language, token) if known else None
 
 
 def unsubscribe(tx: Connection, message_id: UUID, way: Way, time: datetime, *, era: int) -> bool:

@@ -77,7 +77,7 @@ class SmtpComposer:
         if not mail.encoded:
             text, html = quoted.encode(text), quoted.encode(html)
         return (
-            f"{self._from}To: {_address(wire_address(to_addr))}\r\n"
+            f"{self._from}To: {_address(to_addr)}\r\n"
             f"Subject: {_words(mail.subject)}\r\n"
             f"Date: {_date(int((at or clock.now()).timestamp()))}\r\n"
             f"Message-ID: {self.message_id(message_id)}\r\n"
