@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from horizon import settings as setting
 from horizon.cli.options import AsJson
-from horizon.cli.output import say, show
+from horizon.cli.output import complain, say, show
+from horizon.errors import UsageError
 
 PANEL = "Start, stop, look"
 
@@ -22,6 +24,7 @@ def register(app: typer.Typer) -> None:
     lineage = typer.Typer(no_args_is_help=True, help="Which column comes from which.")
     lineage.command("show")(lineage_show)
     lineage.command("list")(lineage_list)
+    lineage.command("flush")(lineage_flush)
     app.add_typer(lineage, name="lineage", rich_help_panel=PANEL)
 
 
@@ -66,3 +69,20 @@ def lineage_list(
         if table in (None, column.table)
     ]
     show(rows, as_json=as_json, empty=f"There is no table {table}: leave it out to see all.")
+
+
+def lineage_flush() -> None:
+    """Deliver what waits in the queue of lineage to LINEAGE_TO, once."""
+    from horizon.observe.lineage.courier import open_courier
+    from horizon.observe.lineage.delivery import open_target
+
+    settings = setting.load()
+    if settings.LINEAGE_TO == "off":
+        raise UsageError("LINEAGE_TO is off, so there is nowhere to deliver to: set it first.")
+    courier = open_courier(settings, open_target(settings))
+    delivered = courier.flush()
+    if delivered is None:
+        complain("another process is delivering already: `horizon up`, most likely.")
+        return
+    kept = f", {delivered.refused} refused: see {courier.refused_path}" if delivered.refused else ""
+    complain(f"{delivered.sent} events delivered{kept}.")

@@ -74,6 +74,8 @@ def _children(horizon: Installation) -> list[Child]:
         processes.collector(settings.COLLECTOR_PORT, environment),
         processes.worker(environment),
     ]
+    if settings.LINEAGE_TO != "off":
+        children.append(processes.lineage_courier(environment))
     if settings.SMTP_HOST is None:
         mails = processes.catcher(
             settings.home / "mail", settings.CATCHER_SMTP_PORT, settings.CATCHER_PAGE_PORT
@@ -99,6 +101,8 @@ def _greet(horizon: Installation) -> None:
         for sentence in advice(settings):
             complain(sentence)
     say(f"  log      {settings.log_path}")
+    if settings.LINEAGE_TO != "off":
+        say(f"  lineage  to {settings.LINEAGE_TO}")
     say("Ctrl-C stops it.")
 
 

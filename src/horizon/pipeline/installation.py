@@ -9,6 +9,8 @@ from horizon import log as event_log
 from horizon.errors import HorizonError
 from horizon.keys import Keys
 from horizon.log import LineFile, Logger
+from horizon.observe.lineage.queue import queue_of
+from horizon.observe.lineage.runs import Lineage, NullLineage, QueuedLineage
 from horizon.pipeline.runner import Runner
 from horizon.postgres import database as databases
 from horizon.postgres.database import Database, Role
@@ -27,7 +29,15 @@ class Installation:
 
     @property
     def runner(self) -> Runner:
-        return Runner(self.database, self.log, self.lines)
+        return Runner(self.database, self.log, self.lines, self.lineage)
+
+    @property
+    def lineage(self) -> Lineage:
+        if self.settings.LINEAGE_TO == "off":
+            return NullLineage()
+        return QueuedLineage(
+            queue_of(self.settings), (self.database.server_url, self.database.name)
+        )
 
     def era(self) -> int:
         with self.database.transaction(Role.WORKER) as tx:
