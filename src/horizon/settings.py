@@ -108,7 +108,7 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     LINEAGE_NAMESPACE: Named = "horizon"
     LINEAGE_MAX_BYTES: Annotated[
         int, Meta(ge=10_000, description="a whole number of bytes, at least 10000")
-    ] = 100_000_000  # of the queue on disk: 250,000 events
+    ] = 100_000_000  # of the queue on disk: 350,000 events
     LAKE_URL: Text | None = None
     ENGINE: Literal["duckdb", "spark"] = "duckdb"
 

@@ -67,6 +67,7 @@ class Courier:
                 # Killed before this, it is sent again: run and event type tell that it is the same.
                 self._queue.done(place)
         finally:
+            self._target.close()
             self._queue.tidy()
         return delivered
 
@@ -97,9 +98,12 @@ class Courier:
         """Deliver until ``stop``; wait longer and longer while nobody takes it."""
         wait_s = FIRST_WAIT_S
         while not stop.is_set():
+            before = self._queue.place()
             try:
                 self.flush(stop)
             except (AwayError, OSError) as exc:
+                if self._queue.place() != before:  # it was there in between
+                    wait_s = FIRST_WAIT_S
                 if wait_s == FIRST_WAIT_S:
                     complain(str(exc))
                 stop.wait(wait_s * random.uniform(0.8, 1.2))

@@ -32,11 +32,17 @@ class Target(Protocol):
     def send(self, event: bytes) -> None:
         """Raises AwayError or RefusedError."""
 
+    def close(self) -> None:
+        """Let go of connections; the next event may open one again."""
+
 
 class NullTarget:
     """Takes everything and tells nobody."""
 
     def send(self, event: bytes) -> None:
+        pass
+
+    def close(self) -> None:
         pass
 
 
@@ -49,6 +55,9 @@ class StreamTarget:
 
     def send(self, event: bytes) -> None:
         print(f"{self.prefix}{event.decode()}", file=self.stream, flush=True)
+
+    def close(self) -> None:
+        pass
 
 
 @dataclass
@@ -64,6 +73,9 @@ class FileTarget:
             raise AwayError(
                 f"{self.path} takes no lineage ({exc.strerror}): free some disk, or set LINEAGE_TO."
             ) from exc
+
+    def close(self) -> None:
+        pass
 
 
 @dataclass
@@ -86,6 +98,9 @@ class HttpTarget:
         if 400 <= answer.status < 500 and answer.status not in _NOT_THE_EVENT:
             raise RefusedError(said)
         raise AwayError(f"{said}: look at LINEAGE_TO and LINEAGE_API_KEY.")
+
+    def close(self) -> None:
+        self.outbound.close()
 
 
 def open_target(settings: Settings, stream: TextIO = sys.stdout, prefix: str = "") -> Target:

@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Any
 
 from horizon import __version__
-from horizon.observe.lineage.jobs import Job, Jobs
+from horizon.observe.lineage.jobs import Job, Jobs, read_jobs
 from horizon.observe.lineage.model import NOTHING, Origin, Value, joined, strongest
 from horizon.observe.lineage.runs import PIPELINE, Fact
 
@@ -27,7 +27,7 @@ class Events:
 
     def __init__(self, namespace: str, jobs: Jobs | None = None) -> None:
         self._namespace = namespace
-        self._jobs = jobs or Jobs(expand=True)
+        self._jobs = jobs or read_jobs(expand=True)
 
     def event(self, fact: Fact) -> dict[str, Any]:
         job = self._jobs.all.get(fact.job) or Job(fact.job)
@@ -71,7 +71,7 @@ class Events:
         for table in sorted({write.table for _, write in job.writes}):
             dataset = named.dataset(table)
             columns, whole = _written(job, table)
-            if columns:
+            if columns and fact.event != "START":  # once a run is enough
                 dataset["facets"]["columnLineage"] = named.column_lineage(columns, whole)
                 dataset["facets"]["lineage"] = named.lineage(columns, whole)
             rows = self._rows(fact, table)

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Literal
 
 from horizon.errors import UsageError
-from horizon.observe.lineage.jobs import Jobs
+from horizon.observe.lineage.jobs import Jobs, read_jobs
 from horizon.observe.lineage.model import Column, Kind, Origin, Write, strongest
 
 Direction = Literal["up", "down"]
@@ -42,7 +42,7 @@ class Branch:
 
 class Graph:
     def __init__(self, jobs: Jobs | None = None) -> None:
-        self._jobs = jobs or Jobs()
+        self._jobs = jobs or read_jobs()
         self._up: dict[Column, set[Step]] = defaultdict(set)
         self._down: dict[Column, set[Step]] = defaultdict(set)
         self._rows: dict[str, set[tuple[str, Origin]]] = defaultdict(set)
