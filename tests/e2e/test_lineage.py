@@ -9,6 +9,7 @@ import pytest
 
 from horizon.settings import Settings
 from tests.e2e.horizon_command import Command, wait_until
+from tests.openlineage import check_event
 from tests.servers.http_recorder import HttpRecorder
 
 
@@ -45,3 +46,21 @@ def test_up_delivers_by_itself(command: Command) -> None:
 def ended(server: HttpRecorder) -> set[str]:
     events = [json.loads(one.body) for one in server.requests if one.body]
     return {event["job"]["name"] for event in events if event["eventType"] == "COMPLETE"}
+
+
+@pytest.mark.slow
+def test_the_demo_tells_of_every_stage(tmp_path: Path, settings: Settings) -> None:
+    """Each of its runs begins and ends once, in events that OpenLineage's schemas take."""
+    path = tmp_path / "lineage.jsonl"
+    command = Command(tmp_path, settings, LINEAGE_TO=f"file:{path}")
+    assert command("demo").returncode == 0
+    assert command("lineage", "flush").returncode == 0
+    runs: dict[str, list[str]] = {}
+    for line in path.read_text().splitlines():
+        event = json.loads(line)
+        check_event(event)
+        name = f"{event['job']['name']} {event['run']['runId']}"
+        runs.setdefault(name, []).append(event["eventType"])
+    assert set(map(tuple, runs.values())) == {("START", "COMPLETE")}
+    jobs = {name.split()[0] for name in runs}
+    assert jobs == {"ingest", "identity", "score", "alert", "campaign", "email", "pipeline"}

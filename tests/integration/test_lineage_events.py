@@ -14,7 +14,6 @@ from uuid import uuid4
 import jsonschema
 import psycopg
 import pytest
-from referencing import Registry, Resource
 
 from horizon.errors import HorizonError
 from horizon.observe.lineage.courier import open_courier
@@ -26,41 +25,11 @@ from horizon.pipeline.runner import Stage
 from horizon.postgres.database import Role
 from horizon.settings import Settings
 from horizon.stage import StageResult
+from tests.openlineage import Event, check_event
 from tests.servers.smtp_recorder import SmtpRecorder
 from tests.world import World
 
-SPEC = Path(__file__).parents[1] / "data" / "openlineage"
 DAY = timedelta(days=1)
-
-Event = dict[str, Any]
-
-
-def schemas() -> Registry[Any]:
-    """OpenLineage's schemas, each by the address where it is published; nothing is fetched."""
-    texts = [json.loads(path.read_text()) for path in SPEC.rglob("*.json")]
-    return Registry().with_resources((one["$id"], Resource.from_contents(one)) for one in texts)
-
-
-SCHEMAS = schemas()
-CHECK_FORMATS = jsonschema.Draft202012Validator.FORMAT_CHECKER
-
-
-def check(part: Any, address: str) -> None:
-    """By the schema at an address like .../ParentRunFacet.json#/$defs/ParentRunFacet."""
-    jsonschema.Draft202012Validator(
-        {"$ref": address}, registry=SCHEMAS, format_checker=CHECK_FORMATS
-    ).validate(part)
-
-
-def check_event(event: Event) -> None:
-    """The event, and each facet by the schema that it names itself."""
-    check(event, event["schemaURL"])
-    held = [event["run"]["facets"], event["job"]["facets"]]
-    for dataset in [*event["inputs"], *event["outputs"]]:
-        held += [dataset["facets"], dataset.get("outputFacets", {})]
-    for facets in held:
-        for facet in facets.values():
-            check(facet, facet["_schemaURL"])
 
 
 @pytest.fixture

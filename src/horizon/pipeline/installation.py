@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from horizon import keys as keyring
 from horizon import log as event_log
@@ -31,7 +32,7 @@ class Installation:
     def runner(self) -> Runner:
         return Runner(self.database, self.log, self.lines, self.lineage)
 
-    @property
+    @cached_property
     def lineage(self) -> Lineage:
         if self.settings.LINEAGE_TO == "off":
             return NullLineage()

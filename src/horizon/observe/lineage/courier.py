@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event
 from typing import Any
@@ -12,7 +13,7 @@ import msgspec
 
 from horizon import clock
 from horizon.observe.lineage.delivery import AwayError, RefusedError, Target
-from horizon.observe.lineage.queue import Queue, queue_of
+from horizon.observe.lineage.queue import Queue, QueueFullError, queue_of
 from horizon.observe.lineage.runs import Fact, abort_killed
 from horizon.settings import Settings
 
@@ -57,7 +58,8 @@ class Courier:
             return self._flush(stop or Event()) if ours else None
 
     def _flush(self, stop: Event) -> Delivered:
-        abort_killed(self._queue)
+        with suppress(QueueFullError):
+            abort_killed(self._queue)
         delivered = Delivered()
         try:
             for line, place in self._queue.lines():

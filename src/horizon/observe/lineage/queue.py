@@ -56,7 +56,8 @@ class Queue:
             _append_whole(self._part(number), line + b"\n")
 
     def parts(self) -> dict[int, Path]:
-        found = {int(path.stem): path for path in self.folder.glob(f"[0-9]*{SUFFIX}")}
+        paths = self.folder.glob(f"*{SUFFIX}")
+        found = {int(path.stem): path for path in paths if path.stem.isdecimal()}
         return dict(sorted(found.items()))
 
     def lines(self) -> Iterator[tuple[bytes, Place]]:

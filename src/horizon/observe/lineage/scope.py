@@ -12,6 +12,10 @@ class UnreadableQueryError(Exception):
     """Lineage cannot follow it. A test reads every query, so that nobody else meets this."""
 
 
+class OthersTableError(UnreadableQueryError):
+    """A table that is not Horizon's: the server's catalog, the job queue's, the ledger."""
+
+
 @dataclass
 class Scope:
     """The relations of one FROM, inside those of the queries around it."""
