@@ -32,6 +32,8 @@ from horizon.postgres.queries import Queries
 VIEWS = "view"  # the job of what views make of their tables
 
 _COPY = re.compile(r"\bCOPY (\w+) \(([^)]*)\)\s+FROM STDIN")
+_COMMENTS = re.compile(r"--.*")
+_MOVES_DATA = re.compile(r"\W*(WITH|SELECT|INSERT|UPDATE|DELETE|MERGE|VALUES)\b")
 _NOT_SQL = (
     ("%%", "%"),
     ("{scores}", "scores"),  # a run's partition
@@ -121,6 +123,9 @@ class Jobs:
             write = self._copied(job.name, copied[1], re.findall(r"\w+", copied[2]))
             job.writes.append((query, write))
             job.reads |= _tables(write.columns.values())
+            return
+        if not _MOVES_DATA.match(_COMMENTS.sub("", text)):
+            self.others[query] = "it moves no data"
             return
         try:
             _, reader = self._read(query, text, job.name)
