@@ -133,8 +133,8 @@ class Jobs:
         except OthersTableError as exc:
             self.others[query] = str(exc)
             return
-        except Exception as exc:  # noqa: BLE001 - a new way to write one query must not take the
-            self.unread[query] = str(exc)  # lineage of all others; a test says that there is none
+        except Exception as exc:  # noqa: BLE001 - one query must not take the others' lineage away
+            self.unread[query] = str(exc)  # test_lineage_coverage.py: there is none
             return
         job.reads |= reader.trace.reads
         for write in reader.trace.writes:
