@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
+from horizon.campaigns import stage as campaigns
 from horizon.events import sources
 from horizon.events.model import Source, read_message
 from horizon.events.store import store
@@ -117,3 +120,11 @@ class World:
         return {
             row.user_id: row.score for row in self.rows("SELECT user_id, score FROM current_scores")
         }
+
+
+def chunks_of(monkeypatch: pytest.MonkeyPatch, *sizes: int, lanes: int = 1) -> None:
+    """Planning takes so many people at once."""
+    begin = campaigns.Planning.__init__
+    monkeypatch.setattr(begin, "__kwdefaults__", {**(begin.__kwdefaults__ or {}), "sizes": sizes})
+    monkeypatch.setattr(campaigns, "FEW", 2)
+    monkeypatch.setattr(campaigns, "LANES", lanes)

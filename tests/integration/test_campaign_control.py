@@ -17,7 +17,7 @@ from horizon.pipeline import stages
 from horizon.postgres.database import Role, closing_connection
 from tests.integration.test_delivery import _planned, _sending, _states
 from tests.servers.smtp_recorder import SmtpRecorder
-from tests.world import DAY, World
+from tests.world import DAY, World, chunks_of
 
 
 def _set(world: World, status: str) -> int:
@@ -127,9 +127,7 @@ def test_a_rate_is_kept_over_all_connections(world: World, tmp_path: Path) -> No
 def test_a_campaign_that_is_stopped_while_it_is_planned_mails_nobody_afterwards(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        campaigns.run, "__kwdefaults__", {**campaigns.run.__kwdefaults__, "sizes": (1,)}
-    )
+    chunks_of(monkeypatch, 1)
     with SmtpRecorder(tmp_path) as recorder:
         world = _sending(world, recorder)
         for user in ("ann", "bob", "cat"):

@@ -89,13 +89,13 @@ def _campaign_stage(horizon: Installation, name: str, *, everybody: bool = False
         horizon.settings, audience=campaign.audience, template=campaign.template,
         target=campaign.target,
     )  # fmt: skip
-    return Stage(
-        "campaign", "planner",
-        partial(campaigns.run, campaign=campaign, template_digest=digest,
-                cooldown_days=horizon.settings.COOLDOWN_DAYS,
-                opt_ins_per_hour=horizon.settings.OPT_INS_PER_HOUR, everybody=everybody),
-        fields={"campaign_id": name},
+    planning = campaigns.Planning(
+        campaign, template_digest=digest, cooldown_days=horizon.settings.COOLDOWN_DAYS,
+        opt_ins_per_hour=horizon.settings.OPT_INS_PER_HOUR, everybody=everybody,
     )  # fmt: skip
+    return Stage(
+        "campaign", "planner", planning.run, fields={"campaign_id": name}, lanes=campaigns.LANES
+    )
 
 
 def plan_demo(
