@@ -81,7 +81,8 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_due ON outbox (campaign, due_at);
 
 -- Who was reached by what: for the profile as known when sending and for the address, so that
--- neither a merge nor a shared address makes two mails of one.
+-- neither a merge nor a shared address makes two mails of one. Campaign '*' is the place of an
+-- address that wants mail less often, whatever the campaign.
 CREATE TABLE reached (
     campaign text NOT NULL,
     step int NOT NULL,
