@@ -99,9 +99,13 @@ class World:
             self.track(user, silent),
         ]
 
+    def people(self, *users: str, silent: timedelta = 13 * DAY) -> None:
+        """Each like ``person``, stored together."""
+        self.put(*(item for user in users for item in self._person(user, silent)))
+
     def planned(self, *users: str) -> int:
         """These are about to leave, and whoever is has a mail that waits: how many that are."""
-        self.put(*(item for user in users for item in self._person(user, 13 * DAY)))
+        self.people(*users)
         self.score()
         self.alert()
         return int(self.plan().figures["planned"])

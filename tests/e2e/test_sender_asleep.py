@@ -107,6 +107,7 @@ def test_a_sender_asleep_past_its_lease_sends_nothing_again(
     assert (begun > 1) == (rate == "100/s")
 
 
+@pytest.mark.slow  # test_lane.py asks again at a slow server every time
 def test_what_it_had_begun_is_asked_again_when_it_wakes(world: World, tmp_path: Path) -> None:
     """Everybody says no while it sleeps: what was on the wire already is all that may arrive."""
     world.planned(*(f"user{number:04}" for number in range(PEOPLE)))

@@ -40,9 +40,8 @@ def _sending_now(world: World) -> set[str]:
     }
 
 
-@pytest.mark.parametrize(
-    ("people", "kills"), [(120, 3), pytest.param(500, 20, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow  # test_faults.py kills senders, PostgreSQL and the mail server every time
+@pytest.mark.parametrize(("people", "kills"), [(120, 3), (500, 20)])
 def test_killed_senders_send_nothing_twice_and_lose_nothing(
     world: World, tmp_path: Path, people: int, kills: int
 ) -> None:
@@ -93,7 +92,9 @@ def test_killed_senders_send_nothing_twice_and_lose_nothing(
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_told_to_stop_a_sender_leaves_nothing_in_doubt(
     world: World, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -212,8 +212,7 @@ def test_what_nobody_knows_or_nobody_has_is_counted_and_blocks_nothing(
 def test_a_campaign_that_is_run_at_once_asks_about_its_domains(
     looking: World, name_server: DnsServer
 ) -> None:
-    for number in range(80):
-        _person(looking, f"u{number}", f"d{number}.example")
+    looking.people(*(f"u{number}@d{number}.example" for number in range(80)))
     _person(looking, "ann", "nomail.example")
     looking.score()
     looking.alert()
@@ -307,10 +306,9 @@ def test_a_silent_name_server_delays_no_mail(
 ) -> None:
     monkeypatch.setattr(resolving, "LONGEST_S", 2.0)
     monkeypatch.setattr(lookups, "LINGER_S", 0.5)
-    for number in range(4 * domains.AT_ONCE):
-        name_server.zone[f"d{number}.example"] = Say.SILENCE
-        _person(looking, f"u{number}", f"d{number}.example")
-    looking.planned()
+    silent = [f"d{number}.example" for number in range(4 * domains.AT_ONCE)]
+    name_server.zone.update(dict.fromkeys(silent, Say.SILENCE))
+    looking.planned(*(f"somebody@{domain}" for domain in silent))
     started = time.monotonic()
     took_s = []
     stages.send(looking.horizon, on_messages=lambda _: took_s.append(time.monotonic() - started))

@@ -73,7 +73,7 @@ def test_each_fault_ends_its_own_message_and_no_other(
     monkeypatch.setattr(lane, "BREAKS", 1000)  # many faults come in a row here
     script = [{"match": name, **rule} for name, (rule, _, _) in FAULTS.items()]
     with SmtpRecorder(tmp_path, script, pipelining=pipelining) as recorder:
-        world = _sending(world, recorder)
+        world = _sending(world, recorder, SMTP_CONNECTIONS=4)
         assert world.planned(*FAULTS, *_people()) == len(FAULTS) + PEOPLE
         started = time.monotonic()
         stages.send(world.horizon)

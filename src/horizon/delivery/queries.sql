@@ -275,7 +275,7 @@ WHERE status = 'unknown' ORDER BY sending_at, message_id;
 SELECT message_id, campaign_id, coalesce(user_id, 'p' || profile_id) AS user_id, to_addr, status,
        coalesce(reason, answer) AS why, coalesce(sent_at, planned_at) AS at
 FROM notifications_log
-WHERE %(status)s::text IS NULL OR status = %(status)s
+WHERE (%(status)s::text IS NULL OR status = %(status)s) AND (%(campaign)s::text IS NULL OR campaign_id = %(campaign)s)
 ORDER BY coalesce(sending_at, planned_at) DESC, message_id LIMIT %(most)s;
 
 -- name: register_targets
