@@ -35,7 +35,8 @@ EDGE_TOO = {
     "events.missing_partitions", "events.make_partitions", "events.claim_ids",
     "events.keyed_sources", "events.source_by_key", "events.source_by_name", *COPIES,
 }  # fmt: skip
-OWNER_ALONE = {"campaigns.add"}  # no process that runs by itself may make a campaign
+# No process that runs by itself may make a campaign, or forget one.
+OWNER_ALONE = {"campaigns.add", "campaigns.forget"}
 
 
 def packages() -> Iterator[str]:

@@ -1,8 +1,29 @@
 -- name: find
-SELECT campaign, audience, template, channel, purpose, every_days, target, status FROM campaigns WHERE campaign = %(campaign)s;
+SELECT campaign, audience, template, channel, purpose, every_days, target, status FROM campaigns
+WHERE campaign = %(campaign)s AND status <> 'removed';
 
 -- name: names
-SELECT campaign FROM campaigns WHERE audience <> 'operator' ORDER BY campaign;
+SELECT campaign FROM campaigns WHERE audience <> 'operator' AND status <> 'removed' ORDER BY campaign;
+
+-- name: list
+-- Those that a person runs: not demo mode's.
+SELECT * FROM campaigns WHERE audience <> 'operator' AND status <> 'removed' ORDER BY campaign;
+
+-- name: waiting
+-- How many messages of a campaign wait or are under way. Its row stays locked: nobody plans more.
+SELECT (SELECT count(*)::int FROM outbox o WHERE o.campaign = c.campaign) AS messages
+FROM campaigns c WHERE c.campaign = %(campaign)s FOR UPDATE;
+
+-- name: remove
+-- The row of one that has messages stays: the links in its mails, and what comes back of them, ask it
+-- for channel and purpose.
+UPDATE campaigns SET status = 'removed' WHERE campaign = %(campaign)s;
+
+-- name: forget
+-- One that never decided about anybody leaves nothing, and its name is free.
+DELETE FROM campaigns c WHERE c.campaign = %(campaign)s
+    AND NOT EXISTS (SELECT FROM messages m WHERE m.campaign = c.campaign)
+    AND NOT EXISTS (SELECT FROM breakers b WHERE b.campaign = c.campaign);
 
 -- name: add
 INSERT INTO campaigns (campaign, audience, template, channel, purpose, every_days, target)

@@ -232,8 +232,9 @@ def _complain_if_away(horizon: Installation, sent: Sent) -> None:
         return
     with horizon.database.transaction(Role.WORKER) as tx:
         left = waiting(tx)
+    wait = "message waits" if left == 1 else "messages wait"
     raise TransportError(
-        f"{sent.away} Nothing was lost: {left} messages wait; run `horizon send` when it is back."
+        f"{sent.away} Nothing was lost: {left:,} {wait}; run `horizon send` when it is back."
     )
 
 
