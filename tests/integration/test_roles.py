@@ -17,6 +17,8 @@ GRANTS = {
     "alerts":           ("", "SIU", "S", "S"),
     "audit":            ("", "I", "SI", ""),
     "breakers":         ("", "SIU", "S", "S"),
+    "campaign_runs":    ("", "SI", "S", "S"),
+    "campaign_versions": ("", "S", "S", "S"),
     "campaigns":        ("", "S", "S", "S"),
     "click_targets":    ("S", "SI", "S", "S"),
     "consents":         ("I", "SI", "S", "S"),

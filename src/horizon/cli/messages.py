@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
-from horizon.cli.options import AsJson, DatabaseName, installed
+from horizon.cli.options import AsJson, DatabaseName, MessageId, installed
 from horizon.cli.output import say, show
 from horizon.delivery.outbox import QUERIES as DELIVERY
 from horizon.delivery.outbox import settle
 from horizon.errors import UsageError
 from horizon.postgres.audit import write_audit
 from horizon.postgres.database import Role, closing_connection, row_dicts
-
-MessageId = Annotated[UUID, typer.Argument(help="The message's id.")]
 
 State = StrEnum(
     "State",

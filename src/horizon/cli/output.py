@@ -49,8 +49,11 @@ def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str) -> Non
         for row in rows:
             # As Text: what people are called is no markup.
             table.add_row(*(Text(_cell(value)) for value in row.values()))
-        wide = console if console.is_terminal else Console(width=PIPED_COLUMNS, highlight=False)
-        wide.print(table, soft_wrap=False)
+        wide_console().print(table, soft_wrap=False)
+
+
+def wide_console() -> Console:
+    return console if console.is_terminal else Console(width=PIPED_COLUMNS, highlight=False)
 
 
 def _cell(value: Any) -> str:

@@ -27,6 +27,8 @@ from horizon.stage import StageResult, Window
 QUERIES = Queries("horizon.pipeline")
 
 OnCommit = Callable[[StageResult], None]
+PlainRun = Callable[[Connection, Window], StageResult]
+StepwiseRun = Callable[[Connection, Window], Iterator[StageResult]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Stage:
 
     name: str
     component: str
-    run: Callable[[Connection, Window], StageResult | Iterator[StageResult]]
+    run: PlainRun | StepwiseRun
     fields: dict[str, Any] | None = None  # constant ones of its log lines
     windowed: bool = False  # reads only what came since its last run
 

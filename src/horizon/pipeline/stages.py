@@ -26,6 +26,7 @@ from horizon.identity import stage as identity
 from horizon.keys import Keys
 from horizon.pipeline import lookups
 from horizon.pipeline.installation import Installation
+from horizon.pipeline.planning import noting, noting_demo
 from horizon.pipeline.runner import Stage
 from horizon.postgres.database import Role
 from horizon.scoring import stage as scoring
@@ -89,13 +90,12 @@ def _campaign_stage(horizon: Installation, name: str, *, everybody: bool = False
         horizon.settings, audience=campaign.audience, template=campaign.template,
         target=campaign.target,
     )  # fmt: skip
-    return Stage(
-        "campaign", "planner",
-        partial(campaigns.run, campaign=campaign, template_digest=digest,
-                cooldown_days=horizon.settings.COOLDOWN_DAYS,
-                opt_ins_per_hour=horizon.settings.OPT_INS_PER_HOUR, everybody=everybody),
-        fields={"campaign_id": name},
+    plan = partial(
+        campaigns.run, campaign=campaign, template_digest=digest,
+        cooldown_days=horizon.settings.COOLDOWN_DAYS,
+        opt_ins_per_hour=horizon.settings.OPT_INS_PER_HOUR, everybody=everybody,
     )  # fmt: skip
+    return Stage("campaign", "planner", noting(plan, campaign), fields={"campaign_id": name})
 
 
 def plan_demo(
@@ -110,9 +110,10 @@ def plan_demo(
     check_template(template, horizon.settings, "operator")
     stage = Stage(
         "campaign", "planner",
-        partial(campaigns.plan_demo, to_addr=to_addr, aggregated=aggregated,
-                address_hash=node_of(horizon.keys.node, "email", to_addr),
-                template=template.name, template_digest=template.digest),
+        noting_demo(partial(
+            campaigns.plan_demo, to_addr=to_addr, aggregated=aggregated,
+            address_hash=node_of(horizon.keys.node, "email", to_addr),
+            template=template.name, template_digest=template.digest)),
         fields={"campaign_id": "demo", "to_addr": to_addr},
     )  # fmt: skip
     return horizon.runner.run(stage, now, correlation_id)

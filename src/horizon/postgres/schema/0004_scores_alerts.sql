@@ -75,7 +75,11 @@ CREATE TABLE alerts (
     tier text NOT NULL,
     threshold double precision NOT NULL,
     status text NOT NULL DEFAULT 'NEW' CHECK (status IN ('NEW', 'NOTIFIED', 'RESOLVED')),
+    -- What the score was made of: scores of old runs are dropped, and later events change nothing here.
     last_activity timestamptz,
+    silent_s double precision,
+    activities int,              -- within the window
+    score_run int,               -- whose "now" and window these are of
     created_at timestamptz NOT NULL,
     quiet_until timestamptz NOT NULL,  -- the cooldown's end
     notified_at timestamptz,
