@@ -22,6 +22,7 @@ from horizon.delivery.ports import Channel, Means
 from horizon.delivery.sender import Sender, Sent
 from horizon.errors import HorizonError, TransportError
 from horizon.events.nodes import node_of
+from horizon.history import stage as history
 from horizon.identity import stage as identity
 from horizon.keys import Keys
 from horizon.pipeline import lookups
@@ -49,6 +50,10 @@ def alert_stage(settings: Settings, threshold: float | None = None) -> Stage:
     return Stage(
         "alert", "alerter", partial(alerts.run, rules=AlertRules(chosen, settings.COOLDOWN_DAYS))
     )
+
+
+def seal_stage() -> Stage:
+    return Stage("seal", "sealer", history.run, windowed=True)
 
 
 def score(
@@ -272,7 +277,10 @@ def run_all(
     with horizon.database.transaction(Role.WORKER) as tx:
         names = campaigns.active(tx)
     mistakes = [told for name in names if (told := _plan_or_tell(horizon, name, now, run))]
-    send(horizon, run, stop=stop, now=now)
+    try:
+        send(horizon, run, stop=stop, now=now)
+    finally:
+        horizon.runner.run(seal_stage(), now, run)
     if mistakes:
         raise HorizonError(" ".join(mistakes))
     return run

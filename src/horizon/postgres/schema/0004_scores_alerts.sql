@@ -92,4 +92,6 @@ CREATE TABLE alerts (
 CREATE INDEX alerts_open ON alerts (profile_id) WHERE status <> 'RESOLVED';  -- resolving, planning
 
 GRANT SELECT ON score_runs, scores, current_scores, alerts TO horizon_worker, horizon_console, horizon_reader;
-GRANT INSERT, UPDATE ON score_runs, alerts TO horizon_worker;
+GRANT INSERT, UPDATE ON score_runs TO horizon_worker;
+-- What was found stays as it was found.
+GRANT INSERT, UPDATE (status, quiet_until, notified_at, resolved_at) ON alerts TO horizon_worker;

@@ -339,7 +339,10 @@ GRANT EXECUTE ON FUNCTION may_track(uuid[], timestamptz[]) TO horizon_edge;
 GRANT SELECT ON campaigns, campaign_versions, campaign_runs, messages, outbox, reached, click_targets, responses, message_responses, breakers,
     notifications_log
     TO horizon_worker, horizon_console, horizon_reader;
-GRANT INSERT, UPDATE ON messages, reached TO horizon_worker;
+-- What was decided stays as it was decided; what comes of it is written beside it.
+GRANT INSERT, UPDATE (status, reason, template_digest, attempts, claim, claimed_at, sending_at, finished_at, answer)
+    ON messages TO horizon_worker;
+GRANT INSERT, UPDATE ON reached TO horizon_worker;
 GRANT INSERT, UPDATE, DELETE ON outbox TO horizon_worker;
 GRANT INSERT, UPDATE ON breakers TO horizon_worker;
 GRANT INSERT ON click_targets, campaign_runs TO horizon_worker;
