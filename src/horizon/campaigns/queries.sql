@@ -226,7 +226,7 @@ WITH chunk AS MATERIALIZED (
             'last_seen', coalesce(to_char(last_activity AT TIME ZONE 'UTC', 'YYYY-MM-DD'), ''),
             'score_percent', round(score * 100)::int),
         %(template)s, %(template_digest)s, CASE WHEN verdict IS NULL THEN 'planned' ELSE 'skipped' END, verdict,
-        CASE WHEN verdict IS NULL THEN consent_id END, %(correlation_id)s, %(now)s,
+        CASE WHEN reason IS NULL THEN consent_id END, %(correlation_id)s, %(now)s,
         CASE WHEN verdict IS NOT NULL THEN %(now)s END
     FROM decided
     ON CONFLICT (campaign, step, profile_id, occasion) DO NOTHING
@@ -263,7 +263,7 @@ WITH held AS MATERIALIZED (
                OR (m.status = 'planned' AND m.profile_id <> c.profile_id)) LIMIT 1) AS taken
     FROM chunk_planned c
 ), second AS (
-    UPDATE messages m SET status = 'skipped', reason = 'same_address', consent_id = NULL, finished_at = %(now)s
+    UPDATE messages m SET status = 'skipped', reason = 'same_address', finished_at = %(now)s
     WHERE m.message_id = ANY (ARRAY(SELECT message_id FROM chosen WHERE taken))  -- by index, whatever choose_joins says
     RETURNING m.message_id, m.profile_id, m.tier, m.status, m.reason
 ), waiting AS (

@@ -4,34 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
-from horizon.cli.options import AsJson, DatabaseName, installed
+from horizon.cli.options import AsJson, DatabaseName, MessageId, installed
 from horizon.cli.output import say, show
 from horizon.delivery.outbox import QUERIES as DELIVERY
 from horizon.delivery.outbox import settle
 from horizon.errors import UsageError
 from horizon.postgres.audit import write_audit
 from horizon.postgres.database import Role, closing_connection, row_dicts
-
-
-def _message_id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as exc:
-        raise typer.BadParameter(
-            f"{text!r} is no message's id: `horizon message list` shows each message with its id."
-        ) from exc
-
-
-MessageId = Annotated[
-    UUID,
-    typer.Argument(
-        parser=_message_id, metavar="ID", help="Its id: `horizon message list` shows each with it."
-    ),
-]
 
 State = StrEnum(
     "State",

@@ -44,7 +44,7 @@ def complain(text: str) -> None:
 def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str) -> None:
     """Print rows as a table, or as JSON; ``empty`` says what to do where there are none."""
     if as_json:
-        print(json.dumps([dict(row) for row in rows], default=plain, ensure_ascii=False))
+        print_json([dict(row) for row in rows])
     elif not rows:
         say(empty)
     else:
@@ -54,8 +54,15 @@ def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str) -> Non
         for row in rows:
             # As Text: what people are called is no markup.
             table.add_row(*(Text(_cell(value)) for value in row.values()))
-        wide = console if console.is_terminal else Console(width=PIPED_COLUMNS, highlight=False)
-        wide.print(table, soft_wrap=False)
+        wide_console().print(table, soft_wrap=False)
+
+
+def print_json(value: object) -> None:
+    print(json.dumps(value, default=plain, ensure_ascii=False))
+
+
+def wide_console() -> Console:
+    return console if console.is_terminal else Console(width=PIPED_COLUMNS, highlight=False)
 
 
 def _cell(value: Any) -> str:

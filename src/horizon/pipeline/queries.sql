@@ -37,3 +37,19 @@ FROM runs ORDER BY stage, started_at DESC;
 -- name: message_states
 SELECT m.campaign, coalesce(o.state, m.status) AS status, count(*)::int AS messages
 FROM messages m LEFT JOIN outbox o USING (message_id) GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- name: note_campaign_run
+-- In the planning's first transaction. The version is the one that was read, whatever came since;
+-- and the scores that count cannot change until that transaction has asked which they are.
+WITH scored AS (
+    SELECT score_run FROM score_runs WHERE active FOR SHARE
+)
+INSERT INTO campaign_runs (correlation_id, campaign, version, score_run, run_id)
+SELECT %(correlation_id)s, v.campaign, v.version, (SELECT score_run FROM scored), %(run_id)s
+FROM campaign_versions v
+WHERE v.campaign = %(campaign)s
+ORDER BY (v.audience, v.template, v.channel, v.purpose, v.every_days, v.target) IS NOT DISTINCT FROM
+         (%(audience)s::text, %(template)s::text, %(channel)s::text, %(purpose)s::text,
+          %(every_days)s::double precision, %(target)s::text) DESC, v.version DESC
+LIMIT 1
+ON CONFLICT (correlation_id, campaign) DO NOTHING;

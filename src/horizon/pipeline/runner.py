@@ -30,6 +30,8 @@ from horizon.stage import StageResult, Window, added
 QUERIES = Queries("horizon.pipeline")
 
 OnCommit = Callable[[StageResult], None]
+PlainRun = Callable[[Connection, Window], StageResult]
+StepwiseRun = Callable[[Connection, Window], Iterator[StageResult]]
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Stage:
 
     name: str
     component: str
-    run: Callable[[Connection, Window], StageResult | Iterator[StageResult]]
+    run: PlainRun | StepwiseRun
     fields: dict[str, Any] | None = None  # constant ones of its log lines
     windowed: bool = False  # reads only what came since its last run
     lanes: int = 1  # how many of its generators take steps beside each other

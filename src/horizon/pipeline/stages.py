@@ -22,10 +22,12 @@ from horizon.delivery.ports import Channel, Means
 from horizon.delivery.sender import Sender, Sent
 from horizon.errors import HorizonError, TransportError
 from horizon.events.nodes import node_of
+from horizon.history import stage as history
 from horizon.identity import stage as identity
 from horizon.keys import Keys
 from horizon.pipeline import lookups
 from horizon.pipeline.installation import Installation
+from horizon.pipeline.planning import noting, noting_demo
 from horizon.pipeline.runner import Stage
 from horizon.postgres.database import Role
 from horizon.scoring import stage as scoring
@@ -48,6 +50,10 @@ def alert_stage(settings: Settings, threshold: float | None = None) -> Stage:
     return Stage(
         "alert", "alerter", partial(alerts.run, rules=AlertRules(chosen, settings.COOLDOWN_DAYS))
     )
+
+
+def seal_stage() -> Stage:
+    return Stage("seal", "sealer", history.run, windowed=True)
 
 
 def score(
@@ -93,9 +99,8 @@ def _campaign_stage(horizon: Installation, name: str, *, everybody: bool = False
         campaign, template_digest=digest, cooldown_days=horizon.settings.COOLDOWN_DAYS,
         opt_ins_per_hour=horizon.settings.OPT_INS_PER_HOUR, everybody=everybody,
     )  # fmt: skip
-    return Stage(
-        "campaign", "planner", planning.run, fields={"campaign_id": name}, lanes=campaigns.LANES
-    )
+    plan = noting(planning.run, campaign)
+    return Stage("campaign", "planner", plan, fields={"campaign_id": name}, lanes=campaigns.LANES)
 
 
 def plan_demo(
@@ -110,9 +115,10 @@ def plan_demo(
     check_template(template, horizon.settings, "operator")
     stage = Stage(
         "campaign", "planner",
-        partial(campaigns.plan_demo, to_addr=to_addr, aggregated=aggregated,
-                address_hash=node_of(horizon.keys.node, "email", to_addr),
-                template=template.name, template_digest=template.digest),
+        noting_demo(partial(
+            campaigns.plan_demo, to_addr=to_addr, aggregated=aggregated,
+            address_hash=node_of(horizon.keys.node, "email", to_addr),
+            template=template.name, template_digest=template.digest)),
         fields={"campaign_id": "demo", "to_addr": to_addr},
     )  # fmt: skip
     return horizon.runner.run(stage, now, correlation_id)
@@ -272,7 +278,10 @@ def run_all(
     with horizon.database.transaction(Role.WORKER) as tx:
         names = campaigns.active(tx)
     mistakes = [told for name in names if (told := _plan_or_tell(horizon, name, now, run))]
-    send(horizon, run, stop=stop, now=now)
+    try:
+        send(horizon, run, stop=stop, now=now)
+    finally:
+        horizon.runner.run(seal_stage(), now, run)
     if mistakes:
         raise HorizonError(" ".join(mistakes))
     return run

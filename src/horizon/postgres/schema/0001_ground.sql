@@ -67,6 +67,7 @@ CREATE TABLE runs (
     error text
 );
 CREATE INDEX runs_by_stage ON runs (stage, started_at DESC);  -- status, the demo's summary
+CREATE INDEX runs_by_correlation ON runs (correlation_id);     -- explain: what ran in one go
 
 CREATE TABLE watermarks (
     stage text PRIMARY KEY,
