@@ -75,6 +75,8 @@ def _children(horizon: Installation) -> list[Child]:
         processes.collector(settings.COLLECTOR_PORT, environment),
         processes.worker(environment),
     ]
+    if settings.LINEAGE_TO != "off":
+        children.append(processes.lineage_courier(environment))
     if settings.SMTP_HOST is None:
         mails = processes.catcher(
             settings.home / "mail", settings.CATCHER_SMTP_PORT, settings.CATCHER_PAGE_PORT
@@ -105,6 +107,8 @@ def _greet(horizon: Installation) -> None:
             "machine: set PUBLIC_URL to the address that people reach it by."
         )
     say(f"  log      {settings.log_path}")
+    if settings.LINEAGE_TO != "off":
+        say(f"  lineage  to {settings.LINEAGE_TO}")
     say("Ctrl-C stops it.")
 
 

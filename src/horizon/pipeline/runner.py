@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import reduce
 from threading import Lock
@@ -22,6 +22,7 @@ from psycopg.types.json import Jsonb
 from horizon import clock
 from horizon.errors import DatabaseError, HorizonError
 from horizon.log import LineFile, Logger
+from horizon.observe.lineage.runs import Lineage, NullLineage
 from horizon.postgres.database import Connection, Database, Role, closing_connection
 from horizon.postgres.era import current_era
 from horizon.postgres.queries import Queries
@@ -51,6 +52,7 @@ class Runner:
     database: Database
     log: Logger
     lines: LineFile
+    lineage: Lineage = field(default_factory=NullLineage)
 
     def run(
         self,
@@ -111,10 +113,26 @@ class Runner:
         ):
             connection.execute(QUERIES["start_run"], {**parameters, "clock": clock.now()})
             try:
-                return self._in_transactions(connection, stage, parameters, committed)
+                return self._told(connection, stage, parameters, committed)
             except (HorizonError, psycopg.Error) as exc:
                 self._mark_failed(connection, parameters["run_id"], exc)
                 raise
+
+    def _told(
+        self,
+        connection: Connection,
+        stage: Stage,
+        parameters: dict[str, Any],
+        committed: OnCommit,
+    ) -> StageResult:
+        run_id, parent = parameters["run_id"], parameters["correlation_id"]
+        with self.lineage.run(stage.name, parameters["now"], run_id=run_id, parent=parent) as told:
+
+            def noted(result: StageResult) -> None:
+                told.figures = result.figures
+                committed(result)
+
+            return self._in_transactions(connection, stage, parameters, noted)
 
     def _in_transactions(
         self,
