@@ -78,7 +78,7 @@ class Recorder:
         values = {
             **outcome, "run_id": uuid4(), "correlation_id": self.correlation_id,
             "stage": self.stage, "scheduled": self.scheduled, "started_at": span.started_at,
-            "clock": finished, "figures": Jsonb(self.figures),
+            "clock": finished, "figures": Jsonb({"component": self.component, **self.figures}),
         }  # fmt: skip
         try:
             with self.database.transaction(Role.WORKER) as tx:
