@@ -23,9 +23,10 @@
     const traces = figure.traces.map(({ colour: name, ...trace }) => ({
       ...trace,
       marker: { color: colour(name) },
-      insidetextfont: { color: colour("paper"), size: 12 },
-      outsidetextfont: { color: colour("ink"), size: 12 },
-      textangle: 0,
+      textposition: "outside",
+      cliponaxis: false,
+      constraintext: "none",
+      textfont: { color: colour("ink"), size: 12 },
     }));
     const along = axis(figure.along, colour);
     const amounts = axis({ ...figure.amounts, tickformat: ",~g", separatethousands: true }, colour);
