@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import threading
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -15,6 +15,7 @@ from horizon.delivery.feedback import record_feedback
 from horizon.errors import HorizonError, TransportError, UsageError
 from horizon.log import LineFile, log_to
 from horizon.observe.kibana.panels import PANELS
+from horizon.observe.shipper.run import Shipper
 from horizon.pipeline import stages
 from horizon.pipeline.intake import ingest_file
 from horizon.postgres.database import Role
@@ -26,44 +27,11 @@ from tests.world import DAY, World
 pytestmark = pytest.mark.slow
 
 
-def ship(server: SearchServer, log: Path) -> None:
-    server.ask(
-        "PUT",
-        "/cdp_events",
-        {
-            "mappings": {
-                "dynamic_templates": [
-                    {
-                        "strings": {
-                            "match_mapping_type": "string",
-                            "mapping": {"type": "keyword", "ignore_above": 1024},
-                        }
-                    }
-                ],
-                "properties": {
-                    "@timestamp": {"type": "date"},
-                    "duration_s": {"type": "double"},
-                    "lag_s": {"type": "double"},
-                    "histogram": {"type": "integer"},
-                    "top": {"type": "object", "enabled": False},
-                },
-            }
-        },
-    )
-    lines = []
-    for number, text in enumerate(log.read_text().splitlines()):
-        line = json.loads(text)
-        line["@timestamp"] = line.pop("ts")
-        lines += [json.dumps({"index": {"_id": str(number)}}), json.dumps(line)]
-    answer = server.ask(
-        "POST", "/cdp_events/_bulk?refresh=true", ("\n".join(lines) + "\n").encode()
-    )
-    assert not answer["errors"], answer
-
-
-def check(server: SearchServer, world: World, log: Path) -> dict[str, int]:
+def check(server: SearchServer, world: World) -> dict[str, int]:
     """The number of each panel's rows."""
-    ship(server, log)
+    settings = world.horizon.settings.changed(ES_URL=server.url)
+    Shipper(settings, once=True, stop=threading.Event()).run()
+    server.ask("POST", "/cdp_events/_refresh")
     counted = {}
     for panel in PANELS:
         found = searched(panel, server.search("cdp_events", panel.body))
@@ -102,7 +70,7 @@ def test_the_panels_show_what_the_tables_have(
     other.info("score_detail", stage="score", histogram=[7] * 20, top=[])
     other.info("alert", stage="alert", created=100, skipped=100, duration_s=99.0, lag_s=99.0)
     other.info("email", stage="email", campaign_id="miss_you", sent=9, skipped=9, failed=9)
-    counted = check(search_server, world, settings.log_path)
+    counted = check(search_server, world)
     assert min(counted.values()) > 0, "each of them shows something"
     rows = {
         panel.name: searched(panel, search_server.search("cdp_events", panel.body))

@@ -25,8 +25,10 @@ from horizon.observe.kibana.objects import (
     panel_id,
     saved_objects,
 )
-from horizon.observe.kibana.panels import INDEX, PANELS
+from horizon.observe.kibana.panels import PANELS
 from horizon.observe.kibana.vega import SCHEMA
+
+INDEX = "cdp_events"
 
 Json = dict[str, Any]
 TEXT, NUMBER, BOOLEAN = {"type": "string"}, {"type": "number"}, {"type": "boolean"}
@@ -115,7 +117,7 @@ product = pytest.mark.parametrize("product", PRODUCTS, ids=lambda one: one.file)
 
 
 def objects(product: Product) -> list[Json]:
-    return [json.loads(line) for line in ndjson(product).splitlines()]
+    return [json.loads(line) for line in ndjson(product, INDEX).splitlines()]
 
 
 def version(text: str) -> tuple[int, ...]:
@@ -195,14 +197,14 @@ def test_each_picture_is_a_vega_specification_on_the_log_s_index(product: Produc
 
 @product
 def test_the_same_text_each_time(product: Product) -> None:
-    assert ndjson(product) == ndjson(product)
-    assert saved_objects(product)[-1]["id"] == DASHBOARD_ID
+    assert ndjson(product, INDEX) == ndjson(product, INDEX)
+    assert saved_objects(product, INDEX)[-1]["id"] == DASHBOARD_ID
 
 
 def test_the_search_of_a_panel_is_not_changed_by_drawing_it() -> None:
     before = [json.dumps(panel.body) for panel in PANELS]
     for one in PRODUCTS:
-        ndjson(one)
+        ndjson(one, INDEX)
     assert [json.dumps(panel.body) for panel in PANELS] == before
     assert not any("%" in text for text in before)
 
@@ -214,7 +216,7 @@ def test_the_command_writes_both_files_and_again_the_same(
     for _ in range(2):
         assert run(["kibana", "export", "--out", str(out)]) == 0
         assert {path.name: path.read_text() for path in out.iterdir()} == {
-            one.file: ndjson(one) for one in PRODUCTS
+            one.file: ndjson(one, INDEX) for one in PRODUCTS
         }
     assert "kibana.ndjson" in capsys.readouterr().out
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from horizon import clock
+from horizon import settings as setting
 from horizon.cli.options import DatabaseName, installed
 from horizon.cli.output import say
 from horizon.errors import UsageError
@@ -34,9 +35,10 @@ def kibana_export(
     Import the file under Stack Management (Dashboards Management), Saved Objects; importing it
     again overwrites.
     """
+    index = setting.load().ES_INDEX
     for product in PRODUCTS:
         file = out / product.file
-        _write(file, ndjson(product).encode())
+        _write(file, ndjson(product, index).encode())
         say(f"Written: {file}")
 
 

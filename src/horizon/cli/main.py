@@ -8,7 +8,7 @@ import psycopg
 import typer
 
 from horizon import __version__
-from horizon.cli import consent, dashboards, data, keep, serve, stages
+from horizon.cli import consent, dashboards, data, keep, serve, ship, stages
 from horizon.cli.output import complain
 from horizon.errors import HorizonError
 from horizon.pipeline.runner import sentence
@@ -39,7 +39,7 @@ def _root(
     pass
 
 
-for module in (serve, data, stages, consent, keep, dashboards):
+for module in (serve, ship, data, stages, consent, keep, dashboards):
     module.register(app)
 
 

@@ -47,7 +47,7 @@ def demo(
 
 
 def up() -> None:
-    """Serve until Ctrl-C: collector, worker, and a mail catcher with a page of received mails."""
+    """Serve until Ctrl-C: collector, worker, the log's shipper, a mail catcher with a page."""
     settings = setting.load()
     channels.check_settings()
     with processes.only_one(settings.home):
@@ -74,6 +74,8 @@ def _children(horizon: Installation) -> list[Child]:
         processes.collector(settings.COLLECTOR_PORT, environment),
         processes.worker(environment),
     ]
+    if settings.ES_URL:
+        children.insert(0, processes.shipper(environment))
     if settings.SMTP_HOST is None:
         mails = processes.catcher(
             settings.home / "mail", settings.CATCHER_SMTP_PORT, settings.CATCHER_PAGE_PORT
@@ -98,7 +100,8 @@ def _greet(horizon: Installation) -> None:
         say(f"  mails    through {settings.SMTP_HOST}")
         for sentence in advice(settings):
             complain(sentence)
-    say(f"  log      {settings.log_path}")
+    shipped = f", shipped into {settings.ES_INDEX}" if settings.ES_URL else ""
+    say(f"  log      {settings.log_path}{shipped}")
     say("Ctrl-C stops it.")
 
 

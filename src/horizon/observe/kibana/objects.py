@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from horizon.observe.kibana.panels import INDEX, PANELS, TIME_FIELD, Json, Panel
+from horizon.observe.kibana.panels import PANELS, TIME_FIELD, Json, Panel
 from horizon.observe.kibana.vega import specification
 
 DATA_VIEW_ID = "horizon-cdp-events"
@@ -46,14 +46,14 @@ OPENSEARCH_DASHBOARDS = Product(
 PRODUCTS = (KIBANA, OPENSEARCH_DASHBOARDS)
 
 
-def ndjson(product: Product) -> str:
+def ndjson(product: Product, index: str) -> str:
     """The same text each time, and the same ids: importing it again overwrites."""
-    return "".join(f"{_text(one)}\n" for one in saved_objects(product))
+    return "".join(f"{_text(one)}\n" for one in saved_objects(product, index))
 
 
-def saved_objects(product: Product) -> list[Json]:
-    panels = [_visualization(product, panel) for panel in PANELS]
-    return [_data_view(product), *panels, _dashboard(product)]
+def saved_objects(product: Product, index: str) -> list[Json]:
+    panels = [_visualization(product, panel, index) for panel in PANELS]
+    return [_data_view(product, index), *panels, _dashboard(product)]
 
 
 def panel_id(panel: Panel) -> str:
@@ -72,16 +72,16 @@ def _object(
     return made
 
 
-def _data_view(product: Product) -> Json:
-    attributes = {"title": INDEX, "timeFieldName": TIME_FIELD}
+def _data_view(product: Product, index: str) -> Json:
+    attributes = {"title": index, "timeFieldName": TIME_FIELD}
     if product.names_data_views:
         attributes["name"] = "Horizon's log"
     return _object(product, "index-pattern", DATA_VIEW_ID, attributes)
 
 
-def _visualization(product: Product, panel: Panel) -> Json:
+def _visualization(product: Product, panel: Panel, index: str) -> Json:
     title = f"Horizon: {panel.title}"
-    spec = json.dumps(specification(panel), indent=2)  # a person may look at it
+    spec = json.dumps(specification(panel, index), indent=2)  # a person may look at it
     state = {"title": title, "type": "vega", "aggs": [], "params": {"spec": spec}}
     attributes = {
         "title": title, "description": panel.shows, "version": 1, "uiStateJSON": "{}",

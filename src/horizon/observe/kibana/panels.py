@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-INDEX = "cdp_events"
 TIME_FIELD = "@timestamp"
 MOST_RUNS = 100  # the newest; more bars than these cannot be told apart
 MOST_ROWS = 1000

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 
-from horizon.observe.kibana.panels import INDEX, LISTED, TIME_FIELD, Chart, Colour, Json, Panel
+from horizon.observe.kibana.panels import LISTED, TIME_FIELD, Chart, Colour, Json, Panel
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 
@@ -40,11 +40,11 @@ def search(panel: Panel) -> Json:
     return body
 
 
-def specification(panel: Panel) -> Json:
+def specification(panel: Panel, index: str) -> Json:
     return {
         "$schema": SCHEMA,
         "data": {
-            "url": {"index": INDEX, "body": search(panel)},
+            "url": {"index": index, "body": search(panel)},
             "format": {"property": panel.rows},
         },
         "transform": _transforms(panel),
@@ -101,7 +101,8 @@ def _along(panel: Panel) -> Json:
             "axis": {"format": "%d %b %H:%M", "labelAngle": -40, "labelOverlap": True},
         }  # fmt: skip
     if panel.chart is Chart.HOURS:
-        return axis | {"type": "temporal", "timeUnit": "yearmonthdatehours"}
+        shown = {"format": "%d %b %H:%M", "labelOverlap": True}
+        return axis | {"type": "temporal", "timeUnit": "yearmonthdatehours", "axis": shown}
     if panel.chart is Chart.COLUMNS:
         shown = {"format": ".2f", "labelAngle": 0, "labelOverlap": True}
         return axis | {"type": "ordinal", "axis": shown}
