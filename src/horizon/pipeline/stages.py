@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ from horizon.observe.lineage.runs import PIPELINE
 from horizon.pipeline import lookups
 from horizon.pipeline.installation import Installation
 from horizon.pipeline.planning import noting, noting_demo
+from horizon.pipeline.recording import Recorder
 from horizon.pipeline.runner import Stage
 from horizon.postgres.database import Role
 from horizon.scoring import stage as scoring
@@ -78,10 +80,20 @@ def plan_campaign(
     ``on_planned`` is told after each commit how many are planned by then: those can be sent.
     Raises UsageError or TemplateError before the first row.
     """
+    stage = _campaign_stage(horizon, name)
+    return _plan(horizon, stage, now, correlation_id, on_planned)
+
+
+def _plan(
+    horizon: Installation,
+    stage: Stage,
+    now: datetime | None,
+    correlation_id: UUID | None,
+    on_planned: Callable[[int], None] = lambda _: None,
+) -> StageResult:
     return horizon.runner.run(
-        _campaign_stage(horizon, name), now, correlation_id,
-        on_commit=lambda result: on_planned(result.figures["planned"]),
-    )  # fmt: skip
+        stage, now, correlation_id, on_commit=lambda result: on_planned(result.figures["planned"])
+    )
 
 
 def rehearse_campaign(horizon: Installation, name: str, now: datetime | None = None) -> StageResult:
@@ -158,9 +170,16 @@ def send(
         horizon.database, horizon.settings, horizon.keys, stop, on_lines=told,
         more_comes=more_comes, rate=rate, now=now, open_channel=open_channel,
     )  # fmt: skip
-    with horizon.lineage.run("email", now or clock.now(), parent=run) as lineage:
+    recorder = Recorder(
+        horizon.database, horizon.log, "email", "mailer", run, "send", scheduled=True
+    )
+    with (
+        recorder.recording() as figures,
+        horizon.lineage.run("email", now or clock.now(), parent=run) as lineage,
+    ):
         with lookups.beside(horizon, run, stop):
             sent = sender.run(campaign=campaign)
+        figures["count"] = sent.counts.total()
         _log_sent(horizon, sent, run)
         lineage.figures = _totals(sent)
         _complain_if_away(horizon, sent)
@@ -309,10 +328,22 @@ def _run_each(horizon: Installation, now: datetime | None, stop: Event | None, r
 def _plan_or_tell(horizon: Installation, name: str, now: datetime | None, run: UUID) -> str | None:
     """A campaign that cannot be planned holds up no other one."""
     try:
-        plan_campaign(horizon, name, now, run)
+        stage = _campaign_stage(horizon, name)
     except HorizonError as exc:
-        horizon.log.bind(
-            stage="campaign", component="planner", correlation_id=str(run), campaign_id=name
-        ).error("campaign", status="failed", error=str(exc))
+        _log_mistake(horizon, name, run, exc)
+        return f"Campaign {name}: {exc}"
+    try:
+        _plan(horizon, stage, now, run)
+    except HorizonError as exc:  # the runner has logged it
         return f"Campaign {name}: {exc}"
     return None
+
+
+def _log_mistake(horizon: Installation, name: str, run: UUID, exc: HorizonError) -> None:
+    """A campaign's mistake is a failed run as well, though none of its transactions began."""
+    log = horizon.log.bind(campaign_id=name)
+    recorder = Recorder(
+        horizon.database, log, "campaign", "planner", run, "campaign", scheduled=True
+    )
+    with contextlib.suppress(HorizonError), recorder.recording():
+        raise HorizonError(str(exc))
