@@ -73,6 +73,7 @@ def _children(horizon: Installation) -> list[Child]:
     children = [
         processes.collector(settings.COLLECTOR_PORT, environment),
         processes.worker(environment),
+        processes.metrics(environment),
     ]
     if settings.SMTP_HOST is None:
         mails = processes.catcher(
@@ -98,6 +99,7 @@ def _greet(horizon: Installation) -> None:
         say(f"  mails    through {settings.SMTP_HOST}")
         for sentence in advice(settings):
             complain(sentence)
+    say(f"  metrics  http://{settings.METRICS_HOST}:{settings.METRICS_PORT}/metrics")
     say(f"  log      {settings.log_path}")
     say("Ctrl-C stops it.")
 

@@ -104,6 +104,10 @@ def worker(environment: Mapping[str, str]) -> Child:
     return Child("worker", ["horizon.pipeline.worker"], environment)
 
 
+def metrics(environment: Mapping[str, str]) -> Child:
+    return Child("metrics", ["horizon.observe.metrics"], environment)
+
+
 def environment_of(settings: Settings, **changes: object) -> dict[str, str]:
     """The settings as a child's environment, so that it sees what its parent saw."""
 

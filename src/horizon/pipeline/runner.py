@@ -6,9 +6,10 @@ the line are still one, with the figures of the last result.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,6 +18,8 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from horizon import clock
+from horizon.counters import Counters, NullCounters
+from horizon.counters import families as counted
 from horizon.errors import DatabaseError, HorizonError
 from horizon.log import LineFile, Logger
 from horizon.postgres.database import Connection, Database, Role, closing_connection
@@ -45,6 +48,7 @@ class Runner:
     database: Database
     log: Logger
     lines: LineFile
+    counters: Counters = field(default_factory=NullCounters)
 
     def run(
         self,
@@ -69,11 +73,17 @@ class Runner:
                     bound.info(line.message, **line.fields)
             on_commit(result)
 
+        began_s, ended = time.monotonic(), "failed"
         try:
             result = self._run(stage, now or clock.now(), correlation_id, committed)
+            ended = "done"
         except (HorizonError, psycopg.Error) as exc:
             bound.error(stage.name, status="failed", error=_scrubbed(exc))
             raise
+        finally:
+            self.counters.add(counted.RUNS, 1, (stage.name, ended))
+            took_s = time.monotonic() - began_s
+            self.counters.observe(counted.RUN_SECONDS, took_s, (stage.name,))
         bound.info(stage.name, **result.figures)
         return result
 

@@ -14,6 +14,7 @@ from horizon import clock
 from horizon.alerts import stage as alerts
 from horizon.alerts.rules import AlertRules
 from horizon.campaigns import stage as campaigns
+from horizon.counters import families
 from horizon.delivery import channels, templating
 from horizon.delivery.channels.smtp.channel import check_template
 from horizon.delivery.outbox import QUERIES as DELIVERY
@@ -27,6 +28,7 @@ from horizon.keys import Keys
 from horizon.pipeline import lookups
 from horizon.pipeline.installation import Installation
 from horizon.pipeline.runner import Stage
+from horizon.pipeline.watched import watched
 from horizon.postgres.database import Role
 from horizon.scoring import stage as scoring
 from horizon.scoring.rules import ScoreRules
@@ -149,10 +151,12 @@ def send(
     stop = stop or Event()
     sender = Sender(
         horizon.database, horizon.settings, horizon.keys, stop, on_lines=told,
-        more_comes=more_comes, rate=rate, now=now, open_channel=open_channel,
+        more_comes=more_comes, rate=rate, now=now,
+        open_channel=watched(open_channel, horizon.counters),
     )  # fmt: skip
     with lookups.beside(horizon, run, stop):
         sent = sender.run(campaign=campaign)
+    horizon.counters.set(families.SENDER_RAN, clock.now().timestamp())
     _log_sent(horizon, sent, run)
     _complain_if_away(horizon, sent)
     return sent

@@ -1,0 +1,1 @@
+"""What is to be seen: shipper, dashboards, metrics, lineage, explanations."""
