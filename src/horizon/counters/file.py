@@ -10,6 +10,7 @@ import struct
 import sys
 import threading
 from bisect import bisect_left
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -38,10 +39,10 @@ class Counters(Protocol):
     def observe(self, family: Family, value: float, labels: Labels = ()) -> None:
         """Of a histogram."""
 
-    def observe_many(
-        self, family: Family, bucket: int, count: int, total: float, labels: Labels = ()
+    def observe_all(
+        self, family: Family, buckets: Sequence[float], total: float, labels: Labels = ()
     ) -> None:
-        """Of a histogram: ``count`` values of one bucket, by its number; they sum to ``total``."""
+        """Of a histogram: so many values a bucket, which sum to ``total``."""
 
     def set(self, family: Family, value: float, labels: Labels = ()) -> None:
         """Of a gauge or a latest."""
@@ -54,8 +55,8 @@ class NullCounters:
 
     def observe(self, family: Family, value: float, labels: Labels = ()) -> None: ...
 
-    def observe_many(
-        self, family: Family, bucket: int, count: int, total: float, labels: Labels = ()
+    def observe_all(
+        self, family: Family, buckets: Sequence[float], total: float, labels: Labels = ()
     ) -> None: ...
 
     def set(self, family: Family, value: float, labels: Labels = ()) -> None: ...
@@ -87,15 +88,20 @@ class FileCounters:
             self._values[place] += amount
 
     def observe(self, family: Family, value: float, labels: Labels = ()) -> None:
-        self.observe_many(family, bisect_left(family.buckets, value), 1, value, labels)
+        bucket = bisect_left(family.buckets, value)
+        with self._lock:
+            place = self._places.get((family.name, labels)) or self._new(family, labels)
+            self._values[place + bucket] += 1.0
+            self._values[place + len(family.buckets) + 1] += value
 
-    def observe_many(
-        self, family: Family, bucket: int, count: int, total: float, labels: Labels = ()
+    def observe_all(
+        self, family: Family, buckets: Sequence[float], total: float, labels: Labels = ()
     ) -> None:
         with self._lock:
             place = self._places.get((family.name, labels)) or self._new(family, labels)
-            self._values[place + bucket] += count
-            self._values[place + len(family.buckets) + 1] += total
+            for number, count in enumerate(buckets):
+                self._values[place + number] += count
+            self._values[place + len(buckets)] += total
 
     def set(self, family: Family, value: float, labels: Labels = ()) -> None:
         with self._lock:

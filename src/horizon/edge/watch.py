@@ -1,10 +1,9 @@
-"""What the collector counts of itself. A request costs it a third of a microsecond."""
+"""What the collector counts of itself. A request costs it less than a microsecond."""
 
 from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections import Counter, defaultdict
 from typing import Final
 
 from horizon.counters import Counters, NullCounters
@@ -25,32 +24,32 @@ class Watch:
 
     def __init__(self, counters: Counters | None = None) -> None:
         self._counters = counters or NullCounters()
-        self._answered: Counter[tuple[str, int]] = Counter()
-        self._took: Counter[tuple[str, int]] = Counter()  # by route and bucket
-        self._seconds: defaultdict[str, float] = defaultdict(float)
+        # By route and status: how many took how long (a bucket each), and seconds in all.
+        self._cells: dict[tuple[str, int], list[float]] = {}
         self._waiting: asyncio.TimerHandle | None = None
 
     def request(self, path: str, status: int, seconds: float) -> None:
-        route = ROUTES.get(path[:3], "other")
-        self._answered[route, status] += 1
-        self._took[route, bisect_left(_BOUNDS, seconds)] += 1
-        self._seconds[route] += seconds
+        cell = self._cells.get((path[:3], status)) or self._cell(path[:3], status)
+        cell[bisect_left(_BOUNDS, seconds)] += 1
+        cell[-1] += seconds
         if self._waiting is None:
             loop = asyncio.get_running_loop()
             self._waiting = loop.call_later(WRITTEN_AFTER_S, self.write)
 
+    def _cell(self, start: str, status: int) -> list[float]:
+        return self._cells.setdefault(
+            (start if start in ROUTES else "", status), [0.0] * f.REQUEST_SECONDS.slots
+        )
+
     def write(self) -> None:
         """Bring the requests up to now into the counters."""
         self._waiting = None
-        for (route, status), count in self._answered.items():
-            self._counters.add(f.REQUESTS, count, (route, str(status)))
-        for (route, bucket), count in self._took.items():
-            self._counters.observe_many(f.REQUEST_SECONDS, bucket, count, 0.0, (route,))
-        for route, seconds in self._seconds.items():
-            self._counters.observe_many(f.REQUEST_SECONDS, 0, 0, seconds, (route,))
-        self._answered.clear()
-        self._took.clear()
-        self._seconds.clear()
+        for (start, status), cell in self._cells.items():
+            route = ROUTES.get(start, "other")
+            *buckets, seconds = cell
+            cell[:] = [0.0] * len(cell)
+            self._counters.add(f.REQUESTS, sum(buckets), (route, str(status)))
+            self._counters.observe_all(f.REQUEST_SECONDS, buckets, seconds, (route,))
 
     def committed(self, events: int, new: int | None, rejected: int, seconds: float) -> None:
         """One group: ``new`` of its events were not there yet; None: it could not be written."""
