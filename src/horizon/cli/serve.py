@@ -9,24 +9,22 @@ from typing import Annotated
 import typer
 
 from horizon import settings as setting
-from horizon.cli.options import AsJson, DatabaseName, installed
-from horizon.cli.output import complain, console, say, show
-from horizon.delivery import breaker, channels
+from horizon.cli.options import DatabaseName
+from horizon.cli.output import complain, console, say
+from horizon.delivery import channels
 from horizon.delivery.channels.smtp.advice import advice
 from horizon.errors import HorizonError
 from horizon.pipeline import processes
 from horizon.pipeline.installation import Installation, open_installation
 from horizon.pipeline.processes import Child
-from horizon.postgres.database import Role, row_dicts
 from horizon.postgres.embedded import EmbeddedPostgres
-from horizon.postgres.queries import Queries
 
 PANEL = "Start, stop, look"
 RESTART_WAIT_S = 1.0
 
 
 def register(app: typer.Typer) -> None:
-    for command in (demo, up, down, init, status):
+    for command in (demo, up, down, init):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -132,24 +130,3 @@ def init(database: DatabaseName = None) -> None:
     horizon = open_installation(setting.load(), database, make=True)
     shown, _ = horizon.database.for_program()
     say(f"Ready: {horizon.settings.home} holds the keys; the database is {shown}")
-
-
-def status(
-    as_json: AsJson = False,
-    database: DatabaseName = None,
-) -> None:
-    """Each stage's last run, what became of the messages, and what the breaker holds."""
-    queries = Queries("horizon.pipeline")
-    with installed(database).database.transaction(Role.WORKER) as tx:
-        runs = row_dicts(tx.execute(queries["last_runs"]))
-        messages = row_dicts(tx.execute(queries["message_states"]))
-        breakers = breaker.open_breakers(tx)
-    if as_json:
-        everything = {"runs": runs, "messages": messages, "breakers": breakers}
-        show([everything], as_json=True, empty="")
-        return
-    show(runs, as_json=False, empty="No stage has run yet: `horizon demo` or `horizon score`.")
-    show(messages, as_json=False, empty="No message yet.")
-    if breakers:
-        say("Held by the breaker; `horizon campaign resume NAME` lets them go on:")
-        show(breakers, as_json=False, empty="")
