@@ -45,7 +45,7 @@ def demo(
 
 
 def up() -> None:
-    """Serve until Ctrl-C: collector, worker, and a mail catcher with a page of received mails."""
+    """Serve until Ctrl-C: collector, worker, the log's shipper, a mail catcher with a page."""
     settings = setting.load()
     channels.check_settings()
     with processes.only_one(settings.home):
@@ -73,6 +73,8 @@ def _children(horizon: Installation) -> list[Child]:
         processes.worker(environment),
         processes.metrics(environment),
     ]
+    if settings.ES_URL:
+        children.insert(0, processes.shipper(environment))
     if settings.SMTP_HOST is None:
         mails = processes.catcher(
             settings.home / "mail", settings.CATCHER_SMTP_PORT, settings.CATCHER_PAGE_PORT
@@ -98,7 +100,8 @@ def _greet(horizon: Installation) -> None:
         for sentence in advice(settings):
             complain(sentence)
     say(f"  metrics  http://{settings.METRICS_HOST}:{settings.METRICS_PORT}/metrics")
-    say(f"  log      {settings.log_path}")
+    shipped = f", shipped into {settings.ES_INDEX}" if settings.ES_URL else ""
+    say(f"  log      {settings.log_path}{shipped}")
     say("Ctrl-C stops it.")
 
 

@@ -108,6 +108,10 @@ def metrics(environment: Mapping[str, str]) -> Child:
     return Child("metrics", ["horizon.observe.metrics"], environment)
 
 
+def shipper(environment: Mapping[str, str]) -> Child:
+    return Child("shipper", ["horizon.observe.shipper"], environment)
+
+
 def environment_of(settings: Settings, **changes: object) -> dict[str, str]:
     """The settings as a child's environment, so that it sees what its parent saw."""
 
