@@ -22,9 +22,9 @@ from horizon import clock
 from horizon.counters import families
 from horizon.errors import HorizonError, PortInUseError, SettingsError
 from horizon.events import sources
-from horizon.observe.metrics import exposition, place, refresh
+from horizon.observe.metrics import exposition, place, refresh, shipper
 from horizon.observe.metrics.figures import QUICK, SLOW
-from horizon.observe.metrics.refresh import Group
+from horizon.observe.metrics.refresh import Group, Tables
 from horizon.observe.metrics.samples import Gauge
 from horizon.observe.metrics.server import listen
 from horizon.pipeline import stages
@@ -269,18 +269,31 @@ def test_what_is_dear_is_read_seldom(database: Database, monkeypatch: pytest.Mon
         return []
 
     monkeypatch.setattr(refresh, "read_figures", slowly)
-    dear = Group("slow", SLOW, database, every_s=0.1, timeout_s=5)
+    dear = Group("slow", Tables(database, SLOW, timeout_s=5), every_s=0.1)
     ended = time.monotonic() + 1
     while time.monotonic() < ended:
         dear.samples(1)
     assert len(reads) == 1
     assert dear._next_s - reads[0] > 2.4
     monkeypatch.setattr(refresh, "read_figures", lambda *_: reads.append(0.0) or [])
-    cheap = Group("quick", QUICK, database, every_s=0.1, timeout_s=5)
+    cheap = Group("quick", Tables(database, QUICK, timeout_s=5), every_s=0.1)
     ended = time.monotonic() + 3
     while len(reads) < 3 and time.monotonic() < ended:
         cheap.samples(1)
     assert len(reads) >= 3
+
+
+def test_the_shipper_s_lag(settings: Settings, world: World) -> None:
+    stages.run_all(world.horizon)
+    written = settings.log_path.read_bytes()
+    with serving(settings) as port:
+        assert not [name for name, _ in port.figures() if "shipper" in name]
+    with serving(settings.changed(ES_URL="http://127.0.0.1:1")) as port:
+        figures = port.figures()
+    assert value(figures, "horizon_shipper_lag_bytes") == len(written)
+    assert value(figures, "horizon_shipper_lag_lines") == written.count(b"\n")
+    assert 0 <= value(figures, "horizon_shipper_lag_seconds") < 60
+    assert value(figures, "horizon_shipper_running") == 0
 
 
 def test_who_scrapes_does_not_wait_for_a_slow_database(busy: World) -> None:
@@ -314,11 +327,11 @@ def test_the_rules_name_metrics_that_there_are() -> None:
         known |= {family.name, f"{family.name}_total", f"{family.name}_bucket"}
     text = (RULES / "rules.yml").read_text()
     for name in re.findall(r"\bhorizon_\w+", text):
-        assert name in known or name.startswith("horizon_shipper_"), name
+        assert name in known, name
 
 
 def _gauges() -> Iterator[Gauge]:
-    for module in (exposition, place, refresh):
+    for module in (exposition, place, refresh, shipper):
         yield from (one for one in vars(module).values() if isinstance(one, Gauge))
 
 

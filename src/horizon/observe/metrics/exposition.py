@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -15,8 +16,9 @@ from prometheus_client.registry import Collector
 from horizon.counters import ROLES, folder_of, read_counters
 from horizon.observe.metrics.figures import QUICK, SLOW
 from horizon.observe.metrics.place import place_samples
-from horizon.observe.metrics.refresh import Group
+from horizon.observe.metrics.refresh import Group, Tables
 from horizon.observe.metrics.samples import Gauge, Sample, shown, shown_counters
+from horizon.observe.metrics.shipper import shipper_samples
 from horizon.postgres.database import Database
 from horizon.settings import Settings
 
@@ -28,17 +30,13 @@ PROCESSES = Gauge(
     ("role",),
 )
 
-Source = Callable[[], Iterable[Sample]]
-
 
 class Exposition(Collector):
-    """``more`` gives samples of other parts: the shipper's lag."""
-
-    def __init__(self, settings: Settings, database: Database, more: Iterable[Source] = ()) -> None:
+    def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
-        self._more = list(more)
-        self.quick = Group("quick", QUICK, database, every_s=5, timeout_s=5)
-        self.slow = Group("slow", SLOW, database, every_s=60, timeout_s=120)
+        self.quick = Group("quick", Tables(database, QUICK, timeout_s=5), every_s=5)
+        self.slow = Group("slow", Tables(database, SLOW, timeout_s=120), every_s=60)
+        self.shipper = Group("shipper", partial(shipper_samples, settings), every_s=5)
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -46,8 +44,8 @@ class Exposition(Collector):
         samples = [*place_samples(self._settings), *self.quick.samples(WAIT_S)]
         samples.append(Sample(UP, (), self.quick.up))
         samples += self.slow.samples(WAIT_S if self.quick.up else 0)
-        for source in self._more:
-            samples += source()
+        if self._settings.ES_URL:
+            samples += self.shipper.samples(WAIT_S)
         counted, alive = read_counters(folder_of(self._settings))
         samples += [Sample(PROCESSES, (role,), alive[role]) for role in ROLES]
         yield from shown(samples)

@@ -1,10 +1,11 @@
-"""Figures of the database, never older than they need be and never dearer than they may be."""
+"""Figures that cost something: never older than they need be, never dearer than they may be."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import psycopg
@@ -13,13 +14,13 @@ from horizon import clock
 from horizon.errors import HorizonError
 from horizon.observe.metrics.figures import Figure, read_figures
 from horizon.observe.metrics.samples import Gauge, Sample
-from horizon.postgres.database import Connection, Database, Role, closing_connection
+from horizon.postgres.database import Database, Role, closing_connection
 
 SHARE: Final = 0.02  # of one core at most: what took 1 s is read again 50 s later
 OPTIONS: Final = "-c default_transaction_read_only=on -c max_parallel_workers_per_gather=0"
 
 AGE = Gauge(
-    "horizon_figures_age_seconds", "How old the database's figures are, by group.",
+    "horizon_figures_age_seconds", "How old the figures are that cost something, by group.",
     ("group",), "seconds",
 )  # fmt: skip
 TOOK = Gauge(
@@ -28,24 +29,33 @@ TOOK = Gauge(
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Tables:
+    """Reads figures from the database. Raises HorizonError where it is away, psycopg.Error."""
+
+    database: Database
+    figures: Sequence[Figure]
+    timeout_s: float
+
+    def __call__(self) -> list[Sample]:
+        options = f"{OPTIONS} -c statement_timeout={int(self.timeout_s * 1000)}"
+        with closing_connection(self.database.connect(Role.READER, options=options)) as tx:
+            return read_figures(tx, self.figures, clock.now())
+
+
 class Group:
     """Figures that are read together, when somebody asks, in a thread of their own."""
 
-    def __init__(
-        self, name: str, figures: Sequence[Figure], database: Database, *,
-        every_s: float, timeout_s: float,
-    ) -> None:  # fmt: skip
+    def __init__(self, name: str, read: Callable[[], Sequence[Sample]], *, every_s: float) -> None:
         self._name = name
-        self._figures = figures
-        self._database = database
+        self._figures = read
         self._every_s = every_s
-        self._options = f"{OPTIONS} -c statement_timeout={int(timeout_s * 1000)}"
         self._lock = threading.Lock()
         self._idle = threading.Event()
         self._idle.set()
         self._next_s = 0.0
         self._read_s: float | None = None  # when
-        self.up = False  # whether the database answered the last time it was asked
+        self.up = False  # whether what is asked was there the last time
         self._took_s = 0.0
         self._samples: dict[tuple[Gauge, tuple[str, ...]], float] = {}
 
@@ -68,23 +78,20 @@ class Group:
     def _read(self) -> None:
         began_s = time.monotonic()
         try:
-            with closing_connection(self._connect()) as tx:
-                self.up = True
-                self._keep(read_figures(tx, self._figures, clock.now()), began_s)
+            found = self._figures()
+            self.up = True
+            self._keep(found, began_s)
         except HorizonError:
             self.up = False
             with self._lock:
                 self._read_s = None
         except psycopg.Error:
-            pass  # too slow, or cut off: the age of what there is tells that
+            self.up = True  # too slow, or cut off: the age of what there is tells that
         finally:
             self._took_s = time.monotonic() - began_s
             pause_s = max(self._every_s, self._took_s * (1 / SHARE - 1))
             self._next_s = time.monotonic() + pause_s
             self._idle.set()
-
-    def _connect(self) -> Connection:
-        return self._database.connect(Role.READER, options=self._options)
 
     def _keep(self, found: Sequence[Sample], began_s: float) -> None:
         with self._lock:
