@@ -39,8 +39,10 @@ Sender = Annotated[
     ),
 ]
 
-SECRETS = ("PG_DSN", "SMTP_PASSWORD", "MAILGUN_API_KEY", "MAILGUN_SIGNING_KEY", "ES_URL",
-           "ES_API_KEY", "ES_PASSWORD")  # fmt: skip
+SECRETS = (
+    "PG_DSN", "SMTP_PASSWORD", "MAILGUN_API_KEY", "MAILGUN_SIGNING_KEY", "ES_URL",
+    "ES_API_KEY", "ES_PASSWORD", "LINEAGE_API_KEY",
+)  # fmt: skip
 PATHS = ("HORIZON_HOME", "LOG_PATH")
 PORTS = ("COLLECTOR_PORT", "CONSOLE_PORT", "CATCHER_SMTP_PORT", "CATCHER_PAGE_PORT")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -116,6 +118,12 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
         int, Meta(ge=1_000_000, description="a whole number of bytes, at least 1000000")
     ] = 50_000_000
     LOG_KEEP: Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")] = 10
+    LINEAGE_TO: Named = "off"  # console, file:PATH, or a server of OpenLineage by its address
+    LINEAGE_API_KEY: Text | None = None
+    LINEAGE_NAMESPACE: Named = "horizon"
+    LINEAGE_MAX_BYTES: Annotated[
+        int, Meta(ge=10_000, description="a whole number of bytes, at least 10000")
+    ] = 100_000_000  # of the queue on disk: 350,000 events
     LAKE_URL: Text | None = None
     ENGINE: Literal["duckdb", "spark"] = "duckdb"
 
@@ -167,6 +175,8 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
             return "a path, and the user after ~ has to exist"
         if name == "PIPELINE_CRON" and not croniter.is_valid(value):
             return "five fields of cron, like */5 * * * *"
+        if name == "LINEAGE_TO" and not _is_lineage_target(value):
+            return "off, console, file:PATH, or an address like http://127.0.0.1:5000"
         if name == "OUTBOUND_ALLOW" and not all(map(_is_place, value.replace(",", " ").split())):
             return "a list like 127.0.0.1:9000, hooks.internal:443, 10.1.0.0/16"
         return None
@@ -206,6 +216,12 @@ def _is_url(text: str) -> bool:
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:  # brackets without an address, a port that is no number
         return False
+
+
+def _is_lineage_target(text: str) -> bool:
+    if text.startswith("file:"):
+        return len(text) > len("file:") and _is_path(text.removeprefix("file:"))
+    return text in {"off", "console"} or _is_url(text)
 
 
 def _is_path(text: str) -> bool:

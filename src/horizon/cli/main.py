@@ -8,7 +8,7 @@ import psycopg
 import typer
 
 from horizon import __version__
-from horizon.cli import consent, data, doctor, keep, serve, ship, stages, status
+from horizon.cli import consent, data, doctor, keep, lineage, serve, ship, stages, status
 from horizon.cli.output import complain
 from horizon.errors import HorizonError
 from horizon.pipeline.runner import sentence
@@ -39,7 +39,7 @@ def _root(
     pass
 
 
-for module in (serve, status, doctor, ship, data, stages, consent, keep):
+for module in (serve, status, doctor, ship, data, stages, consent, keep, lineage):
     module.register(app)
 
 

@@ -75,6 +75,8 @@ def _children(horizon: Installation) -> list[Child]:
     ]
     if settings.ES_URL:
         children.insert(0, processes.shipper(environment))
+    if settings.LINEAGE_TO != "off":
+        children.append(processes.lineage_courier(environment))
     if settings.SMTP_HOST is None:
         mails = processes.catcher(
             settings.home / "mail", settings.CATCHER_SMTP_PORT, settings.CATCHER_PAGE_PORT
@@ -102,6 +104,8 @@ def _greet(horizon: Installation) -> None:
     say(f"  metrics  http://{settings.METRICS_HOST}:{settings.METRICS_PORT}/metrics")
     shipped = f", shipped into {settings.ES_INDEX}" if settings.ES_URL else ""
     say(f"  log      {settings.log_path}{shipped}")
+    if settings.LINEAGE_TO != "off":
+        say(f"  lineage  to {settings.LINEAGE_TO}")
     say("Ctrl-C stops it.")
 
 

@@ -11,6 +11,8 @@ from horizon.counters import Counters, open_counters
 from horizon.errors import HorizonError
 from horizon.keys import Keys
 from horizon.log import LineFile, Logger
+from horizon.observe.lineage.queue import queue_of
+from horizon.observe.lineage.runs import Lineage, NullLineage, QueuedLineage
 from horizon.pipeline.runner import Runner
 from horizon.postgres import database as databases
 from horizon.postgres.database import Database, Role
@@ -30,12 +32,20 @@ class Installation:
 
     @property
     def runner(self) -> Runner:
-        return Runner(self.database, self.log, self.lines, self.counters)
+        return Runner(self.database, self.log, self.lines, self.lineage, self.counters)
 
     @cached_property
     def counters(self) -> Counters:
         """One file of counters, as long as this process lives."""
         return open_counters(self.settings, self.role)
+
+    @property
+    def lineage(self) -> Lineage:
+        if self.settings.LINEAGE_TO == "off":
+            return NullLineage()
+        return QueuedLineage(
+            queue_of(self.settings), (self.database.server_url, self.database.name)
+        )
 
     def era(self) -> int:
         with self.database.transaction(Role.WORKER) as tx:

@@ -39,10 +39,13 @@ def ingest_file(
 ) -> FileResult:
     """Bring a file in. Raises UsageError or MappingError before anything is written."""
     chosen = load_mapping(mapping)
-    result = files.ingest_file(
-        horizon.database, path, chosen, source_name=source_name or FILES,
-        node_key=horizon.keys.node, era=horizon.era(), now=clock.now(), on_progress=on_progress,
-    )  # fmt: skip
+    with horizon.lineage.run("ingest", clock.now(), parent=correlation_id) as lineage:
+        result = files.ingest_file(
+            horizon.database, path, chosen, source_name=source_name or FILES,
+            node_key=horizon.keys.node, era=horizon.era(), now=clock.now(),
+            on_progress=on_progress,
+        )  # fmt: skip
+        lineage.figures = {"inserted": result.inserted, "rejected": result.rejected}
     _log(horizon, "file", correlation_id, inserted=result.inserted, skipped=result.duplicates,
          rejected=result.rejected)  # fmt: skip
     return result
@@ -60,9 +63,11 @@ def simulate(horizon: Installation, url: str, correlation_id: UUID | None = None
         epoch = simulator.epoch_of(tx, now=clock.now())
         key = _write_key(tx, horizon.settings.home / "keys" / "SIMULATOR_KEY")
         before = _count(tx)
-    sent = simulator.send(simulator.plan(epoch), url, key)
-    with horizon.database.transaction(Role.WORKER) as tx:
-        inserted = _count(tx) - before
+    with horizon.lineage.run("ingest", epoch, parent=correlation_id) as lineage:
+        sent = simulator.send(simulator.plan(epoch), url, key)
+        with horizon.database.transaction(Role.WORKER) as tx:
+            inserted = _count(tx) - before
+        lineage.figures = {"inserted": inserted}
     _log(horizon, SIMULATOR, correlation_id, inserted=inserted, users=sent.users)
     return Simulated(sent.events, sent.users, inserted)
 

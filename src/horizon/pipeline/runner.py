@@ -22,6 +22,7 @@ from horizon.counters import Counters, NullCounters
 from horizon.counters import families as counted
 from horizon.errors import DatabaseError, HorizonError
 from horizon.log import LineFile, Logger
+from horizon.observe.lineage.runs import Lineage, NullLineage
 from horizon.postgres.database import Connection, Database, Role, closing_connection
 from horizon.postgres.era import current_era
 from horizon.postgres.queries import Queries
@@ -48,6 +49,7 @@ class Runner:
     database: Database
     log: Logger
     lines: LineFile
+    lineage: Lineage = field(default_factory=NullLineage)
     counters: Counters = field(default_factory=NullCounters)
 
     def run(
@@ -73,19 +75,24 @@ class Runner:
                     bound.info(line.message, **line.fields)
             on_commit(result)
 
-        began_s, ended = time.monotonic(), "failed"
         try:
-            result = self._run(stage, now or clock.now(), correlation_id, committed)
-            ended = "done"
+            with self._counted(stage.name):
+                result = self._run(stage, now or clock.now(), correlation_id, committed)
         except (HorizonError, psycopg.Error) as exc:
             bound.error(stage.name, status="failed", error=_scrubbed(exc))
             raise
-        finally:
-            self.counters.add(counted.RUNS, 1, (stage.name, ended))
-            took_s = time.monotonic() - began_s
-            self.counters.observe(counted.RUN_SECONDS, took_s, (stage.name,))
         bound.info(stage.name, **result.figures)
         return result
+
+    @contextmanager
+    def _counted(self, stage: str) -> Iterator[None]:
+        began_s, ended = time.monotonic(), "failed"
+        try:
+            yield
+            ended = "done"
+        finally:
+            self.counters.add(counted.RUNS, 1, (stage, ended))
+            self.counters.observe(counted.RUN_SECONDS, time.monotonic() - began_s, (stage,))
 
     def rehearse(self, stage: Stage, now: datetime | None = None) -> StageResult:
         """What a run would give back, all its decisions; it is rolled back and leaves no trace."""
@@ -113,10 +120,26 @@ class Runner:
         ):
             connection.execute(QUERIES["start_run"], {**parameters, "clock": clock.now()})
             try:
-                return self._in_transactions(connection, stage, parameters, committed)
+                return self._told(connection, stage, parameters, committed)
             except (HorizonError, psycopg.Error) as exc:
                 self._mark_failed(connection, parameters["run_id"], exc)
                 raise
+
+    def _told(
+        self,
+        connection: Connection,
+        stage: Stage,
+        parameters: dict[str, Any],
+        committed: OnCommit,
+    ) -> StageResult:
+        run_id, parent = parameters["run_id"], parameters["correlation_id"]
+        with self.lineage.run(stage.name, parameters["now"], run_id=run_id, parent=parent) as told:
+
+            def noted(result: StageResult) -> None:
+                told.figures = result.figures
+                committed(result)
+
+            return self._in_transactions(connection, stage, parameters, noted)
 
     def _in_transactions(
         self,

@@ -25,6 +25,7 @@ from horizon.errors import HorizonError, TransportError
 from horizon.events.nodes import node_of
 from horizon.identity import stage as identity
 from horizon.keys import Keys
+from horizon.observe.lineage.runs import PIPELINE
 from horizon.pipeline import lookups
 from horizon.pipeline.installation import Installation
 from horizon.pipeline.runner import Stage
@@ -154,11 +155,13 @@ def send(
         more_comes=more_comes, rate=rate, now=now,
         open_channel=watched(open_channel, horizon.counters),
     )  # fmt: skip
-    with lookups.beside(horizon, run, stop):
-        sent = sender.run(campaign=campaign)
-    horizon.counters.set(families.SENDER_RAN, clock.now().timestamp())
-    _log_sent(horizon, sent, run)
-    _complain_if_away(horizon, sent)
+    with horizon.lineage.run("email", now or clock.now(), parent=run) as lineage:
+        with lookups.beside(horizon, run, stop):
+            sent = sender.run(campaign=campaign)
+        horizon.counters.set(families.SENDER_RAN, clock.now().timestamp())
+        _log_sent(horizon, sent, run)
+        lineage.figures = _totals(sent)
+        _complain_if_away(horizon, sent)
     return sent
 
 
@@ -221,14 +224,25 @@ def send_demo(
                 bound.info("email", count=line.fields["count"], status=status, error=error)
         on_messages(len(lines))
 
-    sent = Sender(
+    sender = Sender(
         horizon.database, horizon.settings, horizon.keys, stop or Event(), on_lines=told
-    ).run(correlation_id=run)
+    )
+    with horizon.lineage.run("email", clock.now(), parent=run) as lineage:
+        sent = sender.run(correlation_id=run)
+        lineage.figures = _totals(sent)
     if sent.away is not None:
         with horizon.database.transaction(Role.WORKER) as tx:
             tx.execute(DELIVERY["cancel_demo"], {"correlation_id": run, "clock": clock.now()})
         raise TransportError(f"{sent.away} What was not sent is cancelled; then try again.")
     return sent
+
+
+def _totals(sent: Sent) -> dict[str, int]:
+    """Of all campaigns: status -> messages."""
+    totals: Counter[str] = Counter()
+    for (_, status), count in sent.counts.items():
+        totals[status] += count
+    return dict(totals)
 
 
 def _complain_if_away(horizon: Installation, sent: Sent) -> None:
@@ -270,6 +284,12 @@ def run_all(
 ) -> UUID:
     """The whole pipeline once, one correlation id from stage to stage."""
     run = correlation_id or uuid4()
+    with horizon.lineage.run(PIPELINE, now or clock.now(), run_id=run):
+        _run_each(horizon, now, stop, run)
+    return run
+
+
+def _run_each(horizon: Installation, now: datetime | None, stop: Event | None, run: UUID) -> None:
     score(horizon, now, run)
     horizon.runner.run(alert_stage(horizon.settings), now, run)
     with horizon.database.transaction(Role.WORKER) as tx:
@@ -278,7 +298,6 @@ def run_all(
     send(horizon, run, stop=stop, now=now)
     if mistakes:
         raise HorizonError(" ".join(mistakes))
-    return run
 
 
 def _plan_or_tell(horizon: Installation, name: str, now: datetime | None, run: UUID) -> str | None:
