@@ -31,10 +31,10 @@ TYPED: dict[str, object] = {
 }
 
 ROLES = {
-    "edge": {Role.EDGE},
-    "postgres": {Role.OWNER},
+    "edge": {Role.EDGE}, "postgres": {Role.OWNER}, "doctor": {Role.OWNER},
     "observe.metrics": {Role.READER},
-}  # the others' are the worker's
+}  # fmt: skip
+# The others' are the worker's.
 EDGE_TOO = {
     "events.missing_partitions", "events.make_partitions", "events.claim_ids",
     "events.keyed_sources", "events.source_by_key", "events.source_by_name", *COPIES,

@@ -46,7 +46,6 @@ GRANTS = {
     "scores":           ("", "S", "S", "S"),
     "simulations":      ("", "SI", "", ""),
     "sources":          ("S", "SIU", "SIU", ""),
-    "stages_run":       ("", "S", "S", "S"),
     "suppressed_domains": ("", "SID", "S", "S"),
     "suppressions":     ("SI", "SID", "S", "S"),
     "traits":           ("", "SIU", "S", "S"),

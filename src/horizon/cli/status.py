@@ -22,7 +22,7 @@ from horizon.delivery import breaker
 from horizon.errors import HorizonError
 from horizon.pipeline.installation import Installation
 from horizon.pipeline.runner import QUERIES, sentence
-from horizon.pipeline.standing import StageStanding, changes, look
+from horizon.pipeline.standing import StageStanding, changes, last_runs, look
 from horizon.postgres.database import Role, row_dicts
 
 EVERY_S = 2.0
@@ -47,7 +47,7 @@ def status(
     horizon = installed(database)
     with horizon.database.transaction(Role.WORKER) as tx:
         stages = look(tx, horizon.settings, clock.now())
-        runs = row_dicts(tx.execute(QUERIES["last_runs"]))
+        runs = last_runs(tx)
         messages = row_dicts(tx.execute(QUERIES["message_states"]))
         breakers = breaker.open_breakers(tx)
     if as_json:

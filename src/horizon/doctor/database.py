@@ -28,6 +28,7 @@ from horizon.postgres.era import current_era
 from horizon.postgres.migrate import migrations
 from horizon.postgres.queries import Queries
 from horizon.settings import Settings
+from horizon.stage import STAGES
 
 PART: Final = "database"
 QUERIES: Final = Queries("horizon.doctor")
@@ -199,7 +200,7 @@ def _clock(tx: Connection) -> Iterator[Finding]:
         middle = before + (after - before) / 2
         yield compare("the database's", row.at, middle, exact_s=(after - before).total_seconds())
     try:
-        newest = tx.execute(QUERIES["newest_run"]).fetchone()
+        newest = tx.execute(QUERIES["newest_run"], {"stages": list(STAGES)}).fetchone()
     except psycopg.errors.UndefinedTable:
         return
     if newest is not None and newest.at and newest.at > after + timedelta(minutes=1):

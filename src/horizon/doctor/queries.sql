@@ -18,7 +18,7 @@ SELECT sum(numbackends)::int AS used FROM pg_stat_database;
 
 -- name: newest_run
 SELECT max(newest.started_at) AS at
-FROM stages_run s CROSS JOIN LATERAL (
+FROM unnest(%(stages)s::text[]) s (stage) CROSS JOIN LATERAL (
     SELECT started_at FROM runs WHERE runs.stage = s.stage ORDER BY started_at DESC LIMIT 1
 ) newest;
 

@@ -32,7 +32,7 @@ ORDER BY r.rejected_id DESC LIMIT %(most)s;
 
 -- name: last_runs
 SELECT s.stage, r.status, r.started_at, r.finished_at - r.started_at AS took, r.figures, r.error
-FROM stages_run s CROSS JOIN LATERAL (
+FROM unnest(%(stages)s::text[]) s (stage) CROSS JOIN LATERAL (
     SELECT * FROM runs WHERE runs.stage = s.stage ORDER BY started_at DESC LIMIT 1
 ) r
 ORDER BY s.stage;

@@ -27,6 +27,7 @@ from horizon.pipeline.waits import (
 )
 from horizon.postgres.database import Connection, row_dicts
 from horizon.settings import Settings
+from horizon.stage import STAGES
 
 ORDER: Final = ("identity", "score", "alert", "campaign", "email")
 
@@ -45,7 +46,7 @@ class StageStanding:
 
 def look(tx: Connection, settings: Settings, clock: datetime) -> list[StageStanding]:
     """The stages in their order, and after them what else ever ran."""
-    runs = {row["stage"]: row for row in row_dicts(tx.execute(QUERIES["last_runs"]))}
+    runs = {row["stage"]: row for row in last_runs(tx)}
     names = [*ORDER, *(stage for stage in sorted(runs) if stage not in ORDER)]
     locks = _locks(tx, names)
     schedule = next_turn(settings, clock)
@@ -58,6 +59,10 @@ def look(tx: Connection, settings: Settings, clock: datetime) -> list[StageStand
         one = _stage(stage, runs.get(stage), locks.get(stage, []), schedule, lags.get(stage))
         found.append(one)
     return [_planner(tx, one) if one.stage == "campaign" else one for one in found]
+
+
+def last_runs(tx: Connection) -> list[dict[str, Any]]:
+    return row_dicts(tx.execute(QUERIES["last_runs"], {"stages": list(STAGES)}))
 
 
 def _stage(

@@ -10,6 +10,7 @@ from typing import Any, Final
 from horizon.observe.metrics.samples import Gauge, Sample
 from horizon.postgres.database import Connection, row_dicts
 from horizon.postgres.queries import Queries
+from horizon.stage import STAGES
 
 QUERIES: Final = Queries("horizon.observe.metrics")
 MOST_COUNTED: Final = 100_000  # unread events and opt-ins: more is "at least so many"
@@ -77,7 +78,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def read_figures(tx: Connection, figures: Sequence[Figure], clock: datetime) -> list[Sample]:
-    values = {"clock": clock, "most": MOST_COUNTED}
+    values = {"clock": clock, "most": MOST_COUNTED, "stages": list(STAGES)}
     tables: dict[str, Rows] = {}
     for query in dict.fromkeys(figure.query for figure in figures):
         tables[query] = (

@@ -4,7 +4,7 @@ SELECT s.stage,
        extract(epoch FROM last.started_at)::float8 AS started,
        (last.status <> 'done')::int AS unfinished,
        extract(epoch FROM good.started_at)::float8 AS good_started
-FROM stages_run s
+FROM unnest(%(stages)s::text[]) s (stage)
 CROSS JOIN LATERAL (
     SELECT r.started_at, r.status FROM runs r WHERE r.stage = s.stage ORDER BY r.started_at DESC LIMIT 1
 ) last

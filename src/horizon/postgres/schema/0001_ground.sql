@@ -68,17 +68,6 @@ CREATE TABLE runs (
 );
 CREATE INDEX runs_by_stage ON runs (stage, started_at DESC);  -- status, the demo's summary
 
--- Which stages ever ran. Hops from one to the next by the index: reading a year's runs to find
--- five names took 1 s.
-CREATE VIEW stages_run AS
-WITH RECURSIVE hops AS (
-    (SELECT stage FROM runs ORDER BY stage LIMIT 1)
-    UNION ALL
-    SELECT (SELECT r.stage FROM runs r WHERE r.stage > h.stage ORDER BY r.stage LIMIT 1)
-    FROM hops h WHERE h.stage IS NOT NULL
-)
-SELECT stage FROM hops WHERE stage IS NOT NULL;
-
 CREATE TABLE watermarks (
     stage text PRIMARY KEY,
     era int NOT NULL,
@@ -101,7 +90,6 @@ CREATE TABLE simulations (
 );
 
 GRANT SELECT ON eras, restores, runs, watermarks TO horizon_edge, horizon_worker, horizon_console, horizon_reader;
-GRANT SELECT ON stages_run TO horizon_worker, horizon_console, horizon_reader;
 GRANT INSERT, UPDATE ON runs, watermarks TO horizon_worker;
 GRANT SELECT, INSERT ON simulations TO horizon_worker;
 GRANT INSERT ON audit TO horizon_worker, horizon_console;
