@@ -6,6 +6,7 @@ the line are still one, with their figures added up.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -20,6 +21,8 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from horizon import clock
+from horizon.counters import Counters, NullCounters
+from horizon.counters import families as counted
 from horizon.errors import DatabaseError, HorizonError
 from horizon.log import LineFile, Logger
 from horizon.observe.lineage.runs import Lineage, NullLineage
@@ -54,6 +57,7 @@ class Runner:
     log: Logger
     lines: LineFile
     lineage: Lineage = field(default_factory=NullLineage)
+    counters: Counters = field(default_factory=NullCounters)
 
     def run(
         self,
@@ -81,12 +85,23 @@ class Runner:
 
         span = Span()
         try:
-            result = self._run(stage, now or clock.now(), correlation_id, committed, span)
+            with self._counted(stage.name):
+                result = self._run(stage, now or clock.now(), correlation_id, committed, span)
         except (HorizonError, psycopg.Error) as exc:
             bound.error(stage.name, status="failed", error=scrubbed(exc), **span.fields())
             raise
         bound.info(stage.name, **result.figures, **span.fields())
         return result
+
+    @contextmanager
+    def _counted(self, stage: str) -> Iterator[None]:
+        began_s, ended = time.monotonic(), "failed"
+        try:
+            yield
+            ended = "done"
+        finally:
+            self.counters.add(counted.RUNS, 1, (stage, ended))
+            self.counters.observe(counted.RUN_SECONDS, time.monotonic() - began_s, (stage,))
 
     def rehearse(self, stage: Stage, now: datetime | None = None) -> StageResult:
         """What a run would give back, all its decisions; it is rolled back and leaves no trace."""
