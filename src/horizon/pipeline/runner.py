@@ -9,16 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import reduce
-from threading import Lock
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from horizon import clock
 from horizon.counters import Counters, NullCounters
@@ -27,6 +25,7 @@ from horizon.errors import DatabaseError, HorizonError
 from horizon.log import LineFile, Logger
 from horizon.observe.lineage.runs import Lineage, NullLineage
 from horizon.pipeline.recording import Span, scrubbed
+from horizon.pipeline.steps import OnCommit, Steps, figures_of
 from horizon.postgres.database import Connection, Database, Role, closing_connection
 from horizon.postgres.era import current_era
 from horizon.postgres.queries import Queries
@@ -34,7 +33,6 @@ from horizon.stage import StageResult, Window, added
 
 QUERIES = Queries("horizon.pipeline")
 
-OnCommit = Callable[[StageResult], None]
 PlainRun = Callable[[Connection, Window], StageResult]
 StepwiseRun = Callable[[Connection, Window], Iterator[StageResult]]
 
@@ -133,12 +131,12 @@ class Runner:
             row = connection.execute(QUERIES["start_run"], started).fetchone()
             span.lag_s = row.lag_s if row else None
             try:
-                return self._told(connection, stage, parameters, committed, span)
+                return self._with_lineage(connection, stage, parameters, committed, span)
             except (HorizonError, psycopg.Error) as exc:
                 self._mark_failed(connection, parameters["run_id"], exc, span)
                 raise
 
-    def _told(
+    def _with_lineage(
         self,
         connection: Connection,
         stage: Stage,
@@ -171,7 +169,7 @@ class Runner:
         if isinstance(result, StageResult):
             committed(result)
             return result
-        steps = _Steps(committed)
+        steps = Steps(committed)
         try:
             self._in_lanes(connection, stage, result, window, steps)
         except psycopg.Error as exc:
@@ -193,7 +191,7 @@ class Runner:
         stage: Stage,
         results: Iterator[StageResult],
         window: Window,
-        steps: _Steps,
+        steps: Steps,
     ) -> None:
         """All steps: the first alone, so that what it brings is there soon, then side by side."""
 
@@ -219,7 +217,7 @@ class Runner:
             )
         span.finished_at = clock.now()
         connection.execute(
-            QUERIES["finish_run"], {**_figures(window, result), "clock": span.finished_at}
+            QUERIES["finish_run"], {**figures_of(window, result), "clock": span.finished_at}
         )
 
     def _mark_failed(
@@ -234,51 +232,11 @@ class Runner:
         span.finished_at = finished
 
 
-class _Steps:
-    """A stage's steps, a transaction each. Lanes commit one at a time, so the figures are right."""
-
-    def __init__(self, committed: OnCommit) -> None:
-        self.figures: dict[str, Any] | None = None
-        self._committed = committed
-        self._turn = Lock()
-        self._failed = False
-
-    def all_of(
-        self, connection: Connection, window: Window, results: Iterator[StageResult]
-    ) -> None:
-        """Every step that is left, until there is none or another lane has failed."""
-        while not self._failed and self.next_of(connection, window, results):
-            pass
-
-    def next_of(
-        self, connection: Connection, window: Window, results: Iterator[StageResult]
-    ) -> bool:
-        try:
-            with ExitStack() as turn:
-                with connection.transaction():
-                    step = next(results, None)
-                    if step is None:
-                        return False
-                    turn.enter_context(self._turn)
-                    total = replace(step, figures=added(self.figures or {}, step.figures))
-                    connection.execute(QUERIES["keep_figures"], _figures(window, total))
-                self.figures = dict(total.figures)
-                self._committed(total)
-        except BaseException:
-            self._failed = True
-            raise
-        return True
-
-
 def _results(run: StageResult | Iterator[StageResult]) -> Iterator[StageResult]:
     if isinstance(run, StageResult):
         yield run
     else:
         yield from run
-
-
-def _figures(window: Window, result: StageResult) -> dict[str, Any]:
-    return {"run_id": window.run_id, "figures": Jsonb(dict(result.figures))}
 
 
 def _told(figures: Mapping[str, Any]) -> str:
