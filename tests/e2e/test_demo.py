@@ -167,8 +167,12 @@ def _every_message_is_explained(demo: Demo) -> None:
     assert "of silence" in demo("explain", "message", longest["message_id"])
 
 
-def test_the_demo_twice(embedded: Demo) -> None:
-    _check_two_runs(embedded)
+def test_the_demo(embedded: Demo) -> None:
+    said = embedded("demo")
+    assert "Traceback" not in said
+    counts = embedded.counts()
+    assert counts["mails"] == counts["messages"] - _skipped(embedded) > 100
+    _agrees(embedded)
     _every_message_is_explained(embedded)
     shown = embedded(
         "psql", "-At", "-c", "SELECT user_id, score FROM current_scores ORDER BY score DESC LIMIT 5"
@@ -188,6 +192,11 @@ def test_the_demo_leaves_other_people_alone(
     assert "source server" in done.stderr
     assert "HORIZON_HOME" in done.stderr
     assert world.rows("SELECT FROM messages") == []
+
+
+@pytest.mark.slow
+def test_the_demo_twice(embedded: Demo) -> None:
+    _check_two_runs(embedded)
 
 
 @pytest.mark.slow

@@ -125,15 +125,10 @@ def test_planning_and_refusal_agree(
         Population(tx, seed).make()
         asked = _asked_of_refusal(tx, purpose)
         window = Window(NOW, uuid4(), uuid4(), 1, "1:1:")
-        for _ in campaigns.run(
-            tx,
-            window,
-            campaign,
-            template_digest="d",
-            cooldown_days=7,
-            opt_ins_per_hour=1000,
-            sizes=sizes,
-        ):
+        planning = campaigns.Planning(
+            campaign, template_digest="d", cooldown_days=7, opt_ins_per_hour=1000, sizes=sizes
+        )
+        for _ in planning.run(tx, window):
             pass
         decided = dict(
             tx.execute(

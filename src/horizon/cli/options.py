@@ -25,6 +25,8 @@ DatabaseName = Annotated[
     str | None,
     typer.Option("--database", metavar="NAME", help="Another database of the same server."),
 ]
+Purpose = Annotated[str, typer.Option(help="What for: see `horizon consent purpose list`.")]
+Channel = Annotated[str, typer.Option(help="By which way it would reach the person.")]
 
 
 def _message_id(text: str) -> UUID:

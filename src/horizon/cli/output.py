@@ -32,6 +32,11 @@ def say(text: str) -> None:
     console.print(text, markup=False)
 
 
+def many(count: int, noun: str) -> str:
+    """``1 message``, ``2,000 messages``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def complain(text: str) -> None:
     print(f"horizon: {text}", file=sys.stderr)
 

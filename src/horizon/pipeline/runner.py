@@ -1,15 +1,18 @@
 """Runs a stage: one transaction with its watermark, one line in the log, one row in ``runs``.
 
 A stage whose ``run`` is a generator has a transaction for each result that it yields; the row and
-the line are still one, with the figures of the last result.
+the line are still one, with their figures added up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import reduce
+from threading import Lock
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,7 +25,7 @@ from horizon.log import LineFile, Logger
 from horizon.postgres.database import Connection, Database, Role, closing_connection
 from horizon.postgres.era import current_era
 from horizon.postgres.queries import Queries
-from horizon.stage import StageResult, Window
+from horizon.stage import StageResult, Window, added
 
 QUERIES = Queries("horizon.pipeline")
 
@@ -40,6 +43,7 @@ class Stage:
     run: PlainRun | StepwiseRun
     fields: dict[str, Any] | None = None  # constant ones of its log lines
     windowed: bool = False  # reads only what came since its last run
+    lanes: int = 1  # how many of its generators take steps beside each other
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,9 @@ class Runner:
         correlation_id: UUID | None = None,
         on_commit: OnCommit = lambda _: None,
     ) -> StageResult:
-        """Run one stage to its last commit and log it; ``on_commit`` is told after each.
+        """Run one stage to its last commit and log it.
 
+        ``on_commit`` is told after each, one at a time, of the figures up to then.
         Raises what the stage raises; the run is then marked failed, and kept is what was committed.
         """
         correlation_id = correlation_id or uuid4()
@@ -91,7 +96,8 @@ class Runner:
             finally:
                 connection.rollback()
         decisions = [one for result in results for one in result.decisions]
-        return replace(results[-1], decisions=decisions)
+        figures = reduce(added, (result.figures for result in results))
+        return StageResult(figures, decisions=decisions)
 
     def _run(
         self, stage: Stage, now: datetime, correlation_id: UUID, committed: OnCommit
@@ -125,39 +131,44 @@ class Runner:
         if isinstance(result, StageResult):
             committed(result)
             return result
-        last = self._step_by_step(connection, result, window, committed)
-        with connection.transaction():
-            self._finish(connection, stage, window, last)
-        return last
-
-    def _step_by_step(
-        self,
-        connection: Connection,
-        steps: Iterator[StageResult],
-        window: Window,
-        committed: OnCommit,
-    ) -> StageResult:
-        """Commit each step; a database's error says what the steps before it have left."""
-        last = None
+        steps = _Steps(committed)
         try:
-            while True:
-                with connection.transaction():
-                    step = next(steps, None)
-                    if step is not None:
-                        connection.execute(QUERIES["keep_figures"], _figures(window, step))
-                if step is None:
-                    break
-                last = step
-                committed(step)
+            self._in_lanes(connection, stage, result, window, steps)
         except psycopg.Error as exc:
-            if last is None:
+            if steps.figures is None:
                 raise
             raise DatabaseError(
-                f"The database refused ({_scrubbed(exc)}) after {_told(last)}: those are kept; run "
-                "it again for the rest, and see `horizon status` if it stays so."
+                f"The database refused ({_scrubbed(exc)}) after {_told(steps.figures)}: those are "
+                "kept; run it again for the rest, and see `horizon status` if it stays so."
             ) from exc
-        assert last is not None, "a stage of steps has one at least"
-        return last
+        assert steps.figures is not None, "a stage of steps has one at least"
+        total = StageResult(steps.figures)
+        with connection.transaction():
+            self._finish(connection, stage, window, total)
+        return total
+
+    def _in_lanes(
+        self,
+        connection: Connection,
+        stage: Stage,
+        results: Iterator[StageResult],
+        window: Window,
+        steps: _Steps,
+    ) -> None:
+        """All steps: the first alone, so that what it brings is there soon, then side by side."""
+
+        def lane() -> None:
+            with closing_connection(self.database.connect(Role.WORKER, autocommit=True)) as beside:
+                more = stage.run(beside, window)
+                steps.all_of(beside, window, _results(more))
+
+        if not steps.next_of(connection, window, results):
+            return
+        with ThreadPoolExecutor(stage.lanes, "lane") as pool:
+            lanes = [pool.submit(lane) for _ in range(stage.lanes - 1)]
+            steps.all_of(connection, window, results)
+        for one in lanes:
+            one.result()
 
     def _finish(
         self, connection: Connection, stage: Stage, window: Window, result: StageResult
@@ -178,6 +189,42 @@ class Runner:
         )
 
 
+class _Steps:
+    """A stage's steps, a transaction each. Lanes commit one at a time, so the figures are right."""
+
+    def __init__(self, committed: OnCommit) -> None:
+        self.figures: dict[str, Any] | None = None
+        self._committed = committed
+        self._turn = Lock()
+        self._failed = False
+
+    def all_of(
+        self, connection: Connection, window: Window, results: Iterator[StageResult]
+    ) -> None:
+        """Every step that is left, until there is none or another lane has failed."""
+        while not self._failed and self.next_of(connection, window, results):
+            pass
+
+    def next_of(
+        self, connection: Connection, window: Window, results: Iterator[StageResult]
+    ) -> bool:
+        try:
+            with ExitStack() as turn:
+                with connection.transaction():
+                    step = next(results, None)
+                    if step is None:
+                        return False
+                    turn.enter_context(self._turn)
+                    total = replace(step, figures=added(self.figures or {}, step.figures))
+                    connection.execute(QUERIES["keep_figures"], _figures(window, total))
+                self.figures = dict(total.figures)
+                self._committed(total)
+        except BaseException:
+            self._failed = True
+            raise
+        return True
+
+
 def _results(run: StageResult | Iterator[StageResult]) -> Iterator[StageResult]:
     if isinstance(run, StageResult):
         yield run
@@ -189,8 +236,8 @@ def _figures(window: Window, result: StageResult) -> dict[str, Any]:
     return {"run_id": window.run_id, "figures": Jsonb(dict(result.figures))}
 
 
-def _told(result: StageResult) -> str:
-    counts = [(name, value) for name, value in result.figures.items() if isinstance(value, int)]
+def _told(figures: Mapping[str, Any]) -> str:
+    counts = [(name, value) for name, value in figures.items() if isinstance(value, int)]
     return ", ".join(f"{value:,} {name}" for name, value in counts)
 
 

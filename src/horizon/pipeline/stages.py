@@ -95,12 +95,12 @@ def _campaign_stage(horizon: Installation, name: str, *, everybody: bool = False
         horizon.settings, audience=campaign.audience, template=campaign.template,
         target=campaign.target,
     )  # fmt: skip
-    plan = partial(
-        campaigns.run, campaign=campaign, template_digest=digest,
-        cooldown_days=horizon.settings.COOLDOWN_DAYS,
+    planning = campaigns.Planning(
+        campaign, template_digest=digest, cooldown_days=horizon.settings.COOLDOWN_DAYS,
         opt_ins_per_hour=horizon.settings.OPT_INS_PER_HOUR, everybody=everybody,
     )  # fmt: skip
-    return Stage("campaign", "planner", noting(plan, campaign), fields={"campaign_id": name})
+    plan = noting(planning.run, campaign)
+    return Stage("campaign", "planner", plan, fields={"campaign_id": name}, lanes=campaigns.LANES)
 
 
 def plan_demo(
@@ -238,8 +238,9 @@ def _complain_if_away(horizon: Installation, sent: Sent) -> None:
         return
     with horizon.database.transaction(Role.WORKER) as tx:
         left = waiting(tx)
+    wait = "message waits" if left == 1 else "messages wait"
     raise TransportError(
-        f"{sent.away} Nothing was lost: {left} messages wait; run `horizon send` when it is back."
+        f"{sent.away} Nothing was lost: {left:,} {wait}; run `horizon send` when it is back."
     )
 
 

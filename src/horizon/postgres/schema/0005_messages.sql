@@ -6,8 +6,9 @@ CREATE TABLE campaigns (
     purpose text NOT NULL,         -- consent is asked for this purpose
     every_days double precision,   -- at most once in so many days a person; none: once an alert
     target text,                   -- where a channel without addresses of people sends: a webhook's URL
-    -- paused: nothing is decided or sent until it is resumed; stopped: what waited was cancelled
-    status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'paused', 'stopped'))
+    -- paused: nothing is decided or sent until it is resumed; stopped: what waited was cancelled;
+    -- removed: it is not shown any more, and what its mails' links need of it is still there
+    status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'paused', 'stopped', 'removed'))
 );
 
 -- Append-only: what each campaign was, from when on. Whoever edits one does not rewrite why somebody
@@ -125,7 +126,8 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_due ON outbox (campaign, due_at);
 
 -- Who was reached by what: for the profile as known when sending and for the address, so that
--- neither a merge nor a shared address makes two mails of one.
+-- neither a merge nor a shared address makes two mails of one. Campaign '*' is the place of an
+-- address that wants mail less often, whatever the campaign.
 CREATE TABLE reached (
     campaign text NOT NULL,
     step int NOT NULL,
