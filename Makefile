@@ -39,6 +39,7 @@ test:
 test-all:
 	$(INSTALL) $(RUN) requirements/test.lock
 	@sh requirements/system.sh chromium openssl postgresql-15 postfix
+	@sh requirements/search-servers.sh
 	@$(PY) -m pytest -m "$(MARKERS)" $(ARGS)
 
 check:

@@ -34,6 +34,21 @@ from horizon.postgres.migrate import migrate
 from horizon.section import Section
 from horizon.settings import Settings
 from tests.parts import system_program
+from tests.search_server import (
+    elasticsearch as elasticsearch,
+)
+from tests.search_server import (
+    elasticsearch_server as elasticsearch_server,
+)
+from tests.search_server import (
+    opensearch as opensearch,
+)
+from tests.search_server import (
+    opensearch_server as opensearch_server,
+)
+from tests.search_server import (
+    search_server as search_server,
+)
 from tests.world import World
 
 TEMPLATE = "template_horizon"

@@ -39,7 +39,10 @@ Sender = Annotated[
     ),
 ]
 
-SECRETS = ("PG_DSN", "SMTP_PASSWORD", "MAILGUN_API_KEY", "MAILGUN_SIGNING_KEY", "ES_URL")
+SECRETS = (
+    "PG_DSN", "SMTP_PASSWORD", "MAILGUN_API_KEY", "MAILGUN_SIGNING_KEY", "ES_URL",
+    "ES_API_KEY", "ES_PASSWORD", "LINEAGE_API_KEY",
+)  # fmt: skip
 PATHS = ("HORIZON_HOME", "LOG_PATH")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 URLS = ("PUBLIC_URL", "TRACKING_URL", "SHOP_URL", "ES_URL")
@@ -94,12 +97,30 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     OUTBOUND_ALLOW: Text = ""  # what webhooks may reach that is private or has no TLS
 
-    ES_URL: Text | None = None
+    ES_URL: Text | None = None  # none: the log is not shipped
+    ES_INDEX: Annotated[
+        str,
+        Meta(
+            pattern=r"\A[a-z0-9][a-z0-9_.-]{0,199}\Z",
+            description="an index's name, in small letters, like cdp_events",
+        ),
+    ] = "cdp_events"
+    ES_API_KEY: Text | None = None
+    ES_USER: Text | None = None
+    ES_PASSWORD: Text | None = None
+    ES_CA: Text | None = None  # none: the system's authorities
+    ES_DATA_STREAM: Literal["on", "off"] = "off"
     LOG_PATH: Named = "logs/cdp_events.log"
     LOG_MAX_BYTES: Annotated[
         int, Meta(ge=1_000_000, description="a whole number of bytes, at least 1000000")
     ] = 50_000_000
     LOG_KEEP: Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")] = 10
+    LINEAGE_TO: Named = "off"  # console, file:PATH, or a server of OpenLineage by its address
+    LINEAGE_API_KEY: Text | None = None
+    LINEAGE_NAMESPACE: Named = "horizon"
+    LINEAGE_MAX_BYTES: Annotated[
+        int, Meta(ge=10_000, description="a whole number of bytes, at least 10000")
+    ] = 100_000_000  # of the queue on disk: 350,000 events
     LAKE_URL: Text | None = None
     ENGINE: Literal["duckdb", "spark"] = "duckdb"
 
@@ -151,6 +172,8 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
             return "a path, and the user after ~ has to exist"
         if name == "PIPELINE_CRON" and not croniter.is_valid(value):
             return "five fields of cron, like */5 * * * *"
+        if name == "LINEAGE_TO" and not _is_lineage_target(value):
+            return "off, console, file:PATH, or an address like http://127.0.0.1:5000"
         if name == "OUTBOUND_ALLOW" and not all(map(_is_place, value.replace(",", " ").split())):
             return "a list like 127.0.0.1:9000, hooks.internal:443, 10.1.0.0/16"
         return None
@@ -185,6 +208,12 @@ def _is_url(text: str) -> bool:
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:  # brackets without an address, a port that is no number
         return False
+
+
+def _is_lineage_target(text: str) -> bool:
+    if text.startswith("file:"):
+        return len(text) > len("file:") and _is_path(text.removeprefix("file:"))
+    return text in {"off", "console"} or (_is_url(text) and "@" not in urlsplit(text).netloc)
 
 
 def _is_path(text: str) -> bool:

@@ -78,7 +78,8 @@ def test_one_summary_line_and_a_line_for_each_person_skipped(
     world: World, small_chunks: None, campaign: str
 ) -> None:
     _people(world, campaign, *(f"u{number}" for number in range(5)))
-    _people(world, campaign, "a@example.com", "no1", "no2", consent=False)
+    _people(world, campaign, "a@example.com", email=None)
+    _people(world, campaign, "no1", "no2", consent=False)
     _due(world)
     world.plan(campaign)
     lines = [json.loads(line) for line in world.horizon.settings.log_path.read_text().splitlines()]

@@ -11,7 +11,18 @@ from typer.exceptions import TyperException
 from typer.rich_utils import rich_format_error
 
 from horizon import __version__
-from horizon.cli import audit, consent, data, explain, keep, serve, stages
+from horizon.cli import (
+    audit,
+    consent,
+    dashboards,
+    data,
+    explain,
+    keep,
+    lineage,
+    serve,
+    ship,
+    stages,
+)
 from horizon.cli.output import complain
 from horizon.errors import HorizonError
 from horizon.pipeline.runner import sentence
@@ -42,7 +53,7 @@ def _root(
     pass
 
 
-for module in (serve, data, stages, explain, consent, keep, audit):
+for module in (serve, ship, data, stages, explain, consent, keep, audit, lineage, dashboards):
     module.register(app)
 
 

@@ -34,13 +34,15 @@ def _message_id(text: str) -> UUID:
         return UUID(text)
     except ValueError as exc:
         raise UsageError(
-            f"{text!r} is no message's id: `horizon message list` names them, like "
-            "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b."
+            f"{text!r} is no message's id: `horizon message list` shows each message with its id."
         ) from exc
 
 
 MessageId = Annotated[
-    UUID, typer.Argument(metavar="ID", parser=_message_id, help="The message's id.")
+    UUID,
+    typer.Argument(
+        metavar="ID", parser=_message_id, help="Its id: `horizon message list` shows each with it."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 

@@ -48,7 +48,7 @@ def demo(
 
 
 def up() -> None:
-    """Serve until Ctrl-C: collector, worker, and a mail catcher with a page of received mails."""
+    """Serve until Ctrl-C: collector, worker, the log's shipper, a mail catcher with a page."""
     settings = setting.load()
     channels.check_settings()
     with processes.only_one(settings.home):
@@ -75,6 +75,10 @@ def _children(horizon: Installation) -> list[Child]:
         processes.collector(settings.COLLECTOR_PORT, environment),
         processes.worker(environment),
     ]
+    if settings.ES_URL:
+        children.insert(0, processes.shipper(environment))
+    if settings.LINEAGE_TO != "off":
+        children.append(processes.lineage_courier(environment))
     if settings.SMTP_HOST is None:
         mails = processes.catcher(
             settings.home / "mail", settings.CATCHER_SMTP_PORT, settings.CATCHER_PAGE_PORT
@@ -104,7 +108,10 @@ def _greet(horizon: Installation) -> None:
             f"the links in mails begin with {settings.tracking_url}, where nobody finds this "
             "machine: set PUBLIC_URL to the address that people reach it by."
         )
-    say(f"  log      {settings.log_path}")
+    shipped = f", shipped into {settings.ES_INDEX}" if settings.ES_URL else ""
+    say(f"  log      {settings.log_path}{shipped}")
+    if settings.LINEAGE_TO != "off":
+        say(f"  lineage  to {settings.LINEAGE_TO}")
     say("Ctrl-C stops it.")
 
 

@@ -14,6 +14,7 @@ from horizon.consent.files import open_export
 from horizon.consent.formats import Format, Given
 from horizon.consent.importer import Imported, Importer
 from horizon.errors import DatabaseError, HorizonError
+from horizon.observe.lineage.runs import NullLineage
 from horizon.pipeline.installation import Installation
 from horizon.postgres.audit import actor, write_audit
 from horizon.postgres.database import Role, closing_connection
@@ -37,8 +38,11 @@ def import_consent(
     bound = horizon.log.bind(
         stage="consent", component="importer", correlation_id=str(uuid4()), format=str(chosen)
     )
+    lineage = NullLineage() if dry_run else horizon.lineage
     try:
-        done = _import(horizon, path, chosen, given, encoding, dry_run, on_lines)
+        with lineage.run("consent", given.now) as told:
+            done = _import(horizon, path, chosen, given, encoding, dry_run, on_lines)
+            told.figures = _figures(done)
     except psycopg.Error as exc:
         said = exc.diag.message_primary or type(exc).__name__
         bound.error("consent", status="failed", error=said)

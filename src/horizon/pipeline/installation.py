@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from horizon import keys as keyring
 from horizon import log as event_log
 from horizon.errors import HorizonError
 from horizon.keys import Keys
 from horizon.log import LineFile, Logger
+from horizon.observe.lineage.queue import queue_of
+from horizon.observe.lineage.runs import Lineage, NullLineage, QueuedLineage
 from horizon.pipeline.runner import Runner
 from horizon.postgres import database as databases
 from horizon.postgres.database import Database, Role
@@ -27,7 +30,15 @@ class Installation:
 
     @property
     def runner(self) -> Runner:
-        return Runner(self.database, self.log, self.lines)
+        return Runner(self.database, self.log, self.lines, self.lineage)
+
+    @cached_property
+    def lineage(self) -> Lineage:
+        if self.settings.LINEAGE_TO == "off":
+            return NullLineage()
+        return QueuedLineage(
+            queue_of(self.settings), (self.database.server_url, self.database.name)
+        )
 
     def era(self) -> int:
         with self.database.transaction(Role.WORKER) as tx:
@@ -51,7 +62,9 @@ def open_installation(
     loaded = keyring.load(settings.home)
     prepare(found)
     _know_the_keys(found, loaded, settings)
-    lines = LineFile(settings.log_path, settings.LOG_MAX_BYTES, settings.LOG_KEEP)
+    # Several databases may write one log: a dashboard must not add up their numbers.
+    other = {} if database is None else {"database": database}
+    lines = LineFile(settings.log_path, settings.LOG_MAX_BYTES, settings.LOG_KEEP, other)
     return Installation(settings, found, loaded, event_log.log_to(lines), lines)
 
 

@@ -104,6 +104,14 @@ def worker(environment: Mapping[str, str]) -> Child:
     return Child("worker", ["horizon.pipeline.worker"], environment)
 
 
+def lineage_courier(environment: Mapping[str, str]) -> Child:
+    return Child("lineage courier", ["horizon.observe.lineage"], environment)
+
+
+def shipper(environment: Mapping[str, str]) -> Child:
+    return Child("shipper", ["horizon.observe.shipper"], environment)
+
+
 def environment_of(settings: Settings, **changes: object) -> dict[str, str]:
     """The settings as a child's environment, so that it sees what its parent saw."""
 

@@ -1,6 +1,14 @@
 -- name: start_run
-INSERT INTO runs (run_id, correlation_id, stage, status, "now", started_at)
-VALUES (%(run_id)s, %(correlation_id)s, %(stage)s, 'started', %(now)s, %(clock)s);
+INSERT INTO runs (run_id, correlation_id, stage, status, "now", started_at, lag_s)
+VALUES (%(run_id)s, %(correlation_id)s, %(stage)s, 'started', %(now)s, %(clock)s, stage_lag_s(%(stage)s, %(clock)s))
+RETURNING lag_s;
+
+-- name: record_run
+-- A run that has no transaction of its own, when it is over.
+INSERT INTO runs (run_id, correlation_id, stage, status, "now", started_at, finished_at, lag_s, figures, error)
+VALUES (%(run_id)s, %(correlation_id)s, %(stage)s, %(status)s, %(started_at)s, %(started_at)s, %(clock)s,
+        CASE WHEN %(scheduled)s::boolean THEN stage_lag_s(%(stage)s, %(started_at)s) END, %(figures)s, %(error)s)
+RETURNING lag_s;
 
 -- name: finish_run
 UPDATE runs SET status = 'done', finished_at = %(clock)s, figures = %(figures)s WHERE run_id = %(run_id)s;

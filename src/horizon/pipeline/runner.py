@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import reduce
 from threading import Lock
@@ -22,6 +22,8 @@ from psycopg.types.json import Jsonb
 from horizon import clock
 from horizon.errors import DatabaseError, HorizonError
 from horizon.log import LineFile, Logger
+from horizon.observe.lineage.runs import Lineage, NullLineage
+from horizon.pipeline.recording import Span, scrubbed
 from horizon.postgres.database import Connection, Database, Role, closing_connection
 from horizon.postgres.era import current_era
 from horizon.postgres.queries import Queries
@@ -51,6 +53,7 @@ class Runner:
     database: Database
     log: Logger
     lines: LineFile
+    lineage: Lineage = field(default_factory=NullLineage)
 
     def run(
         self,
@@ -76,12 +79,13 @@ class Runner:
                     bound.info(line.message, **line.fields)
             on_commit(result)
 
+        span = Span()
         try:
-            result = self._run(stage, now or clock.now(), correlation_id, committed)
+            result = self._run(stage, now or clock.now(), correlation_id, committed, span)
         except (HorizonError, psycopg.Error) as exc:
-            bound.error(stage.name, status="failed", error=_scrubbed(exc))
+            bound.error(stage.name, status="failed", error=scrubbed(exc), **span.fields())
             raise
-        bound.info(stage.name, **result.figures)
+        bound.info(stage.name, **result.figures, **span.fields())
         return result
 
     def rehearse(self, stage: Stage, now: datetime | None = None) -> StageResult:
@@ -100,7 +104,7 @@ class Runner:
         return StageResult(figures, decisions=decisions)
 
     def _run(
-        self, stage: Stage, now: datetime, correlation_id: UUID, committed: OnCommit
+        self, stage: Stage, now: datetime, correlation_id: UUID, committed: OnCommit, span: Span
     ) -> StageResult:
         parameters = {
             "run_id": uuid4(), "correlation_id": correlation_id, "stage": stage.name, "now": now,
@@ -109,12 +113,32 @@ class Runner:
             closing_connection(self.database.connect(Role.WORKER, autocommit=True)) as connection,
             _stage_lock(connection, stage.name),
         ):
-            connection.execute(QUERIES["start_run"], {**parameters, "clock": clock.now()})
+            span.started_at = clock.now()
+            started = {**parameters, "clock": span.started_at}
+            row = connection.execute(QUERIES["start_run"], started).fetchone()
+            span.lag_s = row.lag_s if row else None
             try:
-                return self._in_transactions(connection, stage, parameters, committed)
+                return self._told(connection, stage, parameters, committed, span)
             except (HorizonError, psycopg.Error) as exc:
-                self._mark_failed(connection, parameters["run_id"], exc)
+                self._mark_failed(connection, parameters["run_id"], exc, span)
                 raise
+
+    def _told(
+        self,
+        connection: Connection,
+        stage: Stage,
+        parameters: dict[str, Any],
+        committed: OnCommit,
+        span: Span,
+    ) -> StageResult:
+        run_id, parent = parameters["run_id"], parameters["correlation_id"]
+        with self.lineage.run(stage.name, parameters["now"], run_id=run_id, parent=parent) as told:
+
+            def noted(result: StageResult) -> None:
+                told.figures = result.figures
+                committed(result)
+
+            return self._in_transactions(connection, stage, parameters, noted, span)
 
     def _in_transactions(
         self,
@@ -122,12 +146,13 @@ class Runner:
         stage: Stage,
         parameters: dict[str, Any],
         committed: OnCommit,
+        span: Span,
     ) -> StageResult:
         with connection.transaction():
             window = _window(connection, parameters)
             result = stage.run(connection, window)
             if isinstance(result, StageResult):
-                self._finish(connection, stage, window, result)
+                self._finish(connection, stage, window, result, span)
         if isinstance(result, StageResult):
             committed(result)
             return result
@@ -138,13 +163,13 @@ class Runner:
             if steps.figures is None:
                 raise
             raise DatabaseError(
-                f"The database refused ({_scrubbed(exc)}) after {_told(steps.figures)}: those are "
+                f"The database refused ({scrubbed(exc)}) after {_told(steps.figures)}: those are "
                 "kept; run it again for the rest, and see `horizon status` if it stays so."
             ) from exc
         assert steps.figures is not None, "a stage of steps has one at least"
         total = StageResult(steps.figures)
         with connection.transaction():
-            self._finish(connection, stage, window, total)
+            self._finish(connection, stage, window, total, span)
         return total
 
     def _in_lanes(
@@ -171,22 +196,27 @@ class Runner:
             one.result()
 
     def _finish(
-        self, connection: Connection, stage: Stage, window: Window, result: StageResult
+        self, connection: Connection, stage: Stage, window: Window, result: StageResult, span: Span
     ) -> None:
         if stage.windowed:
             connection.execute(
                 QUERIES["move_watermark"], {**window.parameters(), "stage": stage.name}
             )
+        span.finished_at = clock.now()
         connection.execute(
-            QUERIES["finish_run"], {**_figures(window, result), "clock": clock.now()}
+            QUERIES["finish_run"], {**_figures(window, result), "clock": span.finished_at}
         )
 
-    def _mark_failed(self, connection: Connection, run_id: object, exc: Exception) -> None:
+    def _mark_failed(
+        self, connection: Connection, run_id: object, exc: Exception, span: Span
+    ) -> None:
+        span.finished_at = None
         if connection.broken:
             return
-        connection.execute(
-            QUERIES["fail_run"], {"run_id": run_id, "clock": clock.now(), "error": _scrubbed(exc)}
-        )
+        finished = clock.now()
+        values = {"run_id": run_id, "clock": finished, "error": scrubbed(exc)}
+        connection.execute(QUERIES["fail_run"], values)
+        span.finished_at = finished
 
 
 class _Steps:
@@ -265,15 +295,8 @@ def _stage_lock(connection: Connection, stage: str) -> Any:
             )
 
 
-def _scrubbed(exc: Exception) -> str:
-    """The error without the rows that a database's DETAIL shows."""
-    if isinstance(exc, psycopg.Error):
-        return exc.diag.message_primary or type(exc).__name__
-    return str(exc)
-
-
 def sentence(exc: psycopg.Error) -> DatabaseError:
     return DatabaseError(
-        f"The database refused ({_scrubbed(exc)}): nothing of this run was kept; run it again, and "
+        f"The database refused ({scrubbed(exc)}): nothing of this run was kept; run it again, and "
         "see `horizon status` if it stays so."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,9 +26,11 @@ from horizon.events.nodes import node_of
 from horizon.history import stage as history
 from horizon.identity import stage as identity
 from horizon.keys import Keys
+from horizon.observe.lineage.runs import PIPELINE
 from horizon.pipeline import lookups
 from horizon.pipeline.installation import Installation
 from horizon.pipeline.planning import noting, noting_demo
+from horizon.pipeline.recording import Recorder
 from horizon.pipeline.runner import Stage
 from horizon.postgres.database import Role
 from horizon.scoring import stage as scoring
@@ -77,10 +80,20 @@ def plan_campaign(
     ``on_planned`` is told after each commit how many are planned by then: those can be sent.
     Raises UsageError or TemplateError before the first row.
     """
+    stage = _campaign_stage(horizon, name)
+    return _plan(horizon, stage, now, correlation_id, on_planned)
+
+
+def _plan(
+    horizon: Installation,
+    stage: Stage,
+    now: datetime | None,
+    correlation_id: UUID | None,
+    on_planned: Callable[[int], None] = lambda _: None,
+) -> StageResult:
     return horizon.runner.run(
-        _campaign_stage(horizon, name), now, correlation_id,
-        on_commit=lambda result: on_planned(result.figures["planned"]),
-    )  # fmt: skip
+        stage, now, correlation_id, on_commit=lambda result: on_planned(result.figures["planned"])
+    )
 
 
 def rehearse_campaign(horizon: Installation, name: str, now: datetime | None = None) -> StageResult:
@@ -157,10 +170,19 @@ def send(
         horizon.database, horizon.settings, horizon.keys, stop, on_lines=told,
         more_comes=more_comes, rate=rate, now=now, open_channel=open_channel,
     )  # fmt: skip
-    with lookups.beside(horizon, run, stop):
-        sent = sender.run(campaign=campaign)
-    _log_sent(horizon, sent, run)
-    _complain_if_away(horizon, sent)
+    recorder = Recorder(
+        horizon.database, horizon.log, "email", "mailer", run, "send", scheduled=True
+    )
+    with (
+        recorder.recording() as figures,
+        horizon.lineage.run("email", now or clock.now(), parent=run) as lineage,
+    ):
+        with lookups.beside(horizon, run, stop):
+            sent = sender.run(campaign=campaign)
+        figures["count"] = sent.counts.total()
+        _log_sent(horizon, sent, run)
+        lineage.figures = _totals(sent)
+        _complain_if_away(horizon, sent)
     return sent
 
 
@@ -223,14 +245,25 @@ def send_demo(
                 bound.info("email", count=line.fields["count"], status=status, error=error)
         on_messages(len(lines))
 
-    sent = Sender(
+    sender = Sender(
         horizon.database, horizon.settings, horizon.keys, stop or Event(), on_lines=told
-    ).run(correlation_id=run)
+    )
+    with horizon.lineage.run("email", clock.now(), parent=run) as lineage:
+        sent = sender.run(correlation_id=run)
+        lineage.figures = _totals(sent)
     if sent.away is not None:
         with horizon.database.transaction(Role.WORKER) as tx:
             tx.execute(DELIVERY["cancel_demo"], {"correlation_id": run, "clock": clock.now()})
         raise TransportError(f"{sent.away} What was not sent is cancelled; then try again.")
     return sent
+
+
+def _totals(sent: Sent) -> dict[str, int]:
+    """Of all campaigns: status -> messages."""
+    totals: Counter[str] = Counter()
+    for (_, status), count in sent.counts.items():
+        totals[status] += count
+    return dict(totals)
 
 
 def _complain_if_away(horizon: Installation, sent: Sent) -> None:
@@ -273,6 +306,12 @@ def run_all(
 ) -> UUID:
     """The whole pipeline once, one correlation id from stage to stage."""
     run = correlation_id or uuid4()
+    with horizon.lineage.run(PIPELINE, now or clock.now(), run_id=run):
+        _run_each(horizon, now, stop, run)
+    return run
+
+
+def _run_each(horizon: Installation, now: datetime | None, stop: Event | None, run: UUID) -> None:
     score(horizon, now, run)
     horizon.runner.run(alert_stage(horizon.settings), now, run)
     with horizon.database.transaction(Role.WORKER) as tx:
@@ -284,16 +323,27 @@ def run_all(
         horizon.runner.run(seal_stage(), now, run)
     if mistakes:
         raise HorizonError(" ".join(mistakes))
-    return run
 
 
 def _plan_or_tell(horizon: Installation, name: str, now: datetime | None, run: UUID) -> str | None:
     """A campaign that cannot be planned holds up no other one."""
     try:
-        plan_campaign(horizon, name, now, run)
+        stage = _campaign_stage(horizon, name)
     except HorizonError as exc:
-        horizon.log.bind(
-            stage="campaign", component="planner", correlation_id=str(run), campaign_id=name
-        ).error("campaign", status="failed", error=str(exc))
+        _log_mistake(horizon, name, run, exc)
+        return f"Campaign {name}: {exc}"
+    try:
+        _plan(horizon, stage, now, run)
+    except HorizonError as exc:  # the runner has logged it
         return f"Campaign {name}: {exc}"
     return None
+
+
+def _log_mistake(horizon: Installation, name: str, run: UUID, exc: HorizonError) -> None:
+    """A campaign's mistake is a failed run as well, though none of its transactions began."""
+    log = horizon.log.bind(campaign_id=name)
+    recorder = Recorder(
+        horizon.database, log, "campaign", "planner", run, "campaign", scheduled=True
+    )
+    with contextlib.suppress(HorizonError), recorder.recording():
+        raise HorizonError(str(exc))

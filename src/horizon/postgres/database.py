@@ -84,6 +84,14 @@ class Database:
     def name(self) -> str:
         return str(conninfo_to_dict(self.dsn).get("dbname") or "")
 
+    @property
+    def server_url(self) -> str:
+        """``postgres://HOST:PORT``, as OpenLineage names servers; one behind a socket is here."""
+        values = conninfo_to_dict(self.dsn)
+        host = str(values.get("host") or "").partition(",")[0]
+        port = str(values.get("port") or "").partition(",")[0]
+        return f"postgres://{'localhost' if host[:1] in ('', '/', '@') else host}:{port or 5432}"
+
     def make(self) -> None:
         """Make this database where there is none of its name."""
         with closing_connection(self.server()) as server:

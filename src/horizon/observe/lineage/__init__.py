@@ -1,0 +1,1 @@
+"""Which column comes from which, read from the SQL itself, and told to others as OpenLineage."""

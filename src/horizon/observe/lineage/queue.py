@@ -1,0 +1,143 @@
+"""A queue of lines on disk: many processes append, one takes away.
+
+``NNNNNNNNNN.jsonl`` hold the lines in their order, ``sent`` how far they were taken. A line is
+whole or not there; one that was appended stays until ``done`` was told of it, whoever is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from horizon.settings import Settings
+
+PART_BYTES = 1_000_000
+SUFFIX = ".jsonl"
+
+
+def queue_of(settings: Settings) -> Queue:
+    return Queue(settings.home / "lineage", settings.LINEAGE_MAX_BYTES)
+
+
+class QueueFullError(Exception):
+    """It holds as much as it may: nothing was appended."""
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Up to where lines were taken: a part by its number, and bytes of it."""
+
+    part: int = 0
+    offset: int = 0
+
+
+class Queue:
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self.folder = folder
+        self._max_bytes = max_bytes
+
+    def append(self, line: bytes) -> None:
+        """Put a line at the end, on disk when this returns.
+
+        Raises QueueFullError, or OSError where the disk takes nothing.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self.locked():
+            parts = self.parts()
+            if sum(path.stat().st_size for path in parts.values()) + len(line) > self._max_bytes:
+                raise QueueFullError
+            number = max([*parts, self.place().part, 1])
+            if number in parts and parts[number].stat().st_size >= PART_BYTES:
+                number += 1
+            _append_whole(self._part(number), line + b"\n")
+
+    def parts(self) -> dict[int, Path]:
+        paths = self.folder.glob(f"*{SUFFIX}")
+        found = {int(path.stem): path for path in paths if path.stem.isdecimal()}
+        return dict(sorted(found.items()))
+
+    def lines(self) -> Iterator[tuple[bytes, Place]]:
+        """The lines not taken yet, each with what to tell ``done``. A half-written one is none."""
+        place = self.place()
+        for number, path in self.parts().items():
+            if number < place.part:
+                continue
+            offset = place.offset if number == place.part else 0
+            with path.open("rb") as part:
+                part.seek(offset)
+                for line in part:
+                    if not line.endswith(b"\n"):
+                        break
+                    offset += len(line)
+                    yield line[:-1], Place(number, offset)
+
+    def place(self) -> Place:
+        try:
+            part, _, offset = (self.folder / "sent").read_text().partition(" ")
+            return Place(int(part), int(offset))
+        except (FileNotFoundError, ValueError):
+            return Place()
+
+    def done(self, place: Place) -> None:
+        fresh = self.folder / "sent.new"
+        fresh.write_text(f"{place.part} {place.offset}")
+        fresh.replace(self.folder / "sent")
+
+    def tidy(self) -> None:
+        """Take away the parts of which every line was taken."""
+        with self.locked():
+            place = self.place()
+            for number, path in self.parts().items():
+                if number < place.part:
+                    path.unlink()
+                elif number == place.part and path.stat().st_size <= place.offset:
+                    self.done(Place(number + 1))
+                    path.unlink()
+
+    def waiting(self) -> int:
+        return sum(1 for _ in self.lines()) if self.folder.exists() else 0
+
+    @contextlib.contextmanager
+    def locked(self, name: str = ".lock", *, wait: bool = True) -> Iterator[bool]:
+        """Hold a lock that ends with the process; without ``wait`` say whether it is held."""
+        file = os.open(self.folder / name, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield True
+        except BlockingIOError:
+            yield False
+        finally:
+            os.close(file)
+
+    def _part(self, number: int) -> Path:
+        return self.folder / f"{number:010d}{SUFFIX}"
+
+
+def _append_whole(path: Path, data: bytes) -> None:
+    """Write it whole or not at all, after what a killed process left of a line is cut away."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        size = _cut_half_line(file)
+        try:
+            written = 0
+            while written < len(data):
+                written += os.write(file, data[written:])
+            os.fdatasync(file)
+        except OSError:
+            os.ftruncate(file, size)  # a full disk cuts a line in two
+            raise
+    finally:
+        os.close(file)
+
+
+def _cut_half_line(file: int) -> int:
+    size = os.fstat(file).st_size
+    if size == 0 or os.pread(file, 1, size - 1) == b"\n":
+        return size
+    whole = os.pread(file, size, 0).rfind(b"\n") + 1
+    os.ftruncate(file, whole)
+    return whole

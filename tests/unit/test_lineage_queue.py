@@ -1,0 +1,134 @@
+"""The queue on disk: order kept, nothing lost, whoever is killed."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from horizon.observe.lineage import queue as module
+from horizon.observe.lineage.queue import Place, Queue, QueueFullError
+
+WRITER = """
+import sys
+from pathlib import Path
+from horizon.observe.lineage.queue import Queue
+queue = Queue(Path(sys.argv[1]), 10**9)
+number = int(sys.argv[2])
+while True:
+    queue.append(b"%d " % number + b"x" * 3000)
+    print(number, flush=True)
+    number += 1
+"""
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PART_BYTES", 100)
+
+
+def taken(queue: Queue) -> list[bytes]:
+    lines = []
+    for line, place in queue.lines():
+        lines.append(line)
+        queue.done(place)
+    return lines
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=60).filter(lambda line: b"\n" not in line),
+            st.sampled_from(["take", "take one", "tidy", "half"]),
+        ),
+        max_size=40,
+    )
+)
+@hypothesis_settings(deadline=None)
+def test_what_is_appended_is_taken_once_in_its_order(steps: list[bytes | str]) -> None:
+    with TemporaryDirectory() as folder:
+        queue = Queue(Path(folder) / "queue", 10**6)
+        put: list[bytes] = []
+        got: list[bytes] = []
+        for step in steps:
+            if isinstance(step, bytes):
+                queue.append(step)
+                put.append(step)
+            elif step == "take":
+                got += taken(queue)
+            elif step == "take one":
+                for line, place in queue.lines():
+                    got.append(line)
+                    queue.done(place)
+                    break
+            elif step == "tidy" and queue.folder.exists():
+                queue.tidy()
+            elif step == "half" and queue.parts():
+                with list(queue.parts().values())[-1].open("ab") as part:
+                    part.write(b"half a li")
+        assert got + taken(queue) == put
+
+
+def test_what_was_taken_leaves_the_disk(tmp_path: Path) -> None:
+    queue = Queue(tmp_path, 10**6)
+    for number in range(50):
+        queue.append(b"%d" % number * 20)
+    assert len(queue.parts()) > 5
+    taken(queue)
+    queue.tidy()
+    assert queue.parts() == {}
+    queue.append(b"next")
+    assert taken(queue) == [b"next"]
+
+
+def test_it_is_no_larger_than_it_may(tmp_path: Path) -> None:
+    queue = Queue(tmp_path, 1_000)
+    with pytest.raises(QueueFullError):
+        for _ in range(100):
+            queue.append(b"x" * 99)
+    assert queue.waiting() == 10
+    taken(queue)
+    queue.tidy()
+    queue.append(b"there is room again")
+
+
+def test_an_unreadable_place_begins_again(tmp_path: Path) -> None:
+    queue = Queue(tmp_path, 1_000)
+    queue.append(b"one")
+    (tmp_path / "sent").write_text("")
+    assert queue.place() == Place()
+    assert taken(queue) == [b"one"]
+
+
+@pytest.mark.slow
+def test_a_killed_writer_loses_and_tears_nothing(tmp_path: Path) -> None:
+    """20 kills at random moments: what was said to be appended is there, whole, in its order."""
+    queue = Queue(tmp_path / "queue", 10**9)
+    number, said = 0, []
+    for _ in range(20):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(queue.folder), str(number)],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert writer.stdout is not None
+        said.append(int(writer.stdout.readline()))
+        time.sleep(random.uniform(0, 0.05))
+        writer.send_signal(signal.SIGKILL)
+        said += [int(line) for line in writer.stdout.read().split()]
+        writer.wait()
+        writer.stdout.close()
+        found = [int(line.split()[0]) for line, _ in queue.lines()]
+        assert all(len(line) > 3000 for line, _ in queue.lines())
+        assert found == list(range(len(found)))
+        assert set(said) <= set(found)
+        number = len(found)
+    assert number > 20
