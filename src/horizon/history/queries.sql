@@ -100,8 +100,9 @@ FROM history WHERE batch > %(last_batch)s GROUP BY batch ORDER BY batch;
 
 -- name: add_seals
 INSERT INTO history_seals (batch, entries, previous, body, hash, sealed_at, run_id)
-SELECT s.*, %(clock)s, %(run_id)s
-FROM unnest(%(batches)s::int[], %(entries)s::int[], %(previous)s::bytea[], %(bodies)s::bytea[], %(hashes)s::bytea[]) s;
+SELECT s.batch, s.entries, s.previous, s.body, s.hash, %(clock)s, %(run_id)s
+FROM unnest(%(batches)s::int[], %(entries)s::int[], %(previous)s::bytea[], %(bodies)s::bytea[], %(hashes)s::bytea[])
+    AS s (batch, entries, previous, body, hash);
 
 -- name: add_pass
 INSERT INTO history_passes (era, seen, message_id, alert_id, consent_id, audit_id)
