@@ -104,6 +104,12 @@ def _agrees(tx: Connection, story: dict[str, Any]) -> None:
     assert len(times) == sum(
         at is not None for at in (row.planned_at, row.claimed_at, row.sending_at, row.finished_at)
     )
+    for one in story["sealed"]:
+        held = tx.execute(
+            "SELECT h.state, encode(s.hash, 'hex') AS hash FROM history h JOIN history_seals s USING (batch) "
+            "WHERE (batch, place) = (%s, %s)", [one["batch"], one["place"]],
+        ).fetchone()  # fmt: skip
+        assert held == (one["state"], one["hash"])
     assert story["decision"]["run_id"] in {run["run_id"] for run in story["runs"]}
     assert row.reason is None or re.search(r": [a-z' ,]+\.$", story["decision"]["why"])
     text = json.dumps(story)

@@ -163,8 +163,10 @@ def _every_message_is_explained(demo: Demo) -> None:
     assert any(
         one["name"] == "Unsubscribed" for story in stories for one in story["delivery"]["events"]
     )
+    assert all("message" in {one["thing"] for one in story["sealed"]} for story in stories)
     longest = max(stories, key=lambda story: float(story["score"]["silent_s"]))
     assert "of silence" in demo("explain", "message", longest["message_id"])
+    assert demo("audit", "verify").startswith("Nothing was changed.")
 
 
 def test_the_demo(embedded: Demo) -> None:

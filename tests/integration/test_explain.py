@@ -16,6 +16,7 @@ from horizon.cli import main
 from horizon.observe.explain import page
 from horizon.observe.explain.gather import explain_message
 from horizon.observe.explain.story import Story
+from horizon.pipeline import stages
 from horizon.postgres.database import Role
 from horizon.settings import Settings
 from tests.story_ids import follow
@@ -103,6 +104,17 @@ def test_what_a_scorer_did_not_know_of_is_no_reason(world: World) -> None:
     world.put(world.track("cyd", timedelta(minutes=5)), received_at=world.now + 400 * DAY)
     world.identify_all()
     assert explained(world, "cyd").events == before.events
+
+
+def test_it_tells_where_it_is_sealed(world: World) -> None:
+    assert explained(world, "ada").sealed == []
+    world.runner.run(stages.seal_stage(), world.now)
+    with world.horizon.database.transaction(Role.OWNER) as tx:
+        story = follow(tx, message_of(world, "ada"))
+    assert [(one["thing"], one["state"]) for one in story["sealed"]] == [
+        ("alert", "NEW"), ("consent", "granted"), ("message", "planned")
+    ]  # fmt: skip
+    assert story["sealed"][0]["hash"] in told(world, "message", story["message_id"])
 
 
 def test_the_events_behind_it_are_listed_up_to_a_number(world: World) -> None:

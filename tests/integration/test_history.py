@@ -291,6 +291,24 @@ def test_a_waiting_message_s_decision_is_sealed_too(forged: str, world: World) -
     ]  # fmt: skip
 
 
+def test_an_alert_that_the_passes_were_made_to_forget_is_found(world: World) -> None:
+    seal(world)
+    own(world, "DELETE FROM history_open_alerts WHERE alert_id = 4")
+    problems = {(one.id, one.what) for one in verified(world).problems}
+    assert problems == {("4", "its end was never sealed")}
+
+
+def test_planning_and_sending_do_nothing_for_it(world: World) -> None:
+    """No trigger, no statement: 115 us a mail and 40 us a decision have no room for it."""
+    triggers = world.rows(
+        "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgrelid = ANY(ARRAY['messages', 'outbox', "
+        "'alerts', 'reached', 'consents']::regclass[])"
+    )
+    assert triggers == []
+    for package in ("horizon.campaigns", "horizon.delivery", "horizon.alerts", "horizon.edge"):
+        assert "history" not in (resources.files(package) / "queries.sql").read_text()
+
+
 def test_an_unknown_message_that_is_settled_is_sealed_again(world: World) -> None:
     own(
         world,

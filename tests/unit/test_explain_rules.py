@@ -26,6 +26,7 @@ def test_the_sum_is_the_scorer_s(
     [
         ("250 2.0.0 Ok: queued as 4XyZ1w", (250, "2.0.0", "4XyZ1w")),
         ("250 OK id=1tAbCd-0000AB-2x", (250, None, "1tAbCd-0000AB-2x")),
+        ("250 2.0.0 Kept as 0179542-dd3f", (250, "2.0.0", "0179542-dd3f")),
         ("250 Great success", (250, None, None)),
         ("550 5.1.1 (address): user unknown", (550, "5.1.1", None)),
         ("the connection ended", (None, None, None)),

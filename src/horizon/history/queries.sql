@@ -100,8 +100,9 @@ FROM history WHERE batch > %(last_batch)s GROUP BY batch ORDER BY batch;
 
 -- name: add_seals
 INSERT INTO history_seals (batch, entries, previous, body, hash, sealed_at, run_id)
-SELECT s.*, %(clock)s, %(run_id)s
-FROM unnest(%(batches)s::int[], %(entries)s::int[], %(previous)s::bytea[], %(bodies)s::bytea[], %(hashes)s::bytea[]) s;
+SELECT s.batch, s.entries, s.previous, s.body, s.hash, %(clock)s, %(run_id)s
+FROM unnest(%(batches)s::int[], %(entries)s::int[], %(previous)s::bytea[], %(bodies)s::bytea[], %(hashes)s::bytea[])
+    AS s (batch, entries, previous, body, hash);
 
 -- name: add_pass
 INSERT INTO history_passes (era, seen, message_id, alert_id, consent_id, audit_id)
@@ -148,10 +149,15 @@ ORDER BY 1, 2 LIMIT %(most)s;
 SELECT h.batch, h.place, 'alert' AS thing, h.number::text AS id,
        CASE WHEN a.alert_id IS NULL THEN 'is gone'
             WHEN h.digest <> alert_digest(a) THEN 'is not what was sealed as ' || h.state
+            WHEN h.state <> 'RESOLVED' AND o.alert_id IS NULL AND over.batch IS NULL THEN 'its end was never sealed'
             ELSE 'was ' || h.state || ' at ' || h.at || ' and is ' || a.status END AS what
-FROM history h LEFT JOIN alerts a ON a.alert_id = h.number
+FROM history h
+LEFT JOIN alerts a ON a.alert_id = h.number
+LEFT JOIN history_open_alerts o ON o.alert_id = h.number
+LEFT JOIN history over ON over.thing = 'alert' AND over.number = h.number AND over.state = 'RESOLVED'
 WHERE h.thing = 'alert' AND (
     a.alert_id IS NULL OR h.digest <> alert_digest(a)
+    OR (h.state <> 'RESOLVED' AND o.alert_id IS NULL AND over.batch IS NULL)
     OR h.at IS DISTINCT FROM CASE h.state WHEN 'NEW' THEN a.created_at WHEN 'NOTIFIED' THEN a.notified_at ELSE a.resolved_at END
     OR array_position(ARRAY['NEW', 'NOTIFIED', 'RESOLVED'], a.status) < array_position(ARRAY['NEW', 'NOTIFIED', 'RESOLVED'], h.state))
 ORDER BY 1, 2 LIMIT %(most)s;

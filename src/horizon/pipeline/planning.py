@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from uuid import UUID
 
 from horizon.campaigns.stage import Campaign
 from horizon.pipeline.runner import QUERIES, PlainRun, StepwiseRun
@@ -14,11 +15,14 @@ _UNKNOWN = dict.fromkeys(("audience", "template", "channel", "purpose", "every_d
 
 
 def noting(plan: StepwiseRun, campaign: Campaign) -> StepwiseRun:
-    """``plan`` with the note in the transaction of its first step."""
+    """``plan`` with the note in the transaction of its first step, which no other lane waits in."""
     used = {name: getattr(campaign, name) for name in _UNKNOWN}
+    noted: set[UUID] = set()
 
     def run(tx: Connection, window: Window) -> Iterator[StageResult]:
-        _note(tx, window, campaign.campaign, used)
+        if window.run_id not in noted:
+            _note(tx, window, campaign.campaign, used)
+            noted.add(window.run_id)
         yield from plan(tx, window)
 
     return run

@@ -25,6 +25,7 @@ from horizon.observe.explain.story import (
     Response,
     Run,
     Score,
+    Sealed,
     State,
     Story,
     Suppression,
@@ -63,6 +64,7 @@ def explain_message(tx: Connection, message_id: UUID, activities: int = ACTIVITI
         delivery=_delivery(tx, row, values),
         responses=_responses(tx, values),
         runs=_list(tx, "runs", Run, values),
+        sealed=_list(tx, "sealed", Sealed, values),
     )
 
 

@@ -130,3 +130,15 @@ ORDER BY e.time, e.event_id LIMIT %(most)s;
 SELECT r.time, r.kind, t.url, r.machine, r.event_id
 FROM message_responses r LEFT JOIN click_targets t USING (target_id)
 WHERE r.message_id = %(message_id)s ORDER BY r.time, r.response_id LIMIT %(most)s;
+
+-- name: sealed
+-- Where the chain of hashes holds the message, its alert and the consent that allowed it.
+SELECT h.batch, h.place, h.thing, h.state, h.at, s.sealed_at, encode(s.hash, 'hex') AS hash
+FROM (
+    SELECT * FROM history WHERE message_id = %(message_id)s
+    UNION ALL
+    SELECT * FROM history WHERE thing = 'alert' AND number = %(alert_id)s
+    UNION ALL
+    SELECT * FROM history WHERE thing = 'consent' AND number = %(consent_id)s
+) h JOIN history_seals s USING (batch)
+ORDER BY h.batch, h.place LIMIT %(most)s;

@@ -13,7 +13,8 @@ _ADDRESS = re.compile(r"(.).*@(.)[^@]*", re.DOTALL)
 _ENDING = re.compile(r"\.[^.@]+\Z")
 _CODE = re.compile(r"(\d{3})[ -](?:(\d\.\d{1,3}\.\d{1,3})[ -])?")
 _QUEUE_ID = re.compile(
-    r"\bqueued (?:mail )?as <?([\w.-]+)|\bid=([\w.-]+)|\bfor delivery \(?([\w-]{6,})", re.IGNORECASE
+    r"\b(?:queued (?:mail )?|kept )as <?([\w.-]+)|\bid=([\w.-]+)|\bfor delivery \(?([\w-]{6,})",
+    re.IGNORECASE,
 )
 
 # By status and reason. Where one is missing here, its own name is told.

@@ -233,6 +233,18 @@ class Response(Struct, frozen=True):
     event_id: UUID
 
 
+class Sealed(Struct, frozen=True):
+    """An entry of the history, and the hash of its batch: see ``horizon audit verify``."""
+
+    batch: int
+    place: int
+    thing: str
+    state: str
+    at: datetime
+    sealed_at: datetime
+    hash: str
+
+
 class Story(Struct, frozen=True):
     message_id: UUID
     decision: Decision
@@ -246,3 +258,4 @@ class Story(Struct, frozen=True):
     delivery: Delivery
     responses: Sequence[Response]
     runs: Sequence[Run]
+    sealed: Sequence[Sealed]

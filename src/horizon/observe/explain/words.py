@@ -28,7 +28,7 @@ def sections(story: Story) -> list[Section]:
     """In the order of the chain, from the decision down to what came back."""
     parts: tuple[Callable[[Story], Iterator[Section]], ...] = (
         _decision, _alert, _score, _events, _person, _consent, _campaign, _delivery, _responses,
-        _history,
+        _runs, _sealed,
     )  # fmt: skip
     return [section for part in parts for section in part(story)]
 
@@ -245,13 +245,25 @@ def _responses(story: Story) -> Iterator[Section]:
         yield Section("Opens and clicks", "", (), ("time", "what", "by", "link", "event"), rows)
 
 
-def _history(story: Story) -> Iterator[Section]:
+def _runs(story: Story) -> Iterator[Section]:
     rows = [(run.stage, run.status, second(run.started_at), str(run.run_id)) for run in story.runs]
     if rows:
         yield Section(
             "Runs", "The stages that ran in one go with the planning.", (),
             ("stage", "status", "started", "run"), rows,
         )  # fmt: skip
+
+
+def _sealed(story: Story) -> Iterator[Section]:
+    rows = [
+        (f"{one.thing} {one.state}", second(one.sealed_at), f"{one.batch}, {one.place}", one.hash)
+        for one in story.sealed
+    ]
+    lead = "`horizon audit verify` proves that nobody changed it since."
+    yield Section(
+        "Sealed", lead if rows else "Not yet: the next run seals it.", (),
+        ("what", "when", "batch, place", "the batch's hash"), rows,
+    )  # fmt: skip
 
 
 def _told(facts: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

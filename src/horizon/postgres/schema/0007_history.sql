@@ -53,9 +53,9 @@ CREATE FUNCTION history_cut() RETURNS TABLE (message_id uuid, alert_id bigint, c
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT (lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint - 60000), 12, '0')
                || '70008000000000000000')::uuid,
-           (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM alerts_alert_id_seq),
-           (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM consents_consent_id_seq),
-           (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM audit_audit_id_seq)
+           coalesce(pg_sequence_last_value('alerts_alert_id_seq'), 0),
+           coalesce(pg_sequence_last_value('consents_consent_id_seq'), 0),
+           coalesce(pg_sequence_last_value('audit_audit_id_seq'), 0)
 $$;
 
 -- From where on a pass looks for what no pass has sealed. What the last one did not see was written
