@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
 import socket
 import threading
@@ -14,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from horizon import clock
-from horizon.doctor import database, folders, mail, names, ports, wishes
+from horizon.doctor import database, folders, listeners, mail, names, ports, search, wishes
 from horizon.doctor.examine import CHECKS, examine, run_checks
 from horizon.doctor.finding import Case, Finding, Verdict, ok
 from horizon.doctor.hands import compare
+from horizon.observe.lineage.queue import queue_of
 from horizon.pipeline import processes
 from horizon.pipeline.installation import Installation
 from horizon.pipeline.runner import Stage
@@ -25,14 +27,26 @@ from horizon.postgres.database import Database, Role, closing_connection
 from horizon.settings import Settings
 from horizon.stage import StageResult
 from tests.parts import certificate
+from tests.search_server import SearchServer
 from tests.servers.dns import DnsServer, Say
+from tests.servers.http_recorder import HttpRecorder, answer
 from tests.servers.smtp_recorder import SmtpRecorder
 
 SECRET = "s3cret-7"
 
 
 @pytest.fixture
-def case(settings: Settings, tmp_path: Path) -> Case:
+def case(home: Path, tmp_path: Path, free_port: Callable[[], int]) -> Case:
+    """An installation without a database, which most checks do not ask."""
+    names = ("COLLECTOR_PORT", "METRICS_PORT", "CATCHER_SMTP_PORT", "CATCHER_PAGE_PORT")
+    values: dict[str, object] = {name: free_port() for name in names}
+    places = {"HORIZON_HOME": str(home), "LOG_PATH": str(tmp_path / "logs" / "cdp_events.log")}
+    return Case(Settings().changed(**values, **places), clock.now(), {}, tmp_path)
+
+
+@pytest.fixture
+def stored(settings: Settings, tmp_path: Path) -> Case:
+    """One with a database."""
     return Case(settings, clock.now(), {}, tmp_path)
 
 
@@ -169,9 +183,9 @@ def test_a_clock_that_is_off(apart_s: float, verdict: Verdict, found: str) -> No
 
 
 def test_a_database_that_is_well_but_for_what_the_tests_turned_off(
-    horizon: Installation, case: Case
+    horizon: Installation, stored: Case
 ) -> None:
-    told = list(database.check_database(case))
+    told = list(database.check_database(stored))
     assert [one.verdict for one in told if "migrations are applied" in one.found] == [Verdict.OK]
     assert [one.found for one in told if one.part == "clock"] == ["agrees with the database's"]
     says(
@@ -200,8 +214,8 @@ def test_an_embedded_database_that_is_not_made_yet(case: Case) -> None:
     )
 
 
-def test_a_database_without_our_tables(case: Case, database_without: str) -> None:
-    told = list(database.check_database(changed(case, PG_DSN=database_without)))
+def test_a_database_without_our_tables(stored: Case, database_without: str) -> None:
+    told = list(database.check_database(changed(stored, PG_DSN=database_without)))
     says(told, PROBLEM, "it is not set up", "Type `horizon init`")
 
 
@@ -223,30 +237,30 @@ def database_without(database: Database) -> Iterator[str]:
     ],
 )  # fmt: skip
 def test_a_database_that_is_not_this_horizon_s(
-    horizon: Installation, case: Case, spoil: str, found: str, todo: str
+    horizon: Installation, stored: Case, spoil: str, found: str, todo: str
 ) -> None:
     with horizon.database.transaction(Role.OWNER) as tx:
         tx.execute(spoil.encode())
-    says(database.check_database(case), PROBLEM, found, todo)
+    says(database.check_database(stored), PROBLEM, found, todo)
 
 
 def test_a_transaction_that_is_open_for_long(
-    horizon: Installation, case: Case, monkeypatch: pytest.MonkeyPatch
+    horizon: Installation, stored: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "LONGEST_S", 0.2)
     with closing_connection(horizon.database.connect(Role.WORKER)) as other:
         other.execute("SELECT")
         time.sleep(0.3)
-        late = Case(case.settings, clock.now(), {}, case.folder)
+        late = Case(stored.settings, clock.now(), {}, stored.folder)
         told = list(database.check_database(late))
         says(told, WARNING, "(horizon_worker, idle in transaction)", "pg_terminate_backend(")
 
 
-def test_a_clock_that_was_set_back(horizon: Installation, case: Case) -> None:
+def test_a_clock_that_was_set_back(horizon: Installation, stored: Case) -> None:
     horizon.runner.run(Stage("score", "scorer", lambda *_: StageResult({})))
     with horizon.database.transaction(Role.OWNER) as tx:
         tx.execute("UPDATE runs SET started_at = started_at + interval '1 hour'")
-    says(database.check_database(case), PROBLEM, "the clock was set back", "NTP")
+    says(database.check_database(stored), PROBLEM, "the clock was set back", "NTP")
 
 
 @pytest.mark.parametrize(
@@ -319,7 +333,7 @@ def test_an_address_that_is_not_ours(case: Case) -> None:
 
 
 def at(case: Case, port: int, **more: object) -> Case:
-    return changed(case, SMTP_HOST="127.0.0.1", SMTP_PORT=port, SMTP_TIMEOUT_S=2, **more)
+    return changed(case, SMTP_HOST="127.0.0.1", SMTP_PORT=port, **{"SMTP_TIMEOUT_S": 10, **more})
 
 
 def test_a_mail_server_that_lets_us_in(case: Case, tmp_path: Path) -> None:
@@ -389,7 +403,7 @@ def test_a_mail_server_that_is_not_there(case: Case, free_port: Callable[[], int
 
 def test_a_mail_server_that_hangs_or_hangs_up(case: Case, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        told = mail.check_mail_server(at(case, silent.getsockname()[1]))
+        told = mail.check_mail_server(at(case, silent.getsockname()[1], SMTP_TIMEOUT_S=0.5))
         says(told, PROBLEM, "timed out)", "Many networks close port 25")
     with SmtpRecorder(tmp_path, [{"at": "connect", "action": "close"}]) as recorder:
         told = mail.check_mail_server(at(case, recorder.port))
@@ -498,6 +512,132 @@ def test_a_laptop_asks_nobody(case: Case) -> None:
         assert server.asked == []
 
 
+# search server
+
+
+def served(case: Case, *answers: bytes) -> list[Finding]:
+    with HttpRecorder(answers) as recorder:
+        url = f"http://elastic:{SECRET}@127.0.0.1:{recorder.port}"
+        return list(search.check_search_server(changed(case, ES_URL=url)))
+
+
+def said(value: object, status: int = 200) -> bytes:
+    return answer(status, {"Content-Type": "application/json"}, json.dumps(value).encode())
+
+
+GREEN = said({"status": "green"})
+NO_INDEX = said({"error": {"type": "index_not_found_exception"}}, 404)
+
+
+def disks(used: float) -> bytes:
+    total = {"total_in_bytes": 1000, "available_in_bytes": round(1000 * (1 - used))}
+    return said({"nodes": {"x": {"name": "n1", "fs": {"total": total}}}})
+
+
+ABOUT = said({"version": {"number": "2.19.1", "distribution": "opensearch"}})
+
+
+def test_a_search_server_that_is_well(case: Case) -> None:
+    told = served(case, GREEN, NO_INDEX, disks(0.5), ABOUT)
+    assert bad(told) == []
+    assert "answers: opensearch 2.19.1" in told[0].found
+    assert told[1].found == "0 log lines wait"
+
+
+BLOCKED = said({"cdp_events": {"settings": {"index.blocks.read_only_allow_delete": "true"}}})
+
+
+@pytest.mark.parametrize(
+    ("answers", "verdict", "found", "todo"),
+    [
+        ([answer(401)], PROBLEM, "does not let us in (401)", "ES_API_KEY"),
+        ([answer(404)], PROBLEM, "is no search server: it answers 404", "ES_URL"),
+        ([said({"status": "red"}), NO_INDEX, disks(0)], PROBLEM, "is red", "allocation/explain"),
+        (
+            [GREEN, BLOCKED, disks(0)],
+            PROBLEM,
+            "takes no lines (read_only_allow_delete)",
+            "Free disk",
+        ),
+        ([GREEN, answer(403), disks(0)], PROBLEM, "may not see index cdp_events", "the rights"),
+        (
+            [GREEN, NO_INDEX, disks(0.9)],
+            WARNING,
+            "the disk of its node n1 is 90% full",
+            "Free some",
+        ),
+        ([GREEN, NO_INDEX, disks(0.97)], PROBLEM, "is 97% full", "read-only"),
+    ],
+)
+def test_a_search_server_that_is_not(
+    case: Case, answers: list[bytes], verdict: Verdict, found: str, todo: str
+) -> None:
+    says(served(case, *answers), verdict, found, todo)
+
+
+def test_a_search_server_that_is_not_there(case: Case, free_port: Callable[[], int]) -> None:
+    url = f"http://elastic:{SECRET}@127.0.0.1:{free_port()}"
+    told = search.check_search_server(changed(case, ES_URL=url))
+    says(told, PROBLEM, "does not answer (Connection refused)", "Start it, or set ES_URL")
+
+
+def test_a_log_that_waits_to_be_shipped(case: Case) -> None:
+    log = case.settings.log_path
+    log.parent.mkdir()
+    log.write_text(f'{{"ts":"{clock.utc_text(case.clock - timedelta(hours=1))}","level":"INFO"}}\n')
+    told = served(case, GREEN, NO_INDEX, disks(0), ABOUT)
+    says(told, WARNING, "1 log lines wait, the oldest for 3,60", "`horizon ship`")
+
+
+@pytest.mark.slow
+def test_a_real_search_server(case: Case, opensearch: SearchServer) -> None:
+    there = changed(case, ES_URL=opensearch.url)
+    assert "answers: opensearch 2" in next(search.check_search_server(there)).found
+    opensearch.ask(
+        "PUT", "/cdp_events", {"settings": {"index.blocks.read_only_allow_delete": True}}
+    )
+    told = list(search.check_search_server(there))
+    says(
+        told, PROBLEM, "index cdp_events takes no lines (read_only_allow_delete)", "lifts the block"
+    )
+
+
+# lineage
+
+
+def test_lineage_that_is_off_or_goes_to_a_file(case: Case, tmp_path: Path) -> None:
+    assert bad(listeners.check_lineage(case)) == []
+    assert (
+        bad(listeners.check_lineage(changed(case, LINEAGE_TO=f"file:{tmp_path}/new/l.jsonl"))) == []
+    )
+    told = listeners.check_lineage(changed(case, LINEAGE_TO=f"file:{tmp_path}"))
+    says(told, PROBLEM, f"{tmp_path} cannot be written", "Set LINEAGE_TO")
+
+
+def test_a_lineage_server(case: Case, free_port: Callable[[], int]) -> None:
+    away = changed(case, LINEAGE_TO=f"http://127.0.0.1:{free_port()}")
+    says(listeners.check_lineage(away), PROBLEM, "does not answer", "events wait on disk")
+    late = {"Date": "Mon, 15 Jun 2020 12:00:00 GMT"}
+    with HttpRecorder([answer(405, late), answer(401)]) as recorder:
+        there = changed(
+            case, LINEAGE_TO=f"http://127.0.0.1:{recorder.port}", LINEAGE_API_KEY=SECRET
+        )
+        says(listeners.check_lineage(there), PROBLEM, "ahead of the lineage server's", "NTP")
+        says(listeners.check_lineage(there), PROBLEM, "does not let us in (401)", "LINEAGE_API_KEY")
+        assert [one.method for one in recorder.requests] == ["GET", "GET"]
+
+
+def test_lineage_that_waits(case: Case) -> None:
+    waiting = changed(case, LINEAGE_TO="console", LINEAGE_MAX_BYTES=10_000)
+    queue_of(waiting.settings).append(b"x" * 6000)
+    says(
+        listeners.check_lineage(waiting),
+        WARNING,
+        "bytes of events wait, of 10,000",
+        "Bring the server",
+    )
+
+
 # all of it
 
 
@@ -526,6 +666,6 @@ def test_every_check_is_run(settings: Settings, horizon: Installation, tmp_path:
                "COLLECTOR_PORT", "CATCHER_SMTP_PORT", "CATCHER_PAGE_PORT")}  # fmt: skip
     told = examine(environ, tmp_path)
     assert {"settings", "home", "keys", "log", "disk", "database", "clock", "ports", "mail server", "DNS",
-            "search server"} <= {one.part for one in told}  # fmt: skip
+            "search server", "lineage"} <= {one.part for one in told}  # fmt: skip
     assert [one.found.partition(":")[0] for one in bad(told)] == ["fsync is off"]
     assert len(CHECKS) >= 7

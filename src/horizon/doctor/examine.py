@@ -12,7 +12,7 @@ from typing import Final
 from horizon import clock
 from horizon import settings as setting
 from horizon.delivery import channels
-from horizon.doctor import database, folders, mail, names, ports, search, wishes
+from horizon.doctor import database, folders, listeners, mail, names, ports, search, wishes
 from horizon.doctor.finding import Case, Check, Finding, ok, problem
 from horizon.errors import SettingsError
 
@@ -26,6 +26,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "mail server": mail.check_mail_server,
     "DNS": names.check_names,
     "search server": search.check_search_server,
+    "lineage": listeners.check_lineage,
 }
 
 
