@@ -1,6 +1,6 @@
 """rsyslog's and syslog-ng's Elasticsearch outputs, each a process of its own on its own files.
 
-They make the documents that the shipper makes, but without ids: what they send twice is there twice.
+They make the documents that the shipper makes, but without ids: what they send twice is doubled.
 
 ``requirements/log-shippers.sh`` unpacks them; without it the bench leaves them out and says so.
 """
@@ -38,8 +38,8 @@ source s {{
 destination d {{
     http(url("http://127.0.0.1:{port}/{index}/_bulk") method("POST") workers(2)
         headers("Content-Type: application/x-ndjson") batch-lines(5000) batch-timeout(1000)
-        body("{{\\"index\\":{{}}}}\\n{{\\"@timestamp\\":$(substr $MESSAGE 6)") delimiter("\\n") body-suffix("\\n")
-        log-fifo-size(200000));
+        body("{{\\"index\\":{{}}}}\\n{{\\"@timestamp\\":$(substr $MESSAGE 6)")
+        delimiter("\\n") body-suffix("\\n") log-fifo-size(200000));
 }};
 log {{ source(s); destination(d); flags(flow-control); }};
 """
