@@ -41,9 +41,10 @@ Sender = Annotated[
 
 SECRETS = (
     "PG_DSN", "SMTP_PASSWORD", "MAILGUN_API_KEY", "MAILGUN_SIGNING_KEY", "ES_URL",
-    "LINEAGE_API_KEY",
+    "ES_API_KEY", "ES_PASSWORD", "LINEAGE_API_KEY",
 )  # fmt: skip
 PATHS = ("HORIZON_HOME", "LOG_PATH")
+PORTS = ("COLLECTOR_PORT", "CONSOLE_PORT", "CATCHER_SMTP_PORT", "CATCHER_PAGE_PORT")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 URLS = ("PUBLIC_URL", "TRACKING_URL", "SHOP_URL", "ES_URL")
 
@@ -64,6 +65,8 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     CONSOLE_PORT: Port = 8000
     CATCHER_SMTP_PORT: Port = 1025
     CATCHER_PAGE_PORT: Port = 8025
+    METRICS_HOST: Named = "127.0.0.1"
+    METRICS_PORT: Port = 9464
 
     WINDOW_DAYS: Days = 14
     SCORE_HIGH: Share = 0.7
@@ -97,7 +100,19 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     OUTBOUND_ALLOW: Text = ""  # what webhooks may reach that is private or has no TLS
 
-    ES_URL: Text | None = None
+    ES_URL: Text | None = None  # none: the log is not shipped
+    ES_INDEX: Annotated[
+        str,
+        Meta(
+            pattern=r"\A[a-z0-9][a-z0-9_.-]{0,199}\Z",
+            description="an index's name, in small letters, like cdp_events",
+        ),
+    ] = "cdp_events"
+    ES_API_KEY: Text | None = None
+    ES_USER: Text | None = None
+    ES_PASSWORD: Text | None = None
+    ES_CA: Text | None = None  # none: the system's authorities
+    ES_DATA_STREAM: Literal["on", "off"] = "off"
     LOG_PATH: Named = "logs/cdp_events.log"
     LOG_MAX_BYTES: Annotated[
         int, Meta(ge=1_000_000, description="a whole number of bytes, at least 1000000")
@@ -171,6 +186,11 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
             raise SettingsError(
                 "SCORE_MEDIUM is above SCORE_HIGH: set SCORE_MEDIUM to at most SCORE_HIGH."
             )
+        for name in PORTS:
+            if getattr(self, name) == self.METRICS_PORT:
+                raise SettingsError(
+                    f"METRICS_PORT and {name} are both {self.METRICS_PORT}: give each its own port."
+                )
 
 
 def load(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 import horizon
+from horizon.observe.shipper import schema
 from horizon.postgres.database import Database, Role
 
 CATALOGUE = tomllib.loads((resources.files("horizon.privacy") / "catalogue.toml").read_text())
@@ -75,6 +76,16 @@ def test_erasure_leaves_nothing_personal_of_a_customer() -> None:
 
 def test_no_log_field_is_secret() -> None:
     assert "secret" not in CATALOGUE["log"].values()
+
+
+def test_every_field_of_the_index_is_declared_and_every_log_field_is_in_it() -> None:
+    fields = schema.names(schema.mappings()["properties"])
+    declared = (set(CATALOGUE["log"]) - {"ts"}) | set(CATALOGUE["index"])
+    assert sorted(fields - declared) == [], "add these to privacy/catalogue.toml, under [index]"
+    assert sorted(declared - fields) == [], "give these a type in observe/shipper/schema.py"
+    assert set(CATALOGUE["index"].values()) <= CLASSES - {"secret"}
+    for alias, ours in schema.ALIASES.items():
+        assert CATALOGUE["index"][alias] == CATALOGUE["log"][ours]
 
 
 def test_no_declared_log_field_is_stale() -> None:

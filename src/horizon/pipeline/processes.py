@@ -104,6 +104,14 @@ def worker(environment: Mapping[str, str]) -> Child:
     return Child("worker", ["horizon.pipeline.worker"], environment)
 
 
+def metrics(environment: Mapping[str, str]) -> Child:
+    return Child("metrics", ["horizon.observe.metrics"], environment)
+
+
+def shipper(environment: Mapping[str, str]) -> Child:
+    return Child("shipper", ["horizon.observe.shipper"], environment)
+
+
 def lineage_courier(environment: Mapping[str, str]) -> Child:
     return Child("lineage courier", ["horizon.observe.lineage"], environment)
 

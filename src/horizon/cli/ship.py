@@ -1,0 +1,46 @@
+"""Bring the log into a search server."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Annotated
+
+import typer
+
+from horizon import settings as setting
+from horizon.cli.output import calm_memory, complain, say
+from horizon.observe.shipper import position
+from horizon.observe.shipper.run import Shipped, Shipper
+
+PANEL = "Start, stop, look"
+
+
+def register(app: typer.Typer) -> None:
+    app.command(rich_help_panel=PANEL)(ship)
+
+
+def ship(
+    once: Annotated[
+        bool,
+        typer.Option("--once/--follow", help="Ship what is there and stop, or go on until Ctrl-C."),
+    ] = False,
+) -> None:
+    """Bring every line of the log into ES_INDEX of the search server at ES_URL, each once."""
+    settings = setting.load()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    calm_memory()
+    shipper = Shipper(settings, once=once, stop=stop)
+    if not once:
+        say(f"Following {settings.log_path}; Ctrl-C stops it.")
+    _sum_up(shipper.run(), settings)
+
+
+def _sum_up(done: Shipped, settings: setting.Settings) -> None:
+    there = f"; {done.there} were there already" if done.there else ""
+    say(f"Shipped {done.indexed} lines into {settings.ES_INDEX}{there}.")
+    if done.refused:
+        letters = position.folder(settings) / "dead-letters.jsonl"
+        complain(f"{done.refused} lines could not be shipped: {letters} says of each why.")

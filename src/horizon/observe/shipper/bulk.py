@@ -1,0 +1,179 @@
+"""One batch of lines to the index, asked again until every line has found its fate."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from horizon.errors import HorizonError
+from horizon.observe.shipper import rules
+from horizon.observe.shipper.client import Answer, Client, SearchServerAwayError
+from horizon.observe.shipper.rules import Fate
+
+# What the server then says of a line that it took is 28 bytes and not 200.
+REQUEST = "_bulk?filter_path=errors,items.*.status,items.*.error"
+ID_AT = len(b'{"create":{"_id":"')
+ID_LENGTH = 32
+
+
+class StoppedError(Exception):
+    """Told to stop while the server was away: what is under way is shipped by the next shipper."""
+
+
+class GaveUpError(HorizonError):
+    pass
+
+
+@dataclass
+class Outcome:
+    indexed: int = 0
+    there: int = 0  # by an earlier shipper that died before it stored its position
+    refused: list[tuple[bytes, str]] = field(default_factory=list)  # item and the server's reason
+
+
+@dataclass(frozen=True)
+class Patience:
+    """``waiting`` is told why, each time; after ``attempts`` without progress it gives up."""
+
+    stop: threading.Event
+    waiting: Callable[[str], None]
+    working: Callable[[], None]
+    attempts: int | None = None
+
+    def wait(self, attempt: int, why: str) -> None:
+        """Raises StoppedError, or GaveUpError with ``why``."""
+        if self.attempts is not None and attempt >= self.attempts:
+            raise GaveUpError(why)
+        self.waiting(why)
+        if self.stop.wait(rules.wait_s(attempt, random.random())):
+            raise StoppedError
+
+
+def ship(
+    client: Client, index: str, items: Sequence[bytes], patience: Patience, *, stream: bool = False,
+    doubtful: bool = False,
+) -> Outcome:  # fmt: skip
+    """Create every item's document. Raises StoppedError, GaveUpError.
+
+    A data stream knows an id in its newest part only: what is doubtful, since it may have been
+    sent before, is looked up there first.
+    """
+    outcome = Outcome()
+    waiting = list(items)
+    attempt = 0
+    while waiting:
+        attempt += 1
+        before = len(waiting)
+        why = ""
+        try:
+            if stream and doubtful:
+                waiting = _absent(client, index, waiting, outcome)
+            waiting, why = _try(client, index, waiting, outcome) if waiting else ([], "")
+        except SearchServerAwayError as exc:
+            why = str(exc)
+        if waiting:
+            doubtful = True
+            attempt = attempt if len(waiting) == before else 1
+            patience.wait(attempt, why)
+    patience.working()
+    return outcome
+
+
+def _try(
+    client: Client, index: str, items: list[bytes], outcome: Outcome
+) -> tuple[list[bytes], str]:
+    """What is left to do, and why."""
+    answer = client.ask("POST", f"/{index}/{REQUEST}", b"".join(items))
+    if answer.status == 200:
+        return _sorted(items, answer, outcome)
+    if answer.status in {400, 413}:
+        return _halved(client, index, items, answer, outcome)
+    return items, refusal(client, index, answer)
+
+
+def _sorted(items: list[bytes], answer: Answer, outcome: Outcome) -> tuple[list[bytes], str]:
+    if answer.body.startswith(b'{"errors":false'):
+        outcome.indexed += len(items)
+        return [], ""
+    left, why = [], ""
+    results = answer.json().get("items", [])
+    if len(results) != len(items):
+        return items, "The search server's answer to a bulk request is none."
+    for item, result in zip(items, results, strict=True):
+        status, error = _status(result)
+        match rules.fate(status, error.get("type", "")):
+            case Fate.THERE if status == 409:
+                outcome.there += 1
+            case Fate.THERE:
+                outcome.indexed += 1
+            case Fate.REFUSED:
+                outcome.refused.append((item, _sentence(error)))
+            case Fate.LATER:
+                left.append(item)
+                why = f"The search server takes no lines now: {_sentence(error)}"
+    return left, why
+
+
+def _status(result: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    told = next(iter(result.values()))
+    error = told.get("error") or {}
+    return told["status"], error if isinstance(error, dict) else {"reason": str(error)}
+
+
+def _sentence(error: dict[str, Any]) -> str:
+    cause = (error.get("caused_by") or {}).get("reason")
+    said = f"{error.get('type', '')}: {error.get('reason', '')}"
+    if cause and cause not in said:
+        said += f" ({cause})"
+    return " ".join(said.split())[:500]
+
+
+def _halved(
+    client: Client, index: str, items: list[bytes], answer: Answer, outcome: Outcome
+) -> tuple[list[bytes], str]:
+    """The request as a whole was refused: its halves are asked, down to the line that spoils it."""
+    if len(items) == 1:
+        outcome.refused.append((items[0], f"{answer.status}: {answer.reason}"))
+        return [], ""
+    middle = len(items) // 2
+    left, why = _try(client, index, items[:middle], outcome)
+    if left:  # in their order, and without asking an overloaded server for the other half
+        return [*left, *items[middle:]], why
+    return _try(client, index, items[middle:], outcome)
+
+
+def _absent(client: Client, index: str, items: list[bytes], outcome: Outcome) -> list[bytes]:
+    """Those whose ids are nowhere in the data stream."""
+    client.ask("POST", f"/{index}/_refresh")
+    ids = [item[ID_AT : ID_AT + ID_LENGTH].decode() for item in items]
+    there: set[str] = set()
+    for start in range(0, len(ids), 5000):  # a search gives at most 10,000
+        some = ids[start : start + 5000]
+        body = {"query": {"ids": {"values": some}}, "size": len(some), "_source": False}
+        answer = client.ask("POST", f"/{index}/_search?filter_path=hits.hits._id", body)
+        if answer.status == 404:
+            return items
+        if answer.status != 200:
+            raise SearchServerAwayError(refusal(client, index, answer))
+        hits = answer.json().get("hits", {}).get("hits", [])
+        there.update(hit["_id"] for hit in hits)
+    outcome.there += len(there)
+    return [item for item, id_ in zip(items, ids, strict=True) if id_ not in there]
+
+
+def refusal(client: Client, index: str, answer: Answer) -> str:
+    """One sentence for an answer that is no success."""
+    if answer.status == 401:
+        return (
+            f"The search server at {client.name} does not know who asks (401): set ES_API_KEY, or "
+            "ES_USER and ES_PASSWORD."
+        )
+    if answer.status == 403:
+        return (
+            f"The search server at {client.name} forbids it (403: {answer.reason}): give the "
+            f"account create_index, create_doc and manage on {index}."
+        )
+    return f"The search server at {client.name} answers {answer.status}: {answer.reason}"
