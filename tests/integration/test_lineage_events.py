@@ -61,7 +61,9 @@ def test_a_pass_of_the_pipeline_tells_of_each_stage(
     for event in found:
         check_event(event)
     ended = {event["job"]["name"]: event for event in found if event["eventType"] == "COMPLETE"}
-    assert ended.keys() == {"identity", "score", "alert", "campaign", "email", "pipeline"}
+    assert ended.keys() == {
+        "identity", "score", "alert", "campaign", "email", "seal", "pipeline",
+    }  # fmt: skip
     runs = defaultdict(list)
     for event in found:
         runs[event["run"]["runId"]].append(event["eventType"])
@@ -86,7 +88,7 @@ def check_statistics(found: list[Event], world: World) -> None:
     for job, table in (
         ("identity", "profiles"), ("identity", "nodes"), ("identity", "traits"),
         ("identity", "consents"), ("score", "scores"), ("alert", "alerts"),
-        ("campaign", "messages"),
+        ("campaign", "messages"), ("seal", "history"),
     ):  # fmt: skip
         [row] = world.rows(f"SELECT count(*)::int AS count FROM {table}")
         assert written[job, table] == row.count > 0, (job, table)
