@@ -38,7 +38,7 @@ test:
 # MARKERS=slow leaves the quick ones out.
 test-all:
 	$(INSTALL) $(RUN) requirements/test.lock
-	@sh requirements/system.sh chromium openssl postgresql-15 postfix
+	@sh requirements/system.sh chromium openssl postgresql-15 postfix promtool
 	@sh requirements/search-servers.sh
 	@$(PY) -m pytest -m "$(MARKERS)" $(ARGS)
 

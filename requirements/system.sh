@@ -22,6 +22,7 @@ need() {
 
 install() {
     $sudo apt-get update -qq || true
+    [ "$1" != prometheus ] || { promtool_alone && return; }
     # Nobody's mail server: without this, Postfix would be set up and started on port 25.
     [ "$1" != postfix ] ||
         echo "postfix postfix/main_mailer_type select No configuration" | $sudo debconf-set-selections
@@ -29,12 +30,20 @@ install() {
         --no-install-recommends "$@"
 }
 
+# Out of the package and not by installing it: that would start a server. It is one static binary.
+promtool_alone() (
+    folder=$(mktemp -d) && trap 'rm -rf "$folder"' EXIT && cd "$folder" &&
+        apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb . &&
+        $sudo cp usr/bin/promtool /usr/local/bin/promtool
+)
+
 for part; do
     case $part in
     chromium) need chromium chromium fonts-liberation ;;
     openssl) need openssl openssl ;;
     postfix) need /usr/sbin/postfix postfix ;;
     postgresql-15) need /usr/lib/postgresql/15/bin/initdb postgresql-15 ;;
+    promtool) need promtool prometheus ;;
     *) echo "system.sh does not know $part" >&2 && exit 2 ;;
     esac
 done

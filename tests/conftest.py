@@ -212,6 +212,7 @@ def settings(
         CONSOLE_PORT=free_port(),
         CATCHER_SMTP_PORT=free_port(),
         CATCHER_PAGE_PORT=free_port(),
+        METRICS_PORT=free_port(),
     )
 
 

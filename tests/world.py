@@ -95,16 +95,19 @@ class World:
     def _person(
         self, user: str, silent: timedelta, *, consent: bool | None = True, email: str | None = ""
     ) -> list[dict[str, Any]]:
-        name, _, domain = user.partition("@")  # an address is a user id as well
-        address = f"{name}@{domain or 'example.com'}" if email == "" else email
+        address = f"{user}@example.com" if email == "" else email
+        name = user.partition("@")[0].title()
         return [
-            self.identify(user, 25 * DAY, email=address, consent=consent, first_name=name.title()),
+            self.identify(user, 25 * DAY, email=address, consent=consent, first_name=name),
             self.track(user, silent),
         ]
 
     def people(self, *users: str, silent: timedelta = 13 * DAY) -> None:
-        """Each like ``person``, stored together."""
-        self.put(*(item for user in users for item in self._person(user, silent)))
+        """Each like ``person``, stored together; a user id may be the address."""
+        self.put(*(
+            item for user in users
+            for item in self._person(user, silent, email=user if "@" in user else "")
+        ))  # fmt: skip
 
     def planned(self, *users: str) -> int:
         """These are about to leave, and whoever is has a mail that waits: how many that are."""

@@ -44,6 +44,7 @@ SECRETS = (
     "ES_API_KEY", "ES_PASSWORD", "LINEAGE_API_KEY",
 )  # fmt: skip
 PATHS = ("HORIZON_HOME", "LOG_PATH")
+PORTS = ("COLLECTOR_PORT", "CONSOLE_PORT", "CATCHER_SMTP_PORT", "CATCHER_PAGE_PORT")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 URLS = ("PUBLIC_URL", "TRACKING_URL", "SHOP_URL", "ES_URL")
 
@@ -64,6 +65,8 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     CONSOLE_PORT: Port = 8000
     CATCHER_SMTP_PORT: Port = 1025
     CATCHER_PAGE_PORT: Port = 8025
+    METRICS_HOST: Named = "127.0.0.1"
+    METRICS_PORT: Port = 9464
 
     WINDOW_DAYS: Days = 14
     SCORE_HIGH: Share = 0.7
@@ -183,6 +186,11 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
             raise SettingsError(
                 "SCORE_MEDIUM is above SCORE_HIGH: set SCORE_MEDIUM to at most SCORE_HIGH."
             )
+        for name in PORTS:
+            if getattr(self, name) == self.METRICS_PORT:
+                raise SettingsError(
+                    f"METRICS_PORT and {name} are both {self.METRICS_PORT}: give each its own port."
+                )
 
 
 def load(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:

@@ -25,6 +25,9 @@ def test_flush_says_what_it_did(command: Command, tmp_path: Path) -> None:
     assert "LINEAGE_TO is off" in off.stderr
     command.environment["LINEAGE_TO"] = "console"
     assert command("score").returncode == 0
+    away = command("lineage", "flush", LINEAGE_TO="http://127.0.0.1:1")
+    assert away.returncode == 1
+    assert away.stderr.endswith("look at LINEAGE_TO. 4 events wait; none is lost.\n")
     flushed = command("lineage", "flush")
     assert flushed.stderr == "horizon: 4 events delivered.\n"
     events = [json.loads(line) for line in flushed.stdout.splitlines()]

@@ -79,7 +79,7 @@ def test_an_event_becomes_one_mail_by_itself(command: Command, world: World) -> 
 def test_killed_with_kill_9_it_leaves_nobody_behind(command: Command) -> None:
     with command.up() as process:
         children = _children(process)
-        assert len(children) == 3
+        assert len(children) == 4
         process.send_signal(signal.SIGKILL)
         process.wait()
         wait_until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
@@ -88,7 +88,10 @@ def test_killed_with_kill_9_it_leaves_nobody_behind(command: Command) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["horizon.edge", "horizon.catcher", "horizon.pipeline.worker"])
+@pytest.mark.parametrize(
+    "name",
+    ["horizon.edge", "horizon.catcher", "horizon.pipeline.worker", "horizon.observe.metrics"],
+)
 def test_a_child_that_dies_is_started_again(command: Command, name: str) -> None:
     with command.up() as process:
 

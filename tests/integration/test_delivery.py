@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from horizon import clock, links
+from horizon.delivery import lane
 from horizon.delivery.channels.smtp.channel import EmailChannel
 from horizon.delivery.outbox import Outbox, Result
 from horizon.delivery.ports import NullTransport
@@ -127,7 +128,10 @@ def test_who_unsubscribes_between_plan_and_send_gets_nothing(world: World, tmp_p
     assert row.reason == "refused"
 
 
-def test_a_server_that_is_away_loses_nothing(world: World, tmp_path: Path) -> None:
+def test_a_server_that_is_away_loses_nothing(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "RECONNECT_WAIT_S", 0.05)
     recorder = SmtpRecorder(tmp_path)
     recorder.start()
     world = world.sending(recorder.port, SMTP_CONNECTIONS=2)
@@ -299,7 +303,10 @@ def test_a_server_that_serves_us_not_at_all_burns_no_message(
         assert set(world.states().values()) == {"sent"}
 
 
-def test_demo_mails_that_did_not_leave_are_cancelled(world: World, tmp_path: Path) -> None:
+def test_demo_mails_that_did_not_leave_are_cancelled(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "RECONNECT_WAIT_S", 0.05)
     recorder = SmtpRecorder(tmp_path)
     recorder.start()
     world = world.sending(recorder.port)

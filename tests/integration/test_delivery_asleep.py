@@ -26,6 +26,9 @@ def test_a_sender_stopped_within_a_step_holds_up_nobody(world: World) -> None:
         closing_connection(connect(world.horizon.database)) as two,
     ):
         two.execute("SET lock_timeout = '20s'")  # so that this fails, and does not hang
+        shown = one.execute("SHOW idle_in_transaction_session_timeout").fetchone()
+        assert shown == ("5s",)
+        one.execute("SET idle_in_transaction_session_timeout = '1s'")  # as true, and sooner
         stopped, awake = Outbox(one, 0.2), Outbox(two, 60)
         first, _ = stopped.claim()
         stopped.turn([], [first])

@@ -78,6 +78,19 @@ def test_at_a_slow_server_consent_is_asked_again_within_a_group(
     assert states == {"sent": received, "skipped": 20 - received}
 
 
+def test_what_a_slow_server_took_too_long_for_leaves_in_the_same_run(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "ASK_AGAIN_S", 0.3)
+    slow = {"at": "content", "action": "slow", "seconds": 0.15}
+    with SmtpRecorder(tmp_path, [slow]) as recorder:
+        world = world.sending(recorder.port, SMTP_CONNECTIONS=1)
+        world.planned(*_users(8))
+        stages.send(world.horizon, rate=50)  # one group
+        assert len(recorder.messages()) == 8
+    assert set(world.states().values()) == {"sent"}
+
+
 def _fails_at_turn(monkeypatch: pytest.MonkeyPatch, number: int, fail: Any) -> None:
     """The sender's so manieth step meets an error; those after it do not."""
     turn, turns = Outbox.turn, []
@@ -198,9 +211,7 @@ def test_a_domain_whose_lane_broke_is_free_again_for_the_other_connections(
 
 
 def test_a_domain_whose_mails_have_left_is_free_while_the_lane_does_others(world: World) -> None:
-    for user in [*_users(10), "last@other.org"]:
-        world.person(user, 13 * DAY)
-    assert world.planned() == 11
+    assert world.planned(*_users(10), "last@other.org") == 11
     world.rows(
         "UPDATE outbox o SET due_at = due_at + interval '1 minute' FROM messages m"
         " WHERE m.message_id = o.message_id AND m.domain = 'other.org' RETURNING 1"

@@ -19,6 +19,8 @@ from horizon.observe.shipper.run import Shipper
 from horizon.pipeline import stages
 from horizon.pipeline.intake import ingest_file
 from horizon.postgres.database import Role
+from tests.panel_bars import VERSIONS, drawn, same_bars
+from tests.panel_bars import wanted as wanted_bars
 from tests.panel_rows import same, searched, tabled
 from tests.search_server import SearchServer
 from tests.servers.smtp_recorder import SmtpRecorder
@@ -34,10 +36,14 @@ def check(server: SearchServer, world: World) -> dict[str, int]:
     server.ask("POST", "/cdp_events/_refresh")
     counted = {}
     for panel in PANELS:
-        found = searched(panel, server.search("cdp_events", panel.body))
+        answer = server.search("cdp_events", panel.body)
+        found = searched(panel, answer)
         with world.horizon.database.transaction(Role.WORKER) as tx:
             wanted = tabled(panel, tx)
         assert same(panel, found, wanted), f"{panel.name}: {found} on the server, {wanted} in SQL"
+        for version in VERSIONS:
+            bars = drawn(panel, answer, version)
+            assert same_bars(bars, wanted_bars(panel, wanted)), f"{panel.name}: {bars}"
         counted[panel.name] = len(found)
     return counted
 

@@ -43,6 +43,12 @@ FAULTS: dict[str, tuple[dict[str, Any], str, str | None]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three tries at a server that is away are soon over."""
+    monkeypatch.setattr(lane, "RECONNECT_WAIT_S", 0.05)
+
+
 def _sending(world: World, recorder: SmtpRecorder, **more: Any) -> World:
     return world.sending(
         recorder.port, **{"SMTP_TIMEOUT_S": TIMEOUT_S, "SMTP_CONNECTIONS": 2, **more}

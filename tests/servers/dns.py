@@ -3,6 +3,7 @@
     DnsServer({"shop.example": ["10 mail.shop.example."],  # MX records
                "nomail.example": ["0 ."],
                "bare.example": Say.ADDRESS,                # no MX, but an address
+               "_dmarc.shop.example": {"TXT": ['"v=DMARC1; p=none"']},
                "sick.example": Say.SERVFAIL})
 
 A name that the zone does not know is NXDOMAIN.
@@ -34,7 +35,8 @@ class Say(Enum):
     NONSENSE = auto()  # bytes that are no DNS
 
 
-Zone = Mapping[str, Sequence[str] | Say]
+Records = Sequence[str] | Mapping[str, Sequence[str]] | Say
+Zone = Mapping[str, Records]
 
 
 class DnsServer:
@@ -104,7 +106,9 @@ class DnsServer:
         return reply.to_wire()
 
 
-def _records(said: Sequence[str] | Say, kind: str) -> Sequence[str]:
+def _records(said: Records, kind: str) -> Sequence[str]:
+    if isinstance(said, Mapping):
+        return said.get(kind, ())
     if not isinstance(said, Say):
         return said if kind == "MX" else ()
     address = {Say.ADDRESS: ("A", "192.0.2.1"), Say.ADDRESS_6: ("AAAA", "2001:db8::1")}.get(said)

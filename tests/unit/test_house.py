@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from horizon import errors
+from horizon.stage import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(path for folder in ("src", "bench") for path in (ROOT / folder).rglob("*.py"))
@@ -66,6 +67,12 @@ def test_time_comes_from_the_clock(path: Path) -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             called = (ast.unparse(node.func.value).rpartition(".")[2], node.func.attr)
             assert called not in CLOCKS, f"line {node.lineno}: ask horizon.clock"
+
+
+def test_every_stage_is_named_where_last_runs_are_asked_for() -> None:
+    texts = (path.read_text() for path in SOURCES)
+    made = {name for text in texts for name in re.findall(r'\bStage\(\s*"(\w+)"', text)}
+    assert made == set(STAGES)
 
 
 def test_the_tree_of_errors_is_drawn_as_it_is() -> None:

@@ -59,8 +59,8 @@ def add(tx: Connection, new: NewCampaign) -> None:
         )
 
 
-def remove(tx: Connection, name: str) -> None:
-    """Raises UsageError where there is none of the name, or messages of it wait."""
+def remove(tx: Connection, name: str) -> bool:
+    """Whether it leaves messages. Raises UsageError where there is none, or messages of it wait."""
     if find(tx, name).audience == "opt_in":
         raise UsageError(
             f"{name} is how people confirm what they agree to, so it stays: "
@@ -73,5 +73,7 @@ def remove(tx: Connection, name: str) -> None:
             "cancels them, then it can be removed."
         )
     values = {"campaign": name}
-    if tx.execute(QUERIES["forget"], values).rowcount == 0:
-        tx.execute(QUERIES["remove"], values)
+    if tx.execute(QUERIES["forget"], values).rowcount == 1:
+        return False
+    tx.execute(QUERIES["remove"], values)
+    return True

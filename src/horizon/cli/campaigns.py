@@ -56,6 +56,7 @@ def campaign_remove(
 ) -> None:
     """Remove a campaign of which nothing waits. Its messages stay, and its mails' links work."""
     with installed(database).database.transaction(Role.OWNER) as tx:
-        remove(tx, name)
+        kept = remove(tx, name)
         write_audit(tx, "campaign:removed", name, {})
-    say(f"{name} is removed; `horizon message list --campaign {name}` still shows its messages.")
+    still = f" `horizon message list --campaign {name}` still shows its messages." if kept else ""
+    say(f"{name} is removed.{still}")

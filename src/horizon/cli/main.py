@@ -16,12 +16,14 @@ from horizon.cli import (
     consent,
     dashboards,
     data,
+    doctor,
     explain,
     keep,
     lineage,
     serve,
     ship,
     stages,
+    status,
 )
 from horizon.cli.output import complain
 from horizon.errors import HorizonError
@@ -53,7 +55,9 @@ def _root(
     pass
 
 
-for module in (serve, ship, data, stages, explain, consent, keep, audit, lineage, dashboards):
+for module in (
+    serve, status, doctor, ship, data, stages, explain, consent, keep, audit, lineage, dashboards,
+):  # fmt: skip
     module.register(app)
 
 

@@ -48,13 +48,7 @@ def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str) -> Non
     elif not rows:
         say(empty)
     else:
-        table = Table(header_style="bold", box=None, pad_edge=False)
-        for name in rows[0]:
-            table.add_column(name, overflow="fold")  # folded, never cut: ids are there to be copied
-        for row in rows:
-            # As Text: what people are called is no markup.
-            table.add_row(*(Text(_cell(value)) for value in row.values()))
-        wide_console().print(table, soft_wrap=False)
+        wide_console().print(table_of(rows), soft_wrap=False)
 
 
 def print_json(value: object) -> None:
@@ -63,6 +57,16 @@ def print_json(value: object) -> None:
 
 def wide_console() -> Console:
     return console if console.is_terminal else Console(width=PIPED_COLUMNS, highlight=False)
+
+
+def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")  # folded, never cut: ids are there to be copied
+    for row in rows:
+        # As Text: what people are called is no markup.
+        table.add_row(*(Text(_cell(value)) for value in row.values()))
+    return table
 
 
 def _cell(value: Any) -> str:

@@ -9,17 +9,15 @@ from typing import Annotated
 import typer
 
 from horizon import settings as setting
-from horizon.cli.options import AsJson, DatabaseName, installed
-from horizon.cli.output import complain, console, say, show
-from horizon.delivery import breaker, channels
+from horizon.cli.options import DatabaseName
+from horizon.cli.output import complain, console, say
+from horizon.delivery import channels
 from horizon.delivery.channels.smtp.advice import advice
 from horizon.errors import HorizonError
 from horizon.pipeline import processes
 from horizon.pipeline.installation import Installation, open_installation
 from horizon.pipeline.processes import Child
-from horizon.postgres.database import Role, row_dicts
 from horizon.postgres.embedded import EmbeddedPostgres
-from horizon.postgres.queries import Queries
 
 PANEL = "Start, stop, look"
 RESTART_WAIT_S = 1.0
@@ -27,7 +25,7 @@ EVERYWHERE = ("0.0.0.0", "::", "[::]")  # noqa: S104 - listened at, and no addre
 
 
 def register(app: typer.Typer) -> None:
-    for command in (demo, up, down, init, status):
+    for command in (demo, up, down, init):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -74,6 +72,7 @@ def _children(horizon: Installation) -> list[Child]:
     children = [
         processes.collector(settings.COLLECTOR_PORT, environment),
         processes.worker(environment),
+        processes.metrics(environment),
     ]
     if settings.ES_URL:
         children.insert(0, processes.shipper(environment))
@@ -108,6 +107,7 @@ def _greet(horizon: Installation) -> None:
             f"the links in mails begin with {settings.tracking_url}, where nobody finds this "
             "machine: set PUBLIC_URL to the address that people reach it by."
         )
+    say(f"  metrics  http://{settings.METRICS_HOST}:{settings.METRICS_PORT}/metrics")
     shipped = f", shipped into {settings.ES_INDEX}" if settings.ES_URL else ""
     say(f"  log      {settings.log_path}{shipped}")
     if settings.LINEAGE_TO != "off":
@@ -143,24 +143,3 @@ def init(database: DatabaseName = None) -> None:
     horizon = open_installation(setting.load(), database, make=True)
     shown, _ = horizon.database.for_program()
     say(f"Ready: {horizon.settings.home} holds the keys; the database is {shown}")
-
-
-def status(
-    as_json: AsJson = False,
-    database: DatabaseName = None,
-) -> None:
-    """Each stage's last run, what became of the messages, and what the breaker holds."""
-    queries = Queries("horizon.pipeline")
-    with installed(database).database.transaction(Role.WORKER) as tx:
-        runs = row_dicts(tx.execute(queries["last_runs"]))
-        messages = row_dicts(tx.execute(queries["message_states"]))
-        breakers = breaker.open_breakers(tx)
-    if as_json:
-        everything = {"runs": runs, "messages": messages, "breakers": breakers}
-        show([everything], as_json=True, empty="")
-        return
-    show(runs, as_json=False, empty="No stage has run yet: `horizon demo` or `horizon score`.")
-    show(messages, as_json=False, empty="No message yet.")
-    if breakers:
-        say("Held by the breaker; `horizon campaign resume NAME` lets them go on:")
-        show(breakers, as_json=False, empty="")

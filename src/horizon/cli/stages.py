@@ -111,10 +111,11 @@ def campaign_run(
     horizon = installed(database)
     if dry_run:
         decisions = stages.rehearse_campaign(horizon, name, now).decisions
+        nobody = None if as_json else "(not known yet)"
         rows = [
             # An opt-in is asked of an address, and nobody knows yet whose that is.
-            {"user_id": None if one["user_id"] == "p0" else one["user_id"], "tier": one["segment"],
-             "status": one["status"], "reason": one["reason"]}
+            {"user_id": nobody if one["user_id"] == "p0" else one["user_id"],
+             "tier": one["segment"], "status": one["status"], "reason": one["reason"]}
             for one in decisions
         ]  # fmt: skip
         show(rows, as_json=as_json, empty=f"{name} would write to nobody: nobody is due.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from time import perf_counter
 from typing import Protocol
 
 from horizon.edge.held import Desk, Unavailable
@@ -19,6 +20,7 @@ from horizon.edge.http import (
     unavailable,
 )
 from horizon.edge.segment import CALLS, SegmentApi
+from horizon.edge.watch import Watch
 from horizon.log import Logger
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
@@ -43,21 +45,25 @@ class App:
     """``links`` by what their addresses begin with: "/u/"."""
 
     def __init__(
-        self, segment: SegmentApi, links: Mapping[str, Link], desk: Desk, life: Life, log: Logger
-    ) -> None:
+        self, segment: SegmentApi, links: Mapping[str, Link], desk: Desk, life: Life, log: Logger,
+        watch: Watch | None = None,
+    ) -> None:  # fmt: skip
         self._segment = segment
         self._links = links
         self._desk = desk
         self._life = life
         self._log = log
+        self._watch = watch or Watch()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
+            began_s = perf_counter()
             request = Request(scope, receive)
             reply = await self._answer(request)
             await send_reply(send, reply, with_body=request.method != "HEAD")
+            self._watch.request(request.path, reply.status, perf_counter() - began_s)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -72,6 +78,7 @@ class App:
 
     async def stop(self) -> None:
         await self._life.stop()
+        self._watch.write()
 
     async def _answer(self, request: Request) -> Reply:
         try:

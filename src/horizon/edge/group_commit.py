@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import psycopg
 
 from horizon.edge.held import HeldConnection, Unavailable
+from horizon.edge.watch import Watch
 from horizon.events.model import Event
 from horizon.events.rejection import RejectedEvent
 from horizon.events.store import store
@@ -43,9 +45,10 @@ class Parcel:
 class GroupCommit:
     """``commit`` returns after the commit. Its thread starts with ``start``."""
 
-    def __init__(self, connection: HeldConnection, log: Logger) -> None:
+    def __init__(self, connection: HeldConnection, log: Logger, watch: Watch | None = None) -> None:
         self._connection = connection
         self._log = log
+        self._watch = watch or Watch()
         self._waiting: deque[Parcel] = deque()
         self._held_events = 0
         self._held_bytes = 0
@@ -104,17 +107,27 @@ class GroupCommit:
             return group
 
     def _commit_group(self, group: Sequence[Parcel]) -> dict[Parcel, Exception]:
+        began_s = time.perf_counter()
         try:
-            self._connection.run(lambda tx, era: _store(tx, group, era))
+            new = self._connection.run(lambda tx, era: _store(tx, group, era))
         except Unavailable as exc:
+            self._count(group, None, began_s)
             return dict.fromkeys(group, exc)
         except (psycopg.DataError, psycopg.IntegrityError) as exc:
             if len(group) > 1:  # one parcel's content must not harm the others
                 found = [self._commit_group([parcel]) for parcel in group]
                 return {parcel: error for failed in found for parcel, error in failed.items()}
             self._log.error("not_storable", error=type(exc).__name__)
+            self._count(group, None, began_s)
             return {group[0]: NotStorable()}
+        self._count(group, new, began_s)
         return {}
+
+    def _count(self, group: Sequence[Parcel], new: int | None, began_s: float) -> None:
+        events = sum(len(parcel.events) for parcel in group)
+        rejected = sum(len(parcel.rejected) for parcel in group)
+        self._watch.committed(events, new, rejected, time.perf_counter() - began_s)
+        self._watch.waiting(self._held_events)
 
     def _answer(self, group: Sequence[Parcel], failures: dict[Parcel, Exception]) -> None:
         for parcel in group:
@@ -128,8 +141,8 @@ class GroupCommit:
                 parcel.done.set_result(None)
 
 
-def _store(tx: Connection, group: Sequence[Parcel], era: int) -> None:
-    store(
+def _store(tx: Connection, group: Sequence[Parcel], era: int) -> int:
+    return store(
         tx,
         [event for parcel in group for event in parcel.events],
         [refused for parcel in group for refused in parcel.rejected],

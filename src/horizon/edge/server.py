@@ -13,6 +13,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 
 from horizon import keys
+from horizon.counters import open_counters
 from horizon.edge.app import App
 from horizon.edge.confirm import ConfirmLink
 from horizon.edge.group_commit import GroupCommit
@@ -25,6 +26,7 @@ from horizon.edge.segment import SegmentApi
 from horizon.edge.targets import Targets
 from horizon.edge.tracking import TrackingLinks
 from horizon.edge.unsubscribe import UnsubscribeLink
+from horizon.edge.watch import Watch
 from horizon.errors import DatabaseError, HorizonError, PortInUseError
 from horizon.keys import Keys
 from horizon.log import open_log
@@ -87,7 +89,8 @@ async def _greet(host: str, port: int) -> None:
 def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
     """The application with everything it needs; call it where its event loop runs."""
     log = open_log(settings).bind(stage="ingest", component="collector")
-    commit = GroupCommit(HeldConnection(database, log), log)
+    watch = Watch(open_counters(settings, "collector"))
+    commit = GroupCommit(HeldConnection(database, log), log, watch)
     desk = Desk(HeldConnection(database, log))
     pages = Pages(settings.BRAND)
     # A thread and a connection of its own: a group of responses holds up nobody's question.
@@ -105,6 +108,7 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
         desk,
         _Life(commit, tracking, desk),
         log,
+        watch,
     )
 
 

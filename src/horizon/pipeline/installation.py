@@ -7,6 +7,7 @@ from functools import cached_property
 
 from horizon import keys as keyring
 from horizon import log as event_log
+from horizon.counters import Counters, open_counters
 from horizon.errors import HorizonError
 from horizon.keys import Keys
 from horizon.log import LineFile, Logger
@@ -27,10 +28,16 @@ class Installation:
     keys: Keys
     log: Logger
     lines: LineFile
+    role: str = "command"  # as which its counters are kept
 
     @property
     def runner(self) -> Runner:
-        return Runner(self.database, self.log, self.lines, self.lineage)
+        return Runner(self.database, self.log, self.lines, self.lineage, self.counters)
+
+    @cached_property
+    def counters(self) -> Counters:
+        """One file of counters, as long as this process lives."""
+        return open_counters(self.settings, self.role)
 
     @cached_property
     def lineage(self) -> Lineage:

@@ -104,12 +104,16 @@ def worker(environment: Mapping[str, str]) -> Child:
     return Child("worker", ["horizon.pipeline.worker"], environment)
 
 
-def lineage_courier(environment: Mapping[str, str]) -> Child:
-    return Child("lineage courier", ["horizon.observe.lineage"], environment)
+def metrics(environment: Mapping[str, str]) -> Child:
+    return Child("metrics", ["horizon.observe.metrics"], environment)
 
 
 def shipper(environment: Mapping[str, str]) -> Child:
     return Child("shipper", ["horizon.observe.shipper"], environment)
+
+
+def lineage_courier(environment: Mapping[str, str]) -> Child:
+    return Child("lineage courier", ["horizon.observe.lineage"], environment)
 
 
 def environment_of(settings: Settings, **changes: object) -> dict[str, str]:

@@ -39,8 +39,42 @@ FROM rejected_events r JOIN sources s USING (source_id)
 ORDER BY r.rejected_id DESC LIMIT %(most)s;
 
 -- name: last_runs
-SELECT DISTINCT ON (stage) stage, status, started_at, finished_at - started_at AS took, figures, error
-FROM runs ORDER BY stage, started_at DESC;
+SELECT s.stage, r.status, r.started_at, r.finished_at - r.started_at AS took, r.figures, r.error
+FROM unnest(%(stages)s::text[]) s (stage) CROSS JOIN LATERAL (
+    SELECT * FROM runs WHERE runs.stage = s.stage ORDER BY started_at DESC LIMIT 1
+) r
+ORDER BY s.stage;
+
+-- name: stage_locks
+-- Who runs a stage now, and who waits for that run to end: the lock that the runner takes.
+SELECT s.stage, l.granted, l.pid, l.waitstart AS since, a.application_name AS role
+FROM pg_locks l
+JOIN unnest(%(stages)s::text[]) s (stage)
+    ON l.classid::int8 = hashtext('horizon.stage')::int8 & 4294967295
+   AND l.objid::int8 = hashtext(s.stage)::int8 & 4294967295
+LEFT JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.objsubid = 2
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+ORDER BY s.stage, l.granted DESC, l.pid;
+
+-- name: waiting_mail
+-- What the sender still has to do, and why it does not do it now. Reads the outbox.
+SELECT count(*) FILTER (WHERE c.status = 'active' AND o.state = 'planned' AND o.due_at <= %(clock)s)::int AS due,
+       count(*) FILTER (WHERE o.state IN ('claimed', 'sending'))::int AS under_way,
+       count(*) FILTER (WHERE c.status <> 'active')::int AS paused,
+       count(*) FILTER (WHERE c.status = 'active' AND o.due_at = 'infinity')::int AS held,
+       count(*) FILTER (WHERE c.status = 'active' AND o.state = 'planned' AND o.due_at > %(clock)s
+                        AND o.due_at < 'infinity')::int AS later,
+       min(o.due_at) FILTER (WHERE c.status = 'active' AND o.state = 'planned' AND o.due_at > %(clock)s
+                             AND o.due_at < 'infinity') AS next_at,
+       extract(epoch FROM %(clock)s - min(o.due_at) FILTER (
+            WHERE c.status = 'active' AND o.state = 'planned' AND o.due_at <= %(clock)s))::float8 AS waits_s
+FROM outbox o JOIN campaigns c USING (campaign);
+
+-- name: campaign_standing
+SELECT count(*) FILTER (WHERE status = 'active')::int AS active,
+       array_agg(campaign ORDER BY campaign) FILTER (WHERE status = 'paused') AS paused
+FROM campaigns WHERE campaign <> 'demo';
 
 -- name: message_states
 SELECT m.campaign, coalesce(o.state, m.status) AS status, count(*)::int AS messages

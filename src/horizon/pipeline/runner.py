@@ -6,24 +6,26 @@ the line are still one, with their figures added up.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import reduce
-from threading import Lock
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from horizon import clock
+from horizon.counters import Counters, NullCounters
+from horizon.counters import families as counted
 from horizon.errors import DatabaseError, HorizonError
 from horizon.log import LineFile, Logger
 from horizon.observe.lineage.runs import Lineage, NullLineage
 from horizon.pipeline.recording import Span, scrubbed
+from horizon.pipeline.steps import OnCommit, Steps, figures_of
 from horizon.postgres.database import Connection, Database, Role, closing_connection
 from horizon.postgres.era import current_era
 from horizon.postgres.queries import Queries
@@ -31,7 +33,6 @@ from horizon.stage import StageResult, Window, added
 
 QUERIES = Queries("horizon.pipeline")
 
-OnCommit = Callable[[StageResult], None]
 PlainRun = Callable[[Connection, Window], StageResult]
 StepwiseRun = Callable[[Connection, Window], Iterator[StageResult]]
 
@@ -54,6 +55,7 @@ class Runner:
     log: Logger
     lines: LineFile
     lineage: Lineage = field(default_factory=NullLineage)
+    counters: Counters = field(default_factory=NullCounters)
 
     def run(
         self,
@@ -81,12 +83,23 @@ class Runner:
 
         span = Span()
         try:
-            result = self._run(stage, now or clock.now(), correlation_id, committed, span)
+            with self._counted(stage.name):
+                result = self._run(stage, now or clock.now(), correlation_id, committed, span)
         except (HorizonError, psycopg.Error) as exc:
             bound.error(stage.name, status="failed", error=scrubbed(exc), **span.fields())
             raise
         bound.info(stage.name, **result.figures, **span.fields())
         return result
+
+    @contextmanager
+    def _counted(self, stage: str) -> Iterator[None]:
+        began_s, ended = time.monotonic(), "failed"
+        try:
+            yield
+            ended = "done"
+        finally:
+            self.counters.add(counted.RUNS, 1, (stage, ended))
+            self.counters.observe(counted.RUN_SECONDS, time.monotonic() - began_s, (stage,))
 
     def rehearse(self, stage: Stage, now: datetime | None = None) -> StageResult:
         """What a run would give back, all its decisions; it is rolled back and leaves no trace."""
@@ -118,12 +131,12 @@ class Runner:
             row = connection.execute(QUERIES["start_run"], started).fetchone()
             span.lag_s = row.lag_s if row else None
             try:
-                return self._told(connection, stage, parameters, committed, span)
+                return self._with_lineage(connection, stage, parameters, committed, span)
             except (HorizonError, psycopg.Error) as exc:
                 self._mark_failed(connection, parameters["run_id"], exc, span)
                 raise
 
-    def _told(
+    def _with_lineage(
         self,
         connection: Connection,
         stage: Stage,
@@ -156,7 +169,7 @@ class Runner:
         if isinstance(result, StageResult):
             committed(result)
             return result
-        steps = _Steps(committed)
+        steps = Steps(committed)
         try:
             self._in_lanes(connection, stage, result, window, steps)
         except psycopg.Error as exc:
@@ -178,7 +191,7 @@ class Runner:
         stage: Stage,
         results: Iterator[StageResult],
         window: Window,
-        steps: _Steps,
+        steps: Steps,
     ) -> None:
         """All steps: the first alone, so that what it brings is there soon, then side by side."""
 
@@ -204,7 +217,7 @@ class Runner:
             )
         span.finished_at = clock.now()
         connection.execute(
-            QUERIES["finish_run"], {**_figures(window, result), "clock": span.finished_at}
+            QUERIES["finish_run"], {**figures_of(window, result), "clock": span.finished_at}
         )
 
     def _mark_failed(
@@ -219,51 +232,11 @@ class Runner:
         span.finished_at = finished
 
 
-class _Steps:
-    """A stage's steps, a transaction each. Lanes commit one at a time, so the figures are right."""
-
-    def __init__(self, committed: OnCommit) -> None:
-        self.figures: dict[str, Any] | None = None
-        self._committed = committed
-        self._turn = Lock()
-        self._failed = False
-
-    def all_of(
-        self, connection: Connection, window: Window, results: Iterator[StageResult]
-    ) -> None:
-        """Every step that is left, until there is none or another lane has failed."""
-        while not self._failed and self.next_of(connection, window, results):
-            pass
-
-    def next_of(
-        self, connection: Connection, window: Window, results: Iterator[StageResult]
-    ) -> bool:
-        try:
-            with ExitStack() as turn:
-                with connection.transaction():
-                    step = next(results, None)
-                    if step is None:
-                        return False
-                    turn.enter_context(self._turn)
-                    total = replace(step, figures=added(self.figures or {}, step.figures))
-                    connection.execute(QUERIES["keep_figures"], _figures(window, total))
-                self.figures = dict(total.figures)
-                self._committed(total)
-        except BaseException:
-            self._failed = True
-            raise
-        return True
-
-
 def _results(run: StageResult | Iterator[StageResult]) -> Iterator[StageResult]:
     if isinstance(run, StageResult):
         yield run
     else:
         yield from run
-
-
-def _figures(window: Window, result: StageResult) -> dict[str, Any]:
-    return {"run_id": window.run_id, "figures": Jsonb(dict(result.figures))}
 
 
 def _told(figures: Mapping[str, Any]) -> str:

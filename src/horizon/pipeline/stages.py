@@ -15,6 +15,7 @@ from horizon import clock
 from horizon.alerts import stage as alerts
 from horizon.alerts.rules import AlertRules
 from horizon.campaigns import stage as campaigns
+from horizon.counters import families
 from horizon.delivery import channels, templating
 from horizon.delivery.channels.smtp.channel import check_template
 from horizon.delivery.outbox import QUERIES as DELIVERY
@@ -32,6 +33,7 @@ from horizon.pipeline.installation import Installation
 from horizon.pipeline.planning import noting, noting_demo
 from horizon.pipeline.recording import Recorder
 from horizon.pipeline.runner import Stage
+from horizon.pipeline.watched import watched
 from horizon.postgres.database import Role
 from horizon.scoring import stage as scoring
 from horizon.scoring.rules import ScoreRules
@@ -168,7 +170,8 @@ def send(
     stop = stop or Event()
     sender = Sender(
         horizon.database, horizon.settings, horizon.keys, stop, on_lines=told,
-        more_comes=more_comes, rate=rate, now=now, open_channel=open_channel,
+        more_comes=more_comes, rate=rate, now=now,
+        open_channel=watched(open_channel, horizon.counters),
     )  # fmt: skip
     recorder = Recorder(
         horizon.database, horizon.log, "email", "mailer", run, "send", scheduled=True
@@ -180,6 +183,7 @@ def send(
         with lookups.beside(horizon, run, stop):
             sent = sender.run(campaign=campaign)
         figures["count"] = sent.counts.total()
+        horizon.counters.set(families.SENDER_RAN, clock.now().timestamp())
         _log_sent(horizon, sent, run)
         lineage.figures = _totals(sent)
         _complain_if_away(horizon, sent)

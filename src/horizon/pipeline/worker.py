@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+from dataclasses import replace
 from threading import Event
 
 import procrastinate
@@ -74,7 +75,9 @@ async def serve(horizon: Installation) -> None:
 
 def main() -> int:
     try:
-        asyncio.run(serve(open_installation(setting.load())))
+        horizon = replace(open_installation(setting.load()), role="worker")
+        _ = horizon.counters  # opened: from now on it counts as alive
+        asyncio.run(serve(horizon))
     except HorizonError as exc:
         print(f"horizon: {exc}", file=sys.stderr)
         return exc.exit_code

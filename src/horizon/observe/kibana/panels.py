@@ -138,8 +138,7 @@ PANELS: tuple[Panel, ...] = (
     ),
     Panel(
         "events_resolved", "New events per pipeline run",
-        "Events that a pipeline run was the first to meet, whatever way they came, "
-        "but Horizon's own",
+        "Events that a run was the first to meet, whatever way they came, without Horizon's own",
         "The pipeline has not run: `horizon up` runs it, or `horizon score`.",
         Chart.RUNS,
         _grouped(_lines("identity", _with("events")), _RUN, _sums("events"), most=MOST_RUNS),

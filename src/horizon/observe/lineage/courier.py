@@ -92,6 +92,10 @@ class Courier:
         return msgspec.json.encode(self._event(fact))
 
     def _keep_refused(self, line: bytes, why: str) -> None:
+        """In a file no larger than the queue, and one older one."""
+        with suppress(FileNotFoundError):
+            if self.refused_path.stat().st_size >= self._queue.max_bytes:
+                self.refused_path.replace(self.refused_path.with_suffix(".old"))
         told = {"time": clock.now(), "why": why, "line": line.decode(errors="replace")}
         with self.refused_path.open("ab") as file:
             file.write(msgspec.json.encode(told) + b"\n")
@@ -102,7 +106,9 @@ class Courier:
         while not stop.is_set():
             before = self._queue.place()
             try:
-                self.flush(stop)
+                delivered = self.flush(stop)
+                if delivered and delivered.refused:
+                    complain(f"{delivered.refused} events were refused: see {self.refused_path}.")
             except (AwayError, OSError) as exc:
                 if self._queue.place() != before:  # it was there in between
                     wait_s = FIRST_WAIT_S

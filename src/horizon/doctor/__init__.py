@@ -1,0 +1,1 @@
+"""Looks a whole installation over and says of each part what to do."""

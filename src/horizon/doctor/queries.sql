@@ -1,0 +1,32 @@
+-- name: server_settings
+SELECT name, setting, unit FROM pg_settings
+WHERE name IN ('shared_buffers', 'max_wal_size', 'fsync', 'full_page_writes', 'synchronous_commit', 'autovacuum',
+               'max_connections', 'transaction_read_only');
+
+-- name: long_transactions
+-- Sessions of this database whose transaction began so long ago: they hold up VACUUM, and where
+-- they hold locks the stages.
+SELECT pid, coalesce(nullif(application_name, ''), 'unnamed') AS program, state,
+       extract(epoch FROM %(clock)s - xact_start)::float8 AS open_s
+FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+  AND xact_start < %(clock)s - %(longest_s)s * interval '1 second'
+ORDER BY xact_start LIMIT 3;
+
+-- name: sessions
+SELECT sum(numbackends)::int AS used FROM pg_stat_database;
+
+-- name: newest_run
+SELECT max(newest.started_at) AS at
+FROM unnest(%(stages)s::text[]) s (stage) CROSS JOIN LATERAL (
+    SELECT started_at FROM runs WHERE runs.stage = s.stage ORDER BY started_at DESC LIMIT 1
+) newest;
+
+-- name: ledger
+SELECT name, sha256 FROM migrations;
+
+-- name: keys_check
+SELECT node_key_check FROM installation;
+
+-- name: size
+SELECT pg_database_size(current_database()) AS bytes;
