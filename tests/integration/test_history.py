@@ -516,6 +516,6 @@ def test_the_command_tells_the_head_and_the_difference(
     told_of = json.loads(shown.out)
     assert (told_of["ok"], len(told_of["problems"])) == (False, 1)
     assert told_of["problems"][0]["what"] == "was sent and is failed"
-    assert "differ in 1 places" in shown.err
+    assert "differ in 1 place:" in shown.err
     assert run("verify", "--head", "12") == 2
     assert "is no hash" in capsys.readouterr().err
