@@ -1,5 +1,7 @@
 """rsyslog's and syslog-ng's Elasticsearch outputs, each a process of its own on its own files.
 
+They make the documents that the shipper makes, but without ids: what they send twice is doubled.
+
 ``requirements/log-shippers.sh`` unpacks them; without it the bench leaves them out and says so.
 """
 
@@ -18,7 +20,7 @@ _RSYSLOG = """
 global(workDirectory="{folder}")
 module(load="imfile" mode="inotify")
 module(load="omelasticsearch")
-template(name="line" type="string" string="%msg%")
+template(name="line" type="string" string="{{\\"@timestamp\\":%msg:7:$%")
 ruleset(name="ship") {{
     action(type="omelasticsearch" server="127.0.0.1" serverport="{port}" template="line"
         searchIndex="{index}" searchType="" bulkmode="on" maxbytes="4m"
@@ -36,8 +38,8 @@ source s {{
 destination d {{
     http(url("http://127.0.0.1:{port}/{index}/_bulk") method("POST") workers(2)
         headers("Content-Type: application/x-ndjson") batch-lines(5000) batch-timeout(1000)
-        body("{{\\"index\\":{{}}}}\\n$MESSAGE") delimiter("\\n") body-suffix("\\n")
-        log-fifo-size(200000));
+        body("{{\\"index\\":{{}}}}\\n{{\\"@timestamp\\":$(substr $MESSAGE 6)")
+        delimiter("\\n") body-suffix("\\n") log-fifo-size(200000));
 }};
 log {{ source(s); destination(d); flags(flow-control); }};
 """

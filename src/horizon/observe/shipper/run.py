@@ -71,6 +71,7 @@ class Shipper:
         self._folder = position.folder(settings)
         self._pending: deque[tuple[Future[Outcome], Batch]] = deque()
         self._stored_at = self._told_at = 0.0
+        self._telling = threading.Lock()
         self._dirty = False
         self._lost_told = 0
         self._unreadable = ""
@@ -210,8 +211,8 @@ class Shipper:
         if not at_once and time.monotonic() - self._told_at < TELL_EVERY_S:
             return
         self._told_at = time.monotonic()
-        self._status.at = clock.utc_text(clock.now())
-        with contextlib.suppress(OSError):
+        with self._telling, contextlib.suppress(OSError):  # no disk: there is no lag to be seen
+            self._status.at = clock.utc_text(clock.now())
             position.replace_file(self._folder / "status.json", self._status, durable=False)
 
     def _end(self) -> None:
@@ -230,6 +231,7 @@ class Shipper:
             if self._status.server != "away":
                 self._status.server, self._status.since = "away", clock.utc_text(clock.now())
                 _say(f"{why} The log waits and is shipped later.")
+            self._tell(at_once=True)
 
     def _server_well(self) -> None:
         if self._status.server == "away":
