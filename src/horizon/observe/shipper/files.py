@@ -119,7 +119,7 @@ def placed(files: Sequence[LogFile], places: list[Place]) -> list[tuple[LogFile,
         digest = digests[one.inode]
         moved = _moved(one, digest, places, known)
         if moved is None:
-            key = rules.file_key(one.inode, head).decode()
+            key = rules.file_key(one.inode, head).hex()
             moved = Place(key=key, inode=one.inode, head=digest)
             places.append(moved)
         moved.inode = one.inode
