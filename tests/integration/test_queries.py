@@ -30,7 +30,11 @@ TYPED: dict[str, object] = {
     "correlation_id": UUID(int=0),
 }
 
-ROLES = {"edge": {Role.EDGE}, "postgres": {Role.OWNER}}  # the others' are the worker's
+ROLES = {
+    "edge": {Role.EDGE},
+    "postgres": {Role.OWNER},
+    "observe.kibana": {Role.READER},
+}  # the others' are the worker's
 EDGE_TOO = {
     "events.missing_partitions", "events.make_partitions", "events.claim_ids",
     "events.keyed_sources", "events.source_by_key", "events.source_by_name", *COPIES,

@@ -47,7 +47,7 @@ def lived(world: World) -> report.Report:
         "UPDATE messages SET status = 'sent', finished_at = %s WHERE status = 'planned' RETURNING 1",
         NOW,
     )
-    with world.horizon.database.transaction(Role.WORKER) as tx:
+    with world.horizon.database.transaction(Role.READER) as tx:
         return report.gather(tx, "horizon", NOW)
 
 

@@ -163,10 +163,7 @@ def send(
         horizon.database, horizon.settings, horizon.keys, stop, on_lines=told,
         more_comes=more_comes, rate=rate, now=now, open_channel=open_channel,
     )  # fmt: skip
-    recorder = Recorder(
-        horizon.database, horizon.log, "email", "mailer", run, "send", scheduled=True
-    )
-    with recorder.recording() as figures:
+    with _sending(horizon, run).recording() as figures:
         with lookups.beside(horizon, run, stop):
             sent = sender.run(campaign=campaign)
         figures["count"] = sent.counts.total()
@@ -234,14 +231,21 @@ def send_demo(
                 bound.info("email", count=line.fields["count"], status=status, error=error)
         on_messages(len(lines))
 
-    sent = Sender(
+    sender = Sender(
         horizon.database, horizon.settings, horizon.keys, stop or Event(), on_lines=told
-    ).run(correlation_id=run)
-    if sent.away is not None:
-        with horizon.database.transaction(Role.WORKER) as tx:
-            tx.execute(DELIVERY["cancel_demo"], {"correlation_id": run, "clock": clock.now()})
-        raise TransportError(f"{sent.away} What was not sent is cancelled; then try again.")
+    )
+    with _sending(horizon, run).recording() as figures:
+        sent = sender.run(correlation_id=run)
+        figures["count"] = sent.counts.total()
+        if sent.away is not None:
+            with horizon.database.transaction(Role.WORKER) as tx:
+                tx.execute(DELIVERY["cancel_demo"], {"correlation_id": run, "clock": clock.now()})
+            raise TransportError(f"{sent.away} What was not sent is cancelled; then try again.")
     return sent
+
+
+def _sending(horizon: Installation, run: UUID) -> Recorder:
+    return Recorder(horizon.database, horizon.log, "email", "mailer", run, "send", scheduled=True)
 
 
 def _complain_if_away(horizon: Installation, sent: Sent) -> None:
