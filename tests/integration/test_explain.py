@@ -150,6 +150,51 @@ def test_a_skipped_message_says_why(world: World) -> None:
     assert explained(world, "eve").decision.why.endswith("skipped: no address is known.")
 
 
+def test_a_mail_that_asks_for_consent_tells_who_asked(world: World) -> None:
+    wish = world.identify("zoe", timedelta(), email="zoe@example.com", consent=True)
+    world.put(wish, kind="public")
+    world.identify_all()
+    world.plan("confirm_consent")
+    [row] = world.rows("SELECT message_id FROM messages WHERE campaign = 'confirm_consent'")
+    with world.horizon.database.transaction(Role.OWNER) as tx:
+        story = follow(tx, row.message_id)
+    assert story["consent"]["needed"] is False
+    assert story["consent"]["opt_in"]["wording"].startswith("I agree to receive by e-mail")
+    assert story["consent"]["opt_in"]["event_id"]
+    said = told(world, "message", str(row.message_id))
+    assert "somebody asked for messages to this address" in said
+    assert "This mail needs none." in said
+    assert "zoe@example.com" not in said
+
+
+@pytest.mark.parametrize("aggregated", [False, True])
+def test_the_operator_s_own_mail_is_explained(aggregated: bool, world: World) -> None:
+    stages.plan_demo(
+        world.horizon, "me@example.com", aggregated=aggregated, now=world.now, correlation_id=uuid4()
+    )  # fmt: skip
+    [row, *_] = world.rows("SELECT message_id FROM messages WHERE campaign = 'demo'")
+    with world.horizon.database.transaction(Role.OWNER) as tx:
+        story = follow(tx, row.message_id)
+    assert story["decision"]["why"].startswith("Chosen because the operator asked for it")
+    said = told(world, "message", str(row.message_id))
+    assert "me@example.com" not in said
+
+
+def test_a_webhook_s_target_is_told_by_its_host_alone(world: World) -> None:
+    target = "https://hooks.example.com/in/secret-token"
+    own = (
+        "INSERT INTO campaigns VALUES ('hook', 'alerts', 'thin', 'webhook', 'marketing', NULL, %s)"
+    )
+    with world.horizon.database.transaction(Role.OWNER) as tx:
+        tx.execute(own, [target])
+    world.plan("hook")
+    [row, *_] = world.rows("SELECT message_id FROM messages WHERE campaign = 'hook'")
+    with world.horizon.database.transaction(Role.OWNER) as tx:
+        story = follow(tx, row.message_id)
+    assert story["campaign"]["target_host"] == "hooks.example.com"
+    assert "secret-token" not in json.dumps(story)
+
+
 def test_json_is_one_object_and_an_alert_s_and_a_person_s_are_lists(world: World) -> None:
     one = json.loads(told(world, "message", str(message_of(world, "ada")), "--json"))
     alert_id = one["alert"]["alert_id"]

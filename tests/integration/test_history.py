@@ -17,11 +17,13 @@ import pytest
 
 from horizon.cli import main
 from horizon.delivery.feedback import record_feedback
+from horizon.delivery.outbox import Outbox, Result, connect
+from horizon.delivery.rules import Verdict
 from horizon.history.rules import FIRST
 from horizon.history.verify import Verified, verify
 from horizon.pipeline import stages
 from horizon.postgres import backup
-from horizon.postgres.database import Role
+from horizon.postgres.database import Role, closing_connection
 from tests.world import DAY, World
 
 SKIPPED = "(SELECT message_id FROM messages WHERE status = 'skipped' ORDER BY message_id LIMIT 1)"
@@ -383,6 +385,48 @@ def test_two_sealers_at_once_seal_everything_once(world: World) -> None:
     assert doubled == []
 
 
+def test_verify_is_calm_while_everything_is_under_way(world: World) -> None:
+    """People come, mails are planned, sent and reported, passes seal: no moment looks planted."""
+    failed: list[BaseException] = []
+    over = threading.Event()
+
+    def in_thread(work: Callable[[], object]) -> threading.Thread:
+        def loop() -> None:
+            try:
+                while not over.is_set():
+                    work()
+            except BaseException as exc:
+                failed.append(exc)
+
+        thread = threading.Thread(target=loop)
+        thread.start()
+        return thread
+
+    def send() -> None:
+        with closing_connection(connect(world.horizon.database)) as connection:
+            outbox = Outbox(connection, lease_s=60, now=world.now)
+            claimed, _ = outbox.turn([], outbox.claim(5))
+            outbox.turn([Result(one, Verdict("sent", None), "250 OK") for one in claimed], [])
+        for one in claimed:
+            with world.horizon.database.transaction(Role.WORKER) as tx:
+                assert record_feedback(tx, one.message_id, "delivered", world.now) == "recorded"
+
+    threads = [in_thread(send), in_thread(send), in_thread(lambda: seal(world))]
+    for number in range(6):
+        world.person(f"more{number}", 13 * DAY)
+        world.score()
+        world.alert()
+        world.plan()
+        assert told(world) == []
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    seal(world)
+    assert told(world) == []
+    assert world.rows("SELECT FROM history WHERE state = 'delivered'") != []
+
+
 def test_many_entries_make_many_batches(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("horizon.history.stage.run.__defaults__", (10,))
     assert seal(world)["batches"] == 4
@@ -472,6 +516,6 @@ def test_the_command_tells_the_head_and_the_difference(
     told_of = json.loads(shown.out)
     assert (told_of["ok"], len(told_of["problems"])) == (False, 1)
     assert told_of["problems"][0]["what"] == "was sent and is failed"
-    assert "differ in 1 places" in shown.err
+    assert "differ in 1 place:" in shown.err
     assert run("verify", "--head", "12") == 2
     assert "is no hash" in capsys.readouterr().err

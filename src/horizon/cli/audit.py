@@ -32,8 +32,8 @@ def seal(now: Now = None, database: DatabaseName = None) -> None:
     horizon = installed(database)
     figures = horizon.runner.run(stages.seal_stage(), now).figures
     say(
-        f"{figures['sealed']:,} entries sealed, {figures['batches']:,} batches. "
-        f"Head: {figures['head']}"
+        f"Sealed {_counted(figures['sealed'], 'entry', 'entries')} in "
+        f"{_counted(figures['batches'], 'batch', 'batches')}.\nHead: {figures['head']}"
     )
 
 
@@ -62,17 +62,23 @@ def verify(
             show(problems, as_json=False, empty="")
     if problems:
         raise HorizonError(
-            f"The history and the tables differ in {len(problems):,} places: see who had the "
-            "database owner's rights, and compare with a backup."
+            f"The history and the tables differ in {_counted(len(problems), 'place', 'places')}: "
+            "see who had the database owner's rights, and compare with a backup."
         )
 
 
 def _told(found: Verified) -> str:
     if not found.batches:
         return "Nothing is sealed yet: `horizon audit seal` does it."
-    since = f", {found.after_head:,} batches after yours" if found.after_head else ""
+    batches = _counted(found.batches, "batch", "batches")
+    since = _counted(found.after_head or 0, "batch", "batches")
+    after = f", {since} after yours" if found.after_head else ""
     all_well = "" if found.problems else "Nothing was changed. "
     return (
-        f"{all_well}{found.entries:,} entries in {found.batches:,} batches{since}.\n"
+        f"{all_well}{_counted(found.entries, 'entry', 'entries')} in {batches}{after}.\n"
         f"Head: {found.head}"
     )
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
