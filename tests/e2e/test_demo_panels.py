@@ -3,11 +3,8 @@ docs/observability.md says."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,32 +16,18 @@ from psycopg.rows import namedtuple_row
 
 from horizon.observe.kibana.panels import PANELS, Panel
 from horizon.report.page import headline, told
+from tests.e2e.test_demo import Demo
 from tests.panel_rows import Row, same, searched, tabled
 from tests.search_server import SearchServer
 
-HORIZON = [sys.executable, "-m", "horizon.cli"]
 DOCUMENT = Path(__file__).parents[2] / "docs" / "observability.md"
-
-
-class Demo:
-    def __init__(self, folder: Path, url: str) -> None:
-        self.folder = folder
-        self.environment = {**os.environ, "HORIZON_HOME": str(folder / ".horizon"), "ES_URL": url}
-
-    def __call__(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [*HORIZON, *arguments], cwd=self.folder, env=self.environment, text=True,
-            capture_output=True, check=False, timeout=170, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr + done.stdout
-        return done.stdout
 
 
 @pytest.fixture
 def demo(search_server: SearchServer) -> Iterator[Demo]:
     folder = Path(tempfile.mkdtemp(prefix="horizon-panels-"))
     folder.chmod(0o755)
-    one = Demo(folder, search_server.url)
+    one = Demo(folder, {"ES_URL": search_server.url})
     yield one
     one("down")
     shutil.rmtree(folder, ignore_errors=True)
@@ -55,7 +38,7 @@ def compared(demo: Demo, server: SearchServer) -> dict[str, list[Row]]:
     demo("ship", "--once")
     server.ask("POST", "/cdp_events/_refresh")
     rows = {}
-    with psycopg.connect(demo("dsn").strip(), row_factory=namedtuple_row) as tx:
+    with psycopg.connect(demo.dsn(None), row_factory=namedtuple_row) as tx:
         for panel in PANELS:
             found = searched(panel, server.search("cdp_events", panel.body))
             wanted = tabled(panel, tx)
@@ -109,7 +92,7 @@ def numbers(panel: Panel, values: Sequence[float]) -> str:
 
 def agrees(demo: Demo, rows: dict[str, list[Row]]) -> None:
     """The document's numbers are the panels', and its SQL gives them."""
-    with psycopg.connect(demo("dsn").strip()) as tx:
+    with psycopg.connect(demo.dsn(None)) as tx:
         for panel, told_so in zip(PANELS, documented(), strict=True):
             shown = numbers(panel, [headline(one, rows[panel.name]) for one in panel.measures])
             assert numbers(panel, tx.execute(told_so.sql.encode()).fetchone() or ()) == shown

@@ -301,7 +301,7 @@ def test_a_port_that_another_program_has(case: Case, name: str) -> None:
 def test_another_program_does_not_pass_for_ours(case: Case) -> None:
     with _web_server() as port, processes.only_one(case.settings.home):
         told = list(ports.check_ports(changed(case, COLLECTOR_PORT=port)))
-    says(told, PROBLEM, f"another program listens on port {port}", "COLLECTOR_PORT")
+    says(told, PROBLEM, f"what listens on port {port} does not answer as ours", "COLLECTOR_PORT")
 
 
 class _web_server:  # noqa: N801

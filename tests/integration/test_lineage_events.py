@@ -70,6 +70,27 @@ def test_a_pass_of_the_pipeline_tells_of_each_stage(
                for name, event in ended.items() if name != "pipeline"}  # fmt: skip
     assert parents == {ended["pipeline"]["run"]["runId"]} == {str(run)}
     check_score(ended["score"], world)
+    check_statistics(found, world)
+
+
+def check_statistics(found: list[Event], world: World) -> None:
+    """Before the pass the tables were empty: what they hold is what its runs say they wrote."""
+    written: dict[tuple[str, str], int] = defaultdict(int)
+    for event in found:
+        for dataset in event["outputs"]:
+            facet = dataset.get("outputFacets", {}).get("outputStatistics")
+            if facet is not None:
+                assert event["eventType"] == "COMPLETE"
+                table = dataset["name"].rpartition(".")[2]
+                written[event["job"]["name"], table] += facet["rowCount"]
+    for job, table in (
+        ("identity", "profiles"), ("identity", "nodes"), ("identity", "traits"),
+        ("identity", "consents"), ("score", "scores"), ("alert", "alerts"),
+        ("campaign", "messages"),
+    ):  # fmt: skip
+        [row] = world.rows(f"SELECT count(*)::int AS count FROM {table}")
+        assert written[job, table] == row.count > 0, (job, table)
+    assert written["email", "messages"] == 1  # ann's; bob never gave an address
 
 
 def check_score(event: Event, world: World) -> None:

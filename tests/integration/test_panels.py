@@ -38,7 +38,7 @@ def check(server: SearchServer, world: World) -> dict[str, int]:
     for panel in PANELS:
         answer = server.search("cdp_events", panel.body)
         found = searched(panel, answer)
-        with world.horizon.database.transaction(Role.WORKER) as tx:
+        with world.horizon.database.transaction(Role.READER) as tx:
             wanted = tabled(panel, tx)
         assert same(panel, found, wanted), f"{panel.name}: {found} on the server, {wanted} in SQL"
         for version in VERSIONS:

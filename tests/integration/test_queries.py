@@ -32,7 +32,7 @@ TYPED: dict[str, object] = {
 
 ROLES = {
     "edge": {Role.EDGE}, "postgres": {Role.OWNER}, "doctor": {Role.OWNER},
-    "observe.metrics": {Role.READER},
+    "observe.kibana": {Role.READER}, "observe.metrics": {Role.READER},
 }  # fmt: skip
 # The others' are the worker's.
 EDGE_TOO = {

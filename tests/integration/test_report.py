@@ -47,7 +47,7 @@ def lived(world: World) -> report.Report:
         "UPDATE messages SET status = 'sent', finished_at = %s WHERE status = 'planned' RETURNING 1",
         NOW,
     )
-    with world.horizon.database.transaction(Role.WORKER) as tx:
+    with world.horizon.database.transaction(Role.READER) as tx:
         return report.gather(tx, "horizon", NOW)
 
 
@@ -142,6 +142,7 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(
         assert reader.said == []
 
 
+@pytest.mark.slow
 def test_the_pictures_follow_the_reader_s_colours(browser: Browser, file: Path) -> None:
     with Reader(browser, file, color_scheme="light") as reader:
         bar = reader.page.locator("#alerts .bars .point path").first
@@ -153,6 +154,7 @@ def test_the_pictures_follow_the_reader_s_colours(browser: Browser, file: Path) 
         )
 
 
+@pytest.mark.slow
 def test_a_new_installation_says_what_to_do(
     tmp_path: Path, settings: Any, browser: Browser, capsys: pytest.CaptureFixture[str]
 ) -> None:

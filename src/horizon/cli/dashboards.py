@@ -50,7 +50,7 @@ def report(
     from horizon.report import page  # plotly's script is read with it
 
     horizon = installed(database)
-    with horizon.database.transaction(Role.WORKER) as tx:
+    with horizon.database.transaction(Role.READER) as tx:
         shown = page.gather(tx, horizon.database.name, clock.now())
     _write(out, page.render(shown).encode("utf-8", "replace"))
     say(f"Written: {out}")

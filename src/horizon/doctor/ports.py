@@ -41,10 +41,15 @@ def _port(settings: Settings, name: str, *, up: bool) -> Iterator[Finding]:
         _bind(host, port)
     except OSError as exc:
         if exc.errno == errno.EADDRINUSE:
-            if not (up and is_ours(host, port, name)):
+            if not up:
                 yield problem(
                     PART, f"another program listens on port {port}",
                     f"Stop it, or set {name} to a free port.",
+                )  # fmt: skip
+            elif not is_ours(host, port, name):
+                yield problem(
+                    PART, f"what listens on port {port} does not answer as ours does",
+                    f"Start `horizon up` again; if the port is another program's, set {name}.",
                 )  # fmt: skip
         elif exc.errno == errno.EACCES:
             yield problem(

@@ -173,11 +173,8 @@ def send(
         more_comes=more_comes, rate=rate, now=now,
         open_channel=watched(open_channel, horizon.counters),
     )  # fmt: skip
-    recorder = Recorder(
-        horizon.database, horizon.log, "email", "mailer", run, "send", scheduled=True
-    )
     with (
-        recorder.recording() as figures,
+        _sending(horizon, run).recording() as figures,
         horizon.lineage.run("email", now or clock.now(), parent=run) as lineage,
     ):
         with lookups.beside(horizon, run, stop):
@@ -252,13 +249,17 @@ def send_demo(
     sender = Sender(
         horizon.database, horizon.settings, horizon.keys, stop or Event(), on_lines=told
     )
-    with horizon.lineage.run("email", clock.now(), parent=run) as lineage:
+    with (
+        _sending(horizon, run).recording() as figures,
+        horizon.lineage.run("email", clock.now(), parent=run) as lineage,
+    ):
         sent = sender.run(correlation_id=run)
+        figures["count"] = sent.counts.total()
         lineage.figures = _totals(sent)
-    if sent.away is not None:
-        with horizon.database.transaction(Role.WORKER) as tx:
-            tx.execute(DELIVERY["cancel_demo"], {"correlation_id": run, "clock": clock.now()})
-        raise TransportError(f"{sent.away} What was not sent is cancelled; then try again.")
+        if sent.away is not None:
+            with horizon.database.transaction(Role.WORKER) as tx:
+                tx.execute(DELIVERY["cancel_demo"], {"correlation_id": run, "clock": clock.now()})
+            raise TransportError(f"{sent.away} What was not sent is cancelled; then try again.")
     return sent
 
 
@@ -268,6 +269,10 @@ def _totals(sent: Sent) -> dict[str, int]:
     for (_, status), count in sent.counts.items():
         totals[status] += count
     return dict(totals)
+
+
+def _sending(horizon: Installation, run: UUID) -> Recorder:
+    return Recorder(horizon.database, horizon.log, "email", "mailer", run, "send", scheduled=True)
 
 
 def _complain_if_away(horizon: Installation, sent: Sent) -> None:

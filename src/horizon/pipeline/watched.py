@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from bisect import bisect_left
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from horizon.counters import families as f
 from horizon.delivery.limits import Limit
 from horizon.delivery.ports import Channel, Claimed, Means, Parcel, Transport
 from horizon.errors import TransportError
+
+_BOUNDS = f.SEND_SECONDS.buckets
 
 OpenChannel = Callable[[str, Means], Channel]
 
@@ -76,19 +79,28 @@ class WatchedTransport:
             self._note()
 
     def send(self, parcels: Iterator[Parcel]) -> Iterator[str | TransportError]:
+        """Counted when the group is over: a lock a group and not a message."""
         begun: deque[float] = deque()
+        results: Counter[str] = Counter()
+        buckets, seconds = [0.0] * (len(_BOUNDS) + 1), 0.0
 
         def noted() -> Iterator[Parcel]:
             for parcel in parcels:
                 begun.append(time.perf_counter())
                 yield parcel
 
-        for outcome in self._inner.send(noted()):
-            took_s = time.perf_counter() - begun.popleft()
-            self._counters.observe(f.SEND_SECONDS, took_s, self._labels)
-            self._counters.add(f.SENDS, 1, (*self._labels, result_of(outcome)))
-            yield outcome
-        self._note()
+        try:
+            for outcome in self._inner.send(noted()):
+                took_s = time.perf_counter() - begun.popleft()
+                buckets[bisect_left(_BOUNDS, took_s)] += 1
+                seconds += took_s
+                results[result_of(outcome)] += 1
+                yield outcome
+        finally:
+            self._counters.observe_all(f.SEND_SECONDS, buckets, seconds, self._labels)
+            for result, count in results.items():
+                self._counters.add(f.SENDS, count, (*self._labels, result))
+            self._note()
 
     def close(self) -> None:
         self._inner.close()

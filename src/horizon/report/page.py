@@ -19,7 +19,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from horizon.observe.kibana.panels import PANELS, Chart, Column, Measure, Panel
+from horizon.observe.kibana.panels import MOST_RUNS, PANELS, Chart, Column, Measure, Panel
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
 from horizon.report import pictures
@@ -44,6 +44,11 @@ class Shown:
             (one.title, told(one, headline(one, self.rows)), one.colour if several else "")
             for one in self.panel.measures
         ]
+
+    @property
+    def cut(self) -> bool:
+        """There may be more runs than are shown."""
+        return self.panel.chart is Chart.RUNS and len(self.rows) >= MOST_RUNS
 
     def legend(self) -> list[tuple[str, str]]:
         return pictures.legend(self.panel, self.rows)

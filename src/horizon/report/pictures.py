@@ -18,6 +18,7 @@ HOUR_MS = 3_600_000  # plotly's unit of time is the millisecond
 FEWEST_HOURS = 12  # one hour alone would be as wide as the picture
 BAR_PX, THIN_BAR_PX, MANY_BARS = 30, 18, 12
 LOW_PX, HIGH_PX = 280, 430
+MOST_TIMES = 4
 LONGEST_LABEL = 24
 
 
@@ -103,11 +104,18 @@ def _along(panel: Panel, rows: Sequence[Row], places: Sequence[str]) -> Figure:
         return axis | {"autorange": "reversed", "tickvals": list(places), "ticktext": shown}
     if panel.chart is Chart.COLUMNS:
         return axis | {"title": panel.along.title, "dtick": 5, "tickangle": 0}
-    return axis | {
-        "title": "End of the run, UTC",
-        "nticks": 8,
-        "tickangle": 0 if len(places) < 3 else -35,
-    }
+    return axis | {"title": "End of the run, UTC", **_some_times(panel, rows)}
+
+
+def _some_times(panel: Panel, rows: Sequence[Row]) -> Figure:
+    """A few of the runs' times, short enough for a phone; the others are told when pointed at."""
+    times = list(dict.fromkeys(row[panel.along.name].astimezone(UTC) for row in rows))
+    every = -(-len(times) // MOST_TIMES)
+    shown = times[::every]
+    return {
+        "tickvals": [_label(panel, time) for time in shown], "tickangle": 0,
+        "ticktext": [f"{time:%H:%M}<br>{time:%d %b}" for time in shown],
+    }  # fmt: skip
 
 
 def _amounts(panel: Panel, rows: Sequence[Row]) -> Figure:

@@ -218,7 +218,7 @@ PANELS: tuple[Panel, ...] = (
         _grouped(_query(_with("duration_s"), _with("lag_s")), [_by("stage")],
                  {"longest": {"max": {"field": "lag_s"}}}),
         _STAGE,
-        (Measure("lag_s", "longest.value", "Longest, s", Colour.MEDIUM, most=True, decimals=3),),
+        (Measure("lag_s", "longest.value", "Longest, s", Colour.MEDIUM, most=True, decimals=1),),
     ),
     Panel(
         "stage_errors", "Failed runs by stage",
