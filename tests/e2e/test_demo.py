@@ -204,12 +204,14 @@ def test_the_demo_twice(embedded: Demo) -> None:
 @pytest.mark.slow
 def test_the_demo_on_debians_fifteen(on_fifteen: Demo) -> None:
     _check_two_runs(on_fifteen)
+    _every_message_is_explained(on_fifteen)
     file = on_fifteen.folder / "kept"
     on_fifteen("backup", str(file))
     before = on_fifteen.counts()
     on_fifteen("restore", str(file))
     on_fifteen("demo")
     assert on_fifteen.counts()["mails"] == before["mails"]
+    assert on_fifteen("audit", "verify").startswith("Nothing was changed.")
 
 
 @pytest.mark.slow
