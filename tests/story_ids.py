@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -36,15 +38,27 @@ NO_IDS = {"queue_id", "user_id"}
 
 def follow(tx: Connection, message_id: UUID) -> dict[str, Any]:
     """Explain a message and check it against the tables; give back its JSON."""
-    found = explain_message(tx, message_id)
-    assert found is not None
-    story: dict[str, Any] = json.loads(msgspec.json.encode(found))
-    for path, name, value in _ids(story):
-        _exists(tx, path, name, value)
-    _agrees(tx, story)
-    _check_score(tx, story)
-    _check_consent(story)
+    [story] = follow_all(tx, [message_id])
     return story
+
+
+def follow_all(tx: Connection, message_ids: Iterable[UUID]) -> list[dict[str, Any]]:
+    stories = []
+    named: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for message_id in message_ids:
+        found = explain_message(tx, message_id)
+        assert found is not None
+        story: dict[str, Any] = json.loads(msgspec.json.encode(found))
+        for path, name, value in _ids(story):
+            if (place := _place(path, name, value)) is not None:
+                named[place][str(value)] = f"{message_id}{path}/{name}"
+        _agrees(tx, story)
+        _check_score(tx, story)
+        _check_consent(story)
+        stories.append(story)
+    for (table, column), ids in named.items():
+        _exist(tx, table, column, ids)
+    return stories
 
 
 def _ids(part: Any, path: str = "") -> list[tuple[str, str, Any]]:
@@ -65,21 +79,25 @@ def _ids(part: Any, path: str = "") -> list[tuple[str, str, Any]]:
     ]
 
 
-def _exists(tx: Connection, path: str, name: str, value: Any) -> None:
+def _place(path: str, name: str, value: Any) -> tuple[str, str] | None:
+    """The table and column that an id of this name is of."""
     if name == "message_id":
         of_event = path in ("/events/listed", "/delivery/events")
-        table, column = ("events", "message_id") if of_event else ("messages", "message_id")
-    elif (path, name) == ("/person", "node"):  # of a mail to an address alone no profile has it
-        table, column = ("messages", "node")
-    elif name == "profile_id" and value == 0:
-        return  # nobody's
-    else:
-        table, column = PLACES[name]
-    row = tx.execute(
-        f"SELECT count(*) AS rows FROM {table} WHERE {column}::text = %s", [str(value)]
-    ).fetchone()
-    assert row is not None
-    assert row.rows >= 1, f"{path}/{name} {value} is in no row of {table}"
+        return ("events" if of_event else "messages", "message_id")
+    if (path, name) == ("/person", "node"):  # of a mail to an address alone no profile has it
+        return ("messages", "node")
+    if name == "profile_id" and value == 0:
+        return None  # nobody's
+    return PLACES[name]
+
+
+def _exist(tx: Connection, table: str, column: str, ids: Mapping[str, str]) -> None:
+    rows = tx.execute(
+        f"SELECT DISTINCT {column}::text AS id FROM {table} WHERE {column}::text = ANY(%s)",
+        [list(ids)],
+    )
+    missing = set(ids) - {row.id for row in rows}
+    assert not missing, {ids[one]: f"{one} is in no row of {table}" for one in missing}
 
 
 def _agrees(tx: Connection, story: dict[str, Any]) -> None:

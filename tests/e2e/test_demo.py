@@ -23,7 +23,7 @@ from horizon.postgres.database import Database, Role
 from horizon.settings import Settings
 from tests.e2e.horizon_command import Command
 from tests.parts import debian_postgres
-from tests.story_ids import follow
+from tests.story_ids import follow_all
 from tests.world import DAY, World
 
 HORIZON = [sys.executable, "-m", "horizon.cli"]
@@ -157,7 +157,7 @@ def _agrees(demo: Demo) -> None:
 def _every_message_is_explained(demo: Demo) -> None:
     with Database(demo.dsn(None)).transaction(Role.OWNER) as tx:
         messages = [row.message_id for row in tx.execute("SELECT message_id FROM messages")]
-        stories = [follow(tx, message_id) for message_id in messages]
+        stories = follow_all(tx, messages)
     assert len(stories) > 150
     assert {story["campaign"]["campaign"] for story in stories} == {"miss_you", "good_activity"}
     assert any(
@@ -204,12 +204,14 @@ def test_the_demo_twice(embedded: Demo) -> None:
 @pytest.mark.slow
 def test_the_demo_on_debians_fifteen(on_fifteen: Demo) -> None:
     _check_two_runs(on_fifteen)
+    _every_message_is_explained(on_fifteen)
     file = on_fifteen.folder / "kept"
     on_fifteen("backup", str(file))
     before = on_fifteen.counts()
     on_fifteen("restore", str(file))
     on_fifteen("demo")
     assert on_fifteen.counts()["mails"] == before["mails"]
+    assert on_fifteen("audit", "verify").startswith("Nothing was changed.")
 
 
 @pytest.mark.slow
