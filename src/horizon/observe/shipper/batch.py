@@ -69,6 +69,6 @@ def too_long(
         checksum = crc32(find(start, min(2**20, end - start)).removesuffix(b"\n"), checksum)
     id_ = b"%b%012x%08x" % (place.key.encode(), offset, checksum)
     beginning = find(offset, 2**20 + 1)
-    letter = dead_letter(id_, "longer than 32 MiB", log_file.path, offset, beginning)
+    letter = dead_letter(id_, "longer than 16 MiB", log_file.path, offset, beginning)
     letter.size_bytes = end - offset
     return Batch(place, log_file, end, offset, checksum, [], 1, [letter])

@@ -13,6 +13,8 @@ from horizon.observe.shipper import rules
 from horizon.observe.shipper.client import Answer, Client, SearchServerAwayError
 from horizon.observe.shipper.rules import Fate
 
+# What the server then says of a line that it took is 28 bytes and not 200.
+REQUEST = "_bulk?filter_path=errors,items.*.status,items.*.error"
 ID_AT = len(b'{"create":{"_id":"')
 ID_LENGTH = 32
 
@@ -84,9 +86,7 @@ def _try(
     client: Client, index: str, items: list[bytes], outcome: Outcome
 ) -> tuple[list[bytes], str]:
     """What is left to do, and why."""
-    # The server's answer to a line that it took is 28 bytes and not 200.
-    path = f"/{index}/_bulk?filter_path=errors,items.*.status,items.*.error"
-    answer = client.ask("POST", path, b"".join(items))
+    answer = client.ask("POST", f"/{index}/{REQUEST}", b"".join(items))
     if answer.status == 200:
         return _sorted(items, answer, outcome)
     if answer.status in {400, 413}:

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
 from queue import SimpleQueue
 
 from horizon import clock
@@ -20,7 +22,7 @@ from horizon.observe.shipper import bulk, position
 from horizon.observe.shipper.batch import Batch
 from horizon.observe.shipper.bulk import Outcome, Patience, StoppedError
 from horizon.observe.shipper.client import Client
-from horizon.observe.shipper.dead_letters import DeadLetters
+from horizon.observe.shipper.dead_letters import DeadLetter, DeadLetters
 from horizon.observe.shipper.files import LogUnreadableError
 from horizon.observe.shipper.index import prepare
 from horizon.observe.shipper.reader import Reader
@@ -40,6 +42,10 @@ Say = Callable[[str], None]
 
 def _say(sentence: str) -> None:
     print(f"horizon: {sentence}", file=sys.stderr, flush=True)
+
+
+def _unwritable(path: Path, exc: OSError) -> str:
+    return f"{path} cannot be written ({exc.strerror}): free some disk, or set HORIZON_HOME."
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class Shipper:
         self._folder = position.folder(settings)
         self._pending: deque[tuple[Future[Outcome], Batch]] = deque()
         self._stored_at = self._told_at = 0.0
+        self._telling = threading.Lock()
         self._dirty = False
         self._lost_told = 0
         self._unreadable = ""
@@ -80,9 +87,12 @@ class Shipper:
     def run(self, ready: Callable[[], None] = lambda: None) -> Shipped:
         """Ship until stopped, or once what is there.
 
-        Raises AlreadyRunningError, SettingsError; with ``once`` also what stopped it.
+        Raises AlreadyRunningError, HorizonError; with ``once`` also what stopped it.
         """
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as exc:
+            raise HorizonError(_unwritable(self._folder, exc)) from exc
         with self._alone():
             ready()
             self._letters = DeadLetters(self._folder / "dead-letters.jsonl")
@@ -153,13 +163,23 @@ class Shipper:
         finally:
             self._free.put(client)
         letters = [*batch.letters, *(batch.refused(*one) for one in outcome.refused)]
-        added = self._letters.add(letters) if letters else 0
-        if added:
-            _say(
-                f"{added} lines cannot be shipped ({letters[-1].reason}): they are in "
-                f"{self._letters.path}."
-            )
+        if letters:
+            self._bury(letters)
         return outcome
+
+    def _bury(self, letters: list[DeadLetter]) -> None:
+        for attempt in count(1):
+            try:
+                added = self._letters.add(letters)
+            except OSError as exc:
+                self._patience.wait(attempt, _unwritable(self._letters.path, exc))
+                continue
+            if added:
+                _say(
+                    f"{added} lines cannot be shipped ({letters[-1].reason}): they are in "
+                    f"{self._letters.path}."
+                )
+            return
 
     def _settle(self, most: int) -> None:
         """Wait until at most ``most`` batches are under way; they are settled in their order."""
@@ -210,8 +230,8 @@ class Shipper:
         if not at_once and time.monotonic() - self._told_at < TELL_EVERY_S:
             return
         self._told_at = time.monotonic()
-        self._status.at = clock.utc_text(clock.now())
-        with contextlib.suppress(OSError):
+        with self._telling, contextlib.suppress(OSError):  # no disk: there is no lag to be seen
+            self._status.at = clock.utc_text(clock.now())
             position.replace_file(self._folder / "status.json", self._status, durable=False)
 
     def _end(self) -> None:
@@ -230,6 +250,7 @@ class Shipper:
             if self._status.server != "away":
                 self._status.server, self._status.since = "away", clock.utc_text(clock.now())
                 _say(f"{why} The log waits and is shipped later.")
+            self._tell(at_once=True)
 
     def _server_well(self) -> None:
         if self._status.server == "away":
