@@ -191,7 +191,9 @@ def test_a_database_that_is_well_but_for_what_the_tests_turned_off(
     says(
         told, PROBLEM, "fsync is off: an event that was answered 200 may be lost", "Set fsync = on"
     )
-    assert len(bad(told)) == 1
+    says(told, PROBLEM, "full_page_writes is off", "Set full_page_writes = on")
+    says(told, WARNING, "shared_buffers is 128 MB", "at least 256 MB")
+    assert len(bad(told)) == 3
 
 
 @pytest.mark.parametrize(
