@@ -37,8 +37,9 @@ WITH events_told AS (  -- what a provider reported later, of messages that were 
     WHERE NOT EXISTS (SELECT FROM outbox x WHERE x.message_id = o.message_id)
     UNION ALL
     SELECT t.message_id, sealed.state FROM events_told t
-    CROSS JOIN LATERAL (SELECT h.state FROM history h WHERE h.message_id = t.message_id
-                        ORDER BY h.batch DESC, h.place DESC LIMIT 1) sealed
+    CROSS JOIN LATERAL (  -- with a LIMIT the planner would walk the whole history backwards
+        SELECT (array_agg(h.state ORDER BY h.batch DESC, h.place DESC))[1] AS state FROM history h
+        WHERE h.message_id = t.message_id HAVING count(*) > 0) sealed
     WHERE NOT EXISTS (SELECT FROM history_open_messages o WHERE o.message_id = t.message_id)
 ), changed_alerts AS (
     SELECT a.alert_id, NULL AS known FROM alerts a
