@@ -86,7 +86,7 @@ def check_statistics(found: list[Event], world: World) -> None:
     for job, table in (
         ("identity", "profiles"), ("identity", "nodes"), ("identity", "traits"),
         ("identity", "consents"), ("score", "scores"), ("alert", "alerts"),
-        ("campaign", "messages"),
+        ("campaign", "messages"), ("seal", "history"),
     ):  # fmt: skip
         [row] = world.rows(f"SELECT count(*)::int AS count FROM {table}")
         assert written[job, table] == row.count > 0, (job, table)

@@ -375,6 +375,19 @@ def test_what_rotation_takes_away_unshipped_is_counted_and_said(
         assert "rotation took" in capsys.readouterr().err
 
 
+def test_what_rotation_takes_is_counted_too_while_nobody_was_reached_yet(
+    log: Path, free_port: Callable[[], int]
+) -> None:
+    settings = settings_for(log, f"http://127.0.0.1:{free_port()}")
+    lines = LineFile(log, max_bytes=1_000, keep=1)
+    with following(settings):
+        for n in range(150):
+            lines.msg(line(n).rstrip())
+            time.sleep(0.01)
+        until(lambda: lag(settings).lost_files)
+    assert lag(settings).lost_bytes > 0
+
+
 def test_a_second_shipper_is_told_so(log: Path, endpoint: BulkEndpoint) -> None:
     settings = settings_for(log, endpoint.url)
     with following(settings):

@@ -17,7 +17,8 @@ from horizon.observe.lineage.writing import Writing
 
 class Reader:
     """One statement's reader. ``parameters`` says where values come from that code passes from one
-    query to another; ``expand``: through views down to their tables."""
+    query to another, ``filled`` what temporary tables were filled with; ``expand``: through views
+    down to their tables."""
 
     def __init__(
         self,
@@ -25,8 +26,10 @@ class Reader:
         parameters: Mapping[str, Value] | None = None,
         *,
         expand: bool = False,
+        filled: Mapping[str, Relation] | None = None,
     ) -> None:
         self.known = known
+        self.filled = filled or {}
         self.expand = expand
         self.trace = Trace()
         self.expressions = Expressions(self)

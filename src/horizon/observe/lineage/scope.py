@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from horizon.observe.lineage.model import Kind, Relation, Value, joined
+from horizon.observe.lineage.model import Kind, Relation, Value, given, joined
+
+SYSTEM_COLUMNS = frozenset({"ctid", "tableoid", "xmin", "xmax"})
 
 
 class UnreadableQueryError(Exception):
@@ -39,6 +41,8 @@ class Scope:
             found = scope._own(name, table)
             if found is not None:
                 return found
+        if name in SYSTEM_COLUMNS:
+            return given("the row's version")
         raise UnreadableQueryError(f"there is no column {table + '.' if table else ''}{name}")
 
     def relation(self, name: str) -> Relation | None:

@@ -63,6 +63,8 @@ def _named(reader: Reader, name: str, scope: Scope) -> Relation:
     cte = scope.cte(name)
     if cte is not None:
         return cte
+    if name in reader.filled:
+        return reader.filled[name]
     view = reader.known.views.get(name)
     if view is not None and reader.expand:
         return reader.query(view)

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
@@ -113,7 +113,8 @@ class Shipper:
         )  # fmt: skip
 
     def _ship(self) -> None:
-        prepare(self._clients[0], self._settings, self._patience, _say)
+        patience = replace(self._patience, waiting=self._away_at_start)
+        prepare(self._clients[0], self._settings, patience, _say)
         with ThreadPoolExecutor(CONNECTIONS, "shipper") as pool, self._watch() as watch:
             try:
                 while not self._stop.is_set():
@@ -251,6 +252,11 @@ class Shipper:
                 self._status.server, self._status.since = "away", clock.utc_text(clock.now())
                 _say(f"{why} The log waits and is shipped later.")
             self._tell(at_once=True)
+
+    def _away_at_start(self, why: str) -> None:
+        self._server_away(why)
+        self._reader.glance()  # what rotation takes away meanwhile is counted
+        self._store()
 
     def _server_well(self) -> None:
         if self._status.server == "away":
