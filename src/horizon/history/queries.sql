@@ -20,7 +20,8 @@ SELECT batch, hash FROM history_seals ORDER BY batch DESC LIMIT 1;
 -- name: add_entries
 -- Everything that came or changed since the last pass, in one order, in batches. A row that was
 -- written by a transaction of before and committed since is found like any other: by not being
--- in the history. An alert's states are an entry each.
+-- in the history. An alert's states are an entry each. (SELECT true ... LIMIT 1) and LATERAL ...
+-- LIMIT 1 stay look-ups by index: messages and history only ever grow and are never read whole.
 WITH events_told AS (  -- what a provider reported later, of messages that were over
     SELECT DISTINCT substring(e.message_id FROM '[0-9a-f-]{36}$')::uuid AS message_id
     FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s) e
@@ -28,44 +29,51 @@ WITH events_told AS (  -- what a provider reported later, of messages that were 
       AND e.source_id = (SELECT s.source_id FROM sources s WHERE s.name = 'horizon')
       AND e.message_id ~ ':[0-9a-f-]{36}$'
 ), changed AS (
-    SELECT m.message_id FROM messages m
-    WHERE m.message_id > %(message_from)s AND NOT EXISTS (SELECT FROM history h WHERE h.message_id = m.message_id)
+    SELECT m.message_id, NULL AS known FROM messages m
+    WHERE m.message_id > %(message_from)s
+      AND (SELECT true FROM history h WHERE h.message_id = m.message_id LIMIT 1) IS NULL
     UNION ALL
-    SELECT o.message_id FROM history_open_messages o JOIN messages m USING (message_id)
-    WHERE m.status <> o.state AND NOT EXISTS (SELECT FROM outbox x WHERE x.message_id = o.message_id)
+    SELECT o.message_id, o.state FROM history_open_messages o
+    WHERE NOT EXISTS (SELECT FROM outbox x WHERE x.message_id = o.message_id)
     UNION ALL
-    SELECT t.message_id FROM events_told t JOIN messages m USING (message_id)
+    SELECT t.message_id, sealed.state FROM events_told t
+    CROSS JOIN LATERAL (  -- with a LIMIT the planner would walk the whole history backwards
+        SELECT (array_agg(h.state ORDER BY h.batch DESC, h.place DESC))[1] AS state FROM history h
+        WHERE h.message_id = t.message_id HAVING count(*) > 0) sealed
     WHERE NOT EXISTS (SELECT FROM history_open_messages o WHERE o.message_id = t.message_id)
-      AND m.status <> (SELECT h.state FROM history h WHERE h.message_id = t.message_id
-                       ORDER BY h.batch DESC, h.place DESC LIMIT 1)
-), came AS (
-    SELECT 'message' AS thing, m.message_id, NULL::bigint AS number, m.status AS state, 0 AS step,
-           coalesce(m.finished_at, m.planned_at) AS at, message_digest(m, m.status <> ALL(%(open)s)) AS digest
-    FROM changed JOIN messages m USING (message_id)
+), changed_alerts AS (
+    SELECT a.alert_id, NULL AS known FROM alerts a
+    WHERE a.alert_id > %(alert_from)s
+      AND (SELECT true FROM history h WHERE h.thing = 'alert' AND h.number = a.alert_id LIMIT 1) IS NULL
     UNION ALL
-    SELECT 'alert', NULL, a.alert_id, s.state, s.step, s.at, alert_digest(a)
-    FROM (
-        SELECT a.alert_id, 0 AS known FROM alerts a
-        WHERE a.alert_id > %(alert_from)s
-          AND NOT EXISTS (SELECT FROM history h WHERE h.thing = 'alert' AND h.number = a.alert_id)
-        UNION ALL
-        SELECT o.alert_id, CASE o.state WHEN 'NEW' THEN 1 ELSE 2 END
-        FROM history_open_alerts o JOIN alerts a USING (alert_id) WHERE a.status <> o.state
-    ) due
-    JOIN alerts a USING (alert_id)
+    SELECT o.alert_id, o.state FROM history_open_alerts o
+), came AS (
+    SELECT 'message' AS thing, c.message_id, NULL::bigint AS number, m.state, 0 AS step, m.at, m.digest
+    FROM changed c
+    CROSS JOIN LATERAL (
+        SELECT m.status AS state, coalesce(m.finished_at, m.planned_at) AS at,
+               message_digest(m, m.status <> ALL(%(open)s)) AS digest
+        FROM messages m WHERE m.message_id = c.message_id LIMIT 1) m
+    WHERE m.state IS DISTINCT FROM c.known
+    UNION ALL
+    SELECT 'alert', NULL, c.alert_id, s.state, s.step, s.at, a.digest
+    FROM changed_alerts c
+    CROSS JOIN LATERAL (
+        SELECT a.created_at, a.notified_at, a.resolved_at, alert_digest(a) AS digest
+        FROM alerts a WHERE a.alert_id = c.alert_id LIMIT 1) a
     CROSS JOIN LATERAL (VALUES ('NEW', 1, a.created_at), ('NOTIFIED', 2, a.notified_at), ('RESOLVED', 3, a.resolved_at))
         s (state, step, at)
-    WHERE s.step > due.known AND s.at IS NOT NULL
+    WHERE s.at IS NOT NULL AND s.step > CASE c.known WHEN 'NEW' THEN 1 WHEN 'NOTIFIED' THEN 2 ELSE 0 END
     UNION ALL
     SELECT 'consent', NULL, c.consent_id, CASE WHEN c.granted THEN 'granted' ELSE 'refused' END, 0, c.time,
            consent_digest(c)
     FROM consents c
     WHERE c.consent_id > %(consent_from)s
-      AND NOT EXISTS (SELECT FROM history h WHERE h.thing = 'consent' AND h.number = c.consent_id)
+      AND (SELECT true FROM history h WHERE h.thing = 'consent' AND h.number = c.consent_id LIMIT 1) IS NULL
     UNION ALL
     SELECT 'audit', NULL, a.audit_id, 'written', 0, a.at, a.digest
     FROM audit_digests(%(audit_from)s) a
-    WHERE NOT EXISTS (SELECT FROM history h WHERE h.thing = 'audit' AND h.number = a.audit_id)
+    WHERE (SELECT true FROM history h WHERE h.thing = 'audit' AND h.number = a.audit_id LIMIT 1) IS NULL
 ), numbered AS (
     SELECT c.*, row_number() OVER (ORDER BY thing, message_id, number, step) - 1 AS nth FROM came c
 )
