@@ -26,6 +26,7 @@ from horizon.delivery.templating import MailTemplate, compile_template
 from horizon.pipeline import stages
 from horizon.pipeline.installation import Installation, open_installation
 from horizon.postgres.database import Role, closing_connection
+from horizon.postgres.queries import Queries
 
 SENDERS = 2
 CONNECTIONS = 1  # of each
@@ -47,33 +48,7 @@ MJML = f"""<mjml><mj-head><mj-title>{{{{ first_name }}}}, your week</mj-title></
 <a href="{{{{ unsubscribe_url }}}}">Unsubscribe</a></mj-text>
 </mj-column></mj-section></mj-body></mjml>"""
 TEMPLATE = compile_template("bench", MJML)
-
-FILL = """
-WITH people AS (
-    INSERT INTO profiles (created_at) SELECT %(now)s FROM generate_series(1, %(size)s)
-    RETURNING profile_id
-), known AS (
-    INSERT INTO nodes (node, kind, value, profile_id, first_seen)
-    SELECT md5('n' || profile_id)::uuid, 'user_id', 'user-' || profile_id, profile_id, %(now)s
-    FROM people
-), agreed AS (
-    INSERT INTO consents (node, address_hash, purpose, channel, granted, time, way)
-    SELECT md5('n' || profile_id)::uuid, md5('a' || profile_id)::uuid, purpose, 'email', true,
-           %(now)s, 'identify'
-    FROM people, (VALUES ('marketing'), ('tracking')) purposes (purpose)
-), planned AS (
-    INSERT INTO messages (campaign, node, profile_id, occasion, to_addr, address_hash, domain,
-        tier, variables, template, template_digest, status, correlation_id, planned_at)
-    SELECT 'good_activity', md5('n' || profile_id)::uuid, profile_id, 'day:bench',
-        'user-' || profile_id || '@example.com', md5('a' || profile_id)::uuid, 'example.com',
-        'low', jsonb_build_object('first_name', 'Name' || profile_id, 'tier', 'low',
-            'activity_count', 3, 'days_silent', 2, 'last_seen', '2026-05-05', 'score_percent', 12),
-        'bench', 'bench', 'planned', %(run)s, %(now)s
-    FROM people RETURNING message_id
-)
-INSERT INTO outbox (message_id, campaign, due_at)
-SELECT message_id, 'good_activity', %(now)s FROM planned
-"""
+QUERIES = Queries("bench")
 
 
 class BenchChannel(EmailChannel):
@@ -127,7 +102,10 @@ def smtp_figures(quick: bool) -> Iterator[Figure]:
 def _plan(horizon: Installation, size: int) -> None:
     with horizon.database.transaction(Role.OWNER) as tx:
         tx.execute("TRUNCATE profiles, nodes, consents, messages, outbox, reached, events CASCADE")
-        tx.execute(FILL, {"size": size, "now": clock.now(), "run": uuid4()})
+        tx.execute(QUERIES["waiting_mails"], {
+            "size": size, "now": clock.now(), "run": uuid4(), "template": "bench",
+            "digest": "bench", "purposes": ["marketing", "tracking"], "no_every": None,
+        })  # fmt: skip
     with closing_connection(horizon.database.connect(autocommit=True)) as connection:
         connection.execute("VACUUM ANALYZE")
 

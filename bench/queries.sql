@@ -52,3 +52,30 @@ RETURNING score_run;
 -- name: plan_scores
 INSERT INTO scores_1 (score_run, profile_id, last_activity, silent_s, activities, score, tier, ahead)
 SELECT 1, profile_id, %(now)s - interval '30 hours', 108000, 1 + profile_id %% 40, 0.09, 'low', false FROM profiles;
+
+-- name: waiting_mails
+-- People with a mail each that waits. They agreed to these purposes; every so manieth says no.
+WITH people AS (
+    INSERT INTO profiles (created_at) SELECT %(now)s FROM generate_series(1, %(size)s)
+    RETURNING profile_id
+), known AS (
+    INSERT INTO nodes (node, kind, value, profile_id, first_seen)
+    SELECT md5('n' || profile_id)::uuid, 'user_id', 'user-' || profile_id, profile_id, %(now)s
+    FROM people
+), said AS (
+    INSERT INTO consents (node, address_hash, purpose, channel, granted, time, way)
+    SELECT md5('n' || profile_id)::uuid, md5('a' || profile_id)::uuid, purpose, 'email',
+           coalesce(profile_id %% %(no_every)s::int <> 0, true), %(now)s, 'identify'
+    FROM people, unnest(%(purposes)s::text[]) purposes (purpose)
+), planned AS (
+    INSERT INTO messages (campaign, node, profile_id, occasion, to_addr, address_hash, domain,
+        tier, variables, template, template_digest, status, correlation_id, planned_at)
+    SELECT 'good_activity', md5('n' || profile_id)::uuid, profile_id, 'day:one',
+        'user-' || profile_id || '@example.com', md5('a' || profile_id)::uuid, 'example.com',
+        'low', jsonb_build_object('first_name', 'Name' || profile_id, 'tier', 'low',
+            'activity_count', 3, 'days_silent', 2, 'last_seen', '2026-05-05', 'score_percent', 12),
+        %(template)s, %(digest)s, 'planned', %(run)s, %(now)s
+    FROM people RETURNING message_id
+)
+INSERT INTO outbox (message_id, campaign, due_at)
+SELECT message_id, 'good_activity', %(now)s FROM planned;

@@ -20,7 +20,7 @@ from horizon.settings import Settings
 
 def bodies(log: Path) -> list[bytes]:
     """The requests that the shipper would make of the log."""
-    place = Place(key="bareclient00", inode=0, head="")
+    place = Place(key="626172652020", inode=0, head="")
     file = LogFile(log, -1, 0, 0, 0.0, final=False)
     content, offset, made = log.read_bytes(), 0, []
     while offset < len(content):

@@ -1,6 +1,7 @@
 """``make screenshots``: takes every committed picture, each part of them in a folder of its own.
 
-``ARGS="pages"`` takes those of the pages behind a mail's links only, ``ARGS="demo"`` the others.
+``ARGS="pages"`` takes those of the pages behind a mail's links only, ``ARGS="report"`` the
+report's, ``ARGS="demo"`` the others.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import Browser, sync_playwright
 
@@ -28,6 +30,7 @@ PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
 SAVED = b"horizon=1&listed=tracking&purpose=tracking&every=week&pause=1"
 BACK = b"horizon=1&listed=tracking&granted=tracking&every=always&resume=1"
 HORIZON = [sys.executable, "-m", "horizon.cli"]
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 CHROMIUM = [
     "--no-sandbox",
     "--disable-dev-shm-usage",
@@ -104,16 +107,36 @@ def link_pages(browser: Browser, folder: Path) -> None:
             collector.ask("POST", path, BACK)
 
 
+def report(browser: Browser, folder: Path) -> None:
+    """After the demo, as each reader sees it."""
+    environment = {**os.environ, "HORIZON_HOME": str(folder / ".horizon")}
+    command = [*HORIZON, "report", "--out", "report.html"]
+    subprocess.run(command, cwd=folder, env=environment, check=True)
+    for scheme in SCHEMES:
+        for width in (320, 1200):
+            context = browser.new_context(
+                viewport={"width": width, "height": 800}, color_scheme=scheme
+            )
+            view = context.new_page()
+            view.goto((folder / "report.html").as_uri())
+            file = PICTURES / f"report-{scheme}-{width}.png"
+            view.screenshot(path=file, full_page=True)
+            context.close()
+
+
 def main() -> None:
-    parts = sys.argv[1:] or ["demo", "pages"]
+    parts = sys.argv[1:] or ["demo", "report", "pages"]
     PICTURES.mkdir(parents=True, exist_ok=True)
     chromium = system_program(["chromium", "chromium-browser"], "chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
-        if "demo" in parts:
+        if {"demo", "report"} & set(parts):
             with installation("demo") as folder:
-                page(browser, folder)
-                mails(browser, folder)
+                if "demo" in parts:
+                    page(browser, folder)
+                    mails(browser, folder)
+                if "report" in parts:
+                    report(browser, folder)
         if "pages" in parts:
             with installation("init") as folder:
                 link_pages(browser, folder)

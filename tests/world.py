@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
+from horizon.campaigns import stage as campaigns
 from horizon.events import sources
 from horizon.events.model import Source, read_message
 from horizon.events.store import store
@@ -87,11 +90,43 @@ class World:
         self, user: str, silent: timedelta, *, consent: bool | None = True, email: str | None = ""
     ) -> None:
         """Somebody with an address who said yes, last active ``silent`` ago."""
+        self.put(*self._person(user, silent, consent=consent, email=email))
+
+    def _person(
+        self, user: str, silent: timedelta, *, consent: bool | None = True, email: str | None = ""
+    ) -> list[dict[str, Any]]:
         address = f"{user}@example.com" if email == "" else email
-        self.put(
-            self.identify(user, 25 * DAY, email=address, consent=consent, first_name=user.title()),
+        name = user.partition("@")[0].title()
+        return [
+            self.identify(user, 25 * DAY, email=address, consent=consent, first_name=name),
             self.track(user, silent),
+        ]
+
+    def people(self, *users: str, silent: timedelta = 13 * DAY) -> None:
+        """Each like ``person``, stored together; a user id may be the address."""
+        self.put(*(
+            item for user in users
+            for item in self._person(user, silent, email=user if "@" in user else "")
+        ))  # fmt: skip
+
+    def planned(self, *users: str) -> int:
+        """These are about to leave, and whoever is has a mail that waits: how many that are."""
+        self.people(*users)
+        self.score()
+        self.alert()
+        return int(self.plan().figures["planned"])
+
+    def sending(self, port: int, **more: Any) -> World:
+        """The same, but mails go to a server of 127.0.0.1."""
+        changed = self.horizon.settings.changed(
+            **{"SMTP_HOST": "127.0.0.1", "SMTP_PORT": port, "SMTP_TIMEOUT_S": 3, **more}
         )
+        return replace(self, horizon=replace(self.horizon, settings=changed))
+
+    def states(self) -> dict[str, str]:
+        """What became of each message, by the name in its address."""
+        rows = self.rows("SELECT to_addr, status FROM notifications_log")
+        return {row.to_addr.partition("@")[0]: row.status for row in rows}
 
     @property
     def runner(self) -> Runner:
@@ -117,3 +152,11 @@ class World:
         return {
             row.user_id: row.score for row in self.rows("SELECT user_id, score FROM current_scores")
         }
+
+
+def chunks_of(monkeypatch: pytest.MonkeyPatch, *sizes: int, lanes: int = 1) -> None:
+    """Planning takes so many people at once."""
+    begin = campaigns.Planning.__init__
+    monkeypatch.setattr(begin, "__kwdefaults__", {**(begin.__kwdefaults__ or {}), "sizes": sizes})
+    monkeypatch.setattr(campaigns, "FEW", 2)
+    monkeypatch.setattr(campaigns, "LANES", lanes)

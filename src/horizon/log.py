@@ -31,9 +31,19 @@ LEADING = ("ts", "level", "message", "stage", "component", "correlation_id")
 
 
 class LineFile:
-    """Appends whole lines to a file; rotates it at ``max_bytes``, keeping ``keep`` old ones."""
+    """Appends whole lines to a file; rotates it at ``max_bytes``, keeping ``keep`` old ones.
 
-    def __init__(self, path: Path, max_bytes: int = 50_000_000, keep: int = 10) -> None:
+    ``always`` stands in every line.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        max_bytes: int = 50_000_000,
+        keep: int = 10,
+        always: Mapping[str, str] | None = None,
+    ) -> None:
+        self.always = dict(always or {})
         self._path = path
         self._max_bytes = max_bytes
         self._keep = keep
@@ -56,7 +66,7 @@ class LineFile:
         head = {"ts": clock.utc_text(clock.now()), "level": "INFO", **head}
         with self.together():
             for line in lines:
-                self.info(_render(None, "", {**head, **line}))
+                self.info(_render(None, "", {**head, **line, **self.always}))
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -172,7 +182,7 @@ def log_to(lines: LineFile) -> Logger:
         processors=[_stamp, structlog.processors.EventRenamer("message"), _order, _render],
         wrapper_class=structlog.make_filtering_bound_logger(20),
     )
-    return logger
+    return logger.bind(**lines.always)
 
 
 def _stamp(_: object, method: str, fields: EventDict) -> EventDict:

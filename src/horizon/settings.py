@@ -221,7 +221,7 @@ def _is_url(text: str) -> bool:
 def _is_lineage_target(text: str) -> bool:
     if text.startswith("file:"):
         return len(text) > len("file:") and _is_path(text.removeprefix("file:"))
-    return text in {"off", "console"} or _is_url(text)
+    return text in {"off", "console"} or (_is_url(text) and "@" not in urlsplit(text).netloc)
 
 
 def _is_path(text: str) -> bool:

@@ -1,11 +1,12 @@
 """What a stage is given and what it gives back.
 
 A stage is ``def run(tx, window, ...) -> StageResult``: set-based, idempotent, one transaction.
-Or it is a generator of results: each has a transaction of its own and the figures up to then.
+Or it is a generator of results: each has a transaction of its own, and their figures are added up.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +15,7 @@ from uuid import UUID
 
 # Those that leave rows in ``runs``. Asked one by one, each last run is a look into an index; to
 # find the names in a year's runs took 1 s.
-STAGES: Final = ("identity", "score", "alert", "campaign", "domains")
+STAGES: Final = ("identity", "score", "alert", "campaign", "domains", "seal")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,18 @@ class StageResult:
     figures: Mapping[str, Any]
     lines: Iterable[Line] = field(default=())
     decisions: Sequence[Mapping[str, Any]] = field(default=())  # what a rehearsal shows
+
+
+def added(figures: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Two steps' figures as one's: numbers added up, counts by name each by its name."""
+    total = dict(figures)
+    for name, value in more.items():
+        if isinstance(value, Mapping):
+            counts = Counter(total.get(name, {})) + Counter(value)
+            total[name] = dict(sorted(counts.items()))
+        else:
+            total[name] = total.get(name, 0) + value
+    return total
 
 
 def logged_user(user_id: str | None, profile_id: int) -> str:

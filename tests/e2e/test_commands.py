@@ -76,7 +76,7 @@ def test_a_mail_server_that_refuses(
     world.alert()
     world.plan()
     done = command("send", SMTP_HOST="127.0.0.1", SMTP_PORT=str(free_port()))
-    _refused(done, "SMTP_HOST", "1 messages wait", code=1)
+    _refused(done, "SMTP_HOST", "1 message waits", code=1)
     assert [row.status for row in world.rows("SELECT status FROM messages")] == ["planned"]
 
 
@@ -85,7 +85,11 @@ def test_a_second_up_on_the_same_home(command: Command) -> None:
         _refused(command("up"), f"process {first.pid}", "HORIZON_HOME", code=1)
 
 
-@pytest.mark.parametrize("name", ["COLLECTOR_PORT", "CATCHER_SMTP_PORT", "CATCHER_PAGE_PORT"])
+@pytest.mark.parametrize(
+    "name",
+    ["COLLECTOR_PORT", *(pytest.param(f"CATCHER_{which}_PORT", marks=pytest.mark.slow)
+                         for which in ("SMTP", "PAGE"))],
+)  # fmt: skip
 def test_a_port_in_use(command: Command, name: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -126,7 +130,7 @@ def test_the_day_by_hand(command: Command, world: World) -> None:
     world.person("ann", 13 * DAY)
     now = world.now.isoformat()
     assert "1 high" in command("score", "--now", now).stdout
-    assert "1 alerts created" in command("alert", "--now", now).stdout
+    assert "1 alert created" in command("alert", "--now", now).stdout
     assert (
         "0 alerts created, 1 skipped" in command("alert", "--now", now, "--threshold", "0.5").stdout
     )

@@ -19,9 +19,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from horizon.postgres.database import Database, Role
 from horizon.settings import Settings
 from tests.e2e.horizon_command import Command
 from tests.parts import debian_postgres
+from tests.story_ids import follow_all
 from tests.world import DAY, World
 
 HORIZON = [sys.executable, "-m", "horizon.cli"]
@@ -152,8 +154,28 @@ def _agrees(demo: Demo) -> None:
     )
 
 
-def test_the_demo_twice(embedded: Demo) -> None:
-    _check_two_runs(embedded)
+def _every_message_is_explained(demo: Demo) -> None:
+    with Database(demo.dsn(None)).transaction(Role.OWNER) as tx:
+        messages = [row.message_id for row in tx.execute("SELECT message_id FROM messages")]
+        stories = follow_all(tx, messages)
+    assert len(stories) > 150
+    assert {story["campaign"]["campaign"] for story in stories} == {"miss_you", "good_activity"}
+    assert any(
+        one["name"] == "Unsubscribed" for story in stories for one in story["delivery"]["events"]
+    )
+    assert all("message" in {one["thing"] for one in story["sealed"]} for story in stories)
+    longest = max(stories, key=lambda story: float(story["score"]["silent_s"]))
+    assert "of silence" in demo("explain", "message", longest["message_id"])
+    assert demo("audit", "verify").startswith("Nothing was changed.")
+
+
+def test_the_demo(embedded: Demo) -> None:
+    said = embedded("demo")
+    assert "Traceback" not in said
+    counts = embedded.counts()
+    assert counts["mails"] == counts["messages"] - _skipped(embedded) > 100
+    _agrees(embedded)
+    _every_message_is_explained(embedded)
     shown = embedded(
         "psql", "-At", "-c", "SELECT user_id, score FROM current_scores ORDER BY score DESC LIMIT 5"
     )
@@ -175,14 +197,21 @@ def test_the_demo_leaves_other_people_alone(
 
 
 @pytest.mark.slow
+def test_the_demo_twice(embedded: Demo) -> None:
+    _check_two_runs(embedded)
+
+
+@pytest.mark.slow
 def test_the_demo_on_debians_fifteen(on_fifteen: Demo) -> None:
     _check_two_runs(on_fifteen)
+    _every_message_is_explained(on_fifteen)
     file = on_fifteen.folder / "kept"
     on_fifteen("backup", str(file))
     before = on_fifteen.counts()
     on_fifteen("restore", str(file))
     on_fifteen("demo")
     assert on_fifteen.counts()["mails"] == before["mails"]
+    assert on_fifteen("audit", "verify").startswith("Nothing was changed.")
 
 
 @pytest.mark.slow

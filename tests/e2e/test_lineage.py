@@ -9,6 +9,7 @@ import pytest
 
 from horizon.settings import Settings
 from tests.e2e.horizon_command import Command, wait_until
+from tests.openlineage import check_event
 from tests.servers.http_recorder import HttpRecorder
 
 
@@ -24,6 +25,9 @@ def test_flush_says_what_it_did(command: Command, tmp_path: Path) -> None:
     assert "LINEAGE_TO is off" in off.stderr
     command.environment["LINEAGE_TO"] = "console"
     assert command("score").returncode == 0
+    away = command("lineage", "flush", LINEAGE_TO="http://127.0.0.1:1")
+    assert away.returncode == 1
+    assert away.stderr.endswith("look at LINEAGE_TO. 4 events wait; none is lost.\n")
     flushed = command("lineage", "flush")
     assert flushed.stderr == "horizon: 4 events delivered.\n"
     events = [json.loads(line) for line in flushed.stdout.splitlines()]
@@ -45,3 +49,23 @@ def test_up_delivers_by_itself(command: Command) -> None:
 def ended(server: HttpRecorder) -> set[str]:
     events = [json.loads(one.body) for one in server.requests if one.body]
     return {event["job"]["name"] for event in events if event["eventType"] == "COMPLETE"}
+
+
+@pytest.mark.slow
+def test_the_demo_tells_of_every_stage(tmp_path: Path, settings: Settings) -> None:
+    """Each of its runs begins and ends once, in events that OpenLineage's schemas take."""
+    path = tmp_path / "lineage.jsonl"
+    command = Command(tmp_path, settings, LINEAGE_TO=f"file:{path}")
+    assert command("demo").returncode == 0
+    assert command("lineage", "flush").returncode == 0
+    runs: dict[str, list[str]] = {}
+    for line in path.read_text().splitlines():
+        event = json.loads(line)
+        check_event(event)
+        name = f"{event['job']['name']} {event['run']['runId']}"
+        runs.setdefault(name, []).append(event["eventType"])
+    assert set(map(tuple, runs.values())) == {("START", "COMPLETE")}
+    jobs = {name.split()[0] for name in runs}
+    assert jobs == {
+        "ingest", "identity", "score", "alert", "campaign", "email", "seal", "pipeline",
+    }  # fmt: skip

@@ -17,7 +17,7 @@ from horizon.pipeline import stages
 from horizon.postgres.database import Role
 from tests.parts import certificate
 from tests.servers.postfix import DOMAIN, IDN_DOMAIN, SENDER, Postfix
-from tests.world import DAY, World
+from tests.world import World
 
 pytestmark = pytest.mark.slow
 
@@ -25,26 +25,10 @@ USERS = [f"u{number}@{DOMAIN}" for number in range(20)]
 
 
 def _sending(world: World, postfix: Postfix, **more: Any) -> World:
-    changed = world.horizon.settings.changed(**{
-        "SMTP_HOST": "127.0.0.1", "SMTP_PORT": postfix.port, "SMTP_CONNECTIONS": 2,
-        "MAIL_FROM": f"Käthe & Söhne <{SENDER}>", **more,
+    return world.sending(postfix.port, **{
+        "SMTP_CONNECTIONS": 2, "SMTP_TIMEOUT_S": 30, "MAIL_FROM": f"Käthe & Söhne <{SENDER}>",
+        **more,
     })  # fmt: skip
-    one = world.horizon
-    return World(type(one)(changed, one.database, one.keys, one.log, one.lines))
-
-
-def _planned(world: World, *addresses: str) -> None:
-    items = []
-    for address in addresses:
-        name = address.partition("@")[0].title()
-        items.append(
-            world.identify(address, 25 * DAY, email=address, consent=True, first_name=name)
-        )
-        items.append(world.track(address, 13 * DAY))
-    world.put(*items)
-    world.score()
-    world.alert()
-    assert world.plan().figures["planned"] == len(addresses)
 
 
 def _rows(world: World) -> dict[str, Any]:
@@ -81,7 +65,8 @@ def test_mails_are_read_back_as_they_were_written(
     international = [f"zoë@{DOMAIN}", f"王@{IDN_DOMAIN}"]
     with Postfix(free_port(), [*USERS, *international]) as postfix:
         world = _sending(world, postfix)
-        _planned(world, *USERS, f"zoë@{DOMAIN}", "王@bücher.example")
+        addresses = [*USERS, f"zoë@{DOMAIN}", "王@bücher.example"]
+        assert world.planned(*addresses) == len(addresses)
         stages.send(world.horizon)
         stages.send(world.horizon)
         rows = _rows(world)
@@ -104,7 +89,8 @@ def test_an_unknown_user_bounces_and_is_never_written_to_again(
     nobody = [f"nobody{number}@{DOMAIN}" for number in range(25)]
     with Postfix(free_port(), USERS) as postfix:
         world = _sending(world, postfix, SMTP_CONNECTIONS=1)
-        _planned(world, *USERS, *nobody)
+        addresses = [*USERS, *nobody]
+        assert world.planned(*addresses) == len(addresses)
         for _ in range(3):
             stages.send(world.horizon)
             world.rows("UPDATE outbox SET due_at = now() RETURNING 1")
@@ -132,7 +118,8 @@ def test_what_bounces_after_it_was_taken_and_what_waits_in_the_queue(
     gone, later = f"gone@{DOMAIN}", f"later@{DOMAIN}"
     with Postfix(free_port(), USERS, [gone], [later]) as postfix:
         world = _sending(world, postfix)
-        _planned(world, *USERS, gone, later)
+        addresses = [*USERS, gone, later]
+        assert world.planned(*addresses) == len(addresses)
         stages.send(world.horizon)
         rows = _rows(world)
         assert {row.status for row in rows.values()} == {"sent"}  # it has taken them
@@ -172,7 +159,7 @@ def test_over_verified_tls(
     monkeypatch.setenv("SSL_CERT_FILE", str(tls[0]))
     with Postfix(free_port(), USERS, tls=tls) as postfix:
         world = _sending(world, postfix)
-        _planned(world, *USERS)
+        assert world.planned(*USERS) == len(USERS)
         stages.send(world.horizon)
         for user in USERS:
             (mail,) = postfix.wait_for(user)

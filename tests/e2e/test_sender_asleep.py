@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.smtp_recorder import SmtpRecorder
-from tests.world import DAY, World
+from tests.world import World
 
 LEASE_S = 1.5
 PEOPLE = 60
@@ -39,18 +39,6 @@ def _sender(world: World, recorder: SmtpRecorder, *options: str) -> Iterator[sub
         if sender.poll() is None:
             sender.kill()
         sender.communicate()
-
-
-def _planned(world: World) -> None:
-    items = []
-    for number in range(PEOPLE):
-        user = f"user{number:04}"
-        items.append(world.identify(user, 25 * DAY, email=f"{user}@example.com", consent=True))
-        items.append(world.track(user, 13 * DAY))
-    world.put(*items)
-    world.score()
-    world.alert()
-    world.plan()
 
 
 def _run(world: World, recorder: SmtpRecorder) -> None:
@@ -96,7 +84,7 @@ def _no_to_all(world: World) -> None:
 def test_a_sender_asleep_past_its_lease_sends_nothing_again(
     world: World, tmp_path: Path, rate: str, mails: int
 ) -> None:
-    _planned(world)
+    world.planned(*(f"user{number:04}" for number in range(PEOPLE)))
     with SmtpRecorder(tmp_path, [{"at": "content", "action": "slow", "seconds": 0.04}]) as recorder:
         with _sender(world, recorder, "--rate", rate) as asleep:
             recorder.wait_for(mails, 30)
@@ -119,9 +107,10 @@ def test_a_sender_asleep_past_its_lease_sends_nothing_again(
     assert (begun > 1) == (rate == "100/s")
 
 
+@pytest.mark.slow  # test_lane.py asks again at a slow server every time
 def test_what_it_had_begun_is_asked_again_when_it_wakes(world: World, tmp_path: Path) -> None:
     """Everybody says no while it sleeps: what was on the wire already is all that may arrive."""
-    _planned(world)
+    world.planned(*(f"user{number:04}" for number in range(PEOPLE)))
     with SmtpRecorder(tmp_path, [{"at": "content", "action": "slow", "seconds": 0.04}]) as recorder:
         with _sender(world, recorder, "--rate", "100/s") as asleep:
             recorder.wait_for(5, 30)
@@ -139,7 +128,7 @@ def test_what_it_had_begun_is_asked_again_when_it_wakes(world: World, tmp_path: 
 
 @pytest.mark.slow
 def test_four_told_to_stop_at_once_leave_nothing_in_doubt(world: World, tmp_path: Path) -> None:
-    _planned(world)
+    world.planned(*(f"user{number:04}" for number in range(PEOPLE)))
     with SmtpRecorder(tmp_path, [{"at": "content", "action": "slow", "seconds": 0.1}]) as recorder:
         with ExitStack() as stack:
             senders = [

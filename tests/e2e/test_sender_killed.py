@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.smtp_recorder import SmtpRecorder
-from tests.world import DAY, World
+from tests.world import World
 
 LEASE_S = 1
 
@@ -33,18 +33,6 @@ def _horizon(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "horizon.cli", *arguments]
 
 
-def _plan(world: World, people: int) -> None:
-    items = []
-    for number in range(people):
-        user = f"user{number:04}"
-        items.append(world.identify(user, 25 * DAY, email=f"{user}@example.com", consent=True))
-        items.append(world.track(user, 13 * DAY))
-    world.put(*items)
-    world.score()
-    world.alert()
-    world.plan()
-
-
 def _sending_now(world: World) -> set[str]:
     return {
         str(row.message_id)
@@ -52,14 +40,13 @@ def _sending_now(world: World) -> set[str]:
     }
 
 
-@pytest.mark.parametrize(
-    ("people", "kills"), [(120, 3), pytest.param(500, 20, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow  # test_faults.py kills senders, PostgreSQL and the mail server every time
+@pytest.mark.parametrize(("people", "kills"), [(120, 3), (500, 20)])
 def test_killed_senders_send_nothing_twice_and_lose_nothing(
     world: World, tmp_path: Path, people: int, kills: int
 ) -> None:
     chance = random.Random(people)
-    _plan(world, people)
+    world.planned(*(f"user{number:04}" for number in range(people)))
     in_doubt: set[str] = set()
     with SmtpRecorder(tmp_path, [{"at": "content", "action": "slow", "seconds": 0.02}]) as recorder:
         environment = _environment(world, recorder)
@@ -105,11 +92,13 @@ def test_killed_senders_send_nothing_twice_and_lose_nothing(
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_told_to_stop_a_sender_leaves_nothing_in_doubt(
     world: World, tmp_path: Path, number: signal.Signals
 ) -> None:
-    _plan(world, 60)
+    world.planned(*(f"user{number:04}" for number in range(60)))
     with SmtpRecorder(tmp_path, [{"at": "content", "action": "slow", "seconds": 0.05}]) as recorder:
         environment = _environment(world, recorder)
         sender = subprocess.Popen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import random
@@ -51,11 +52,12 @@ def expected(path: Path) -> dict[str, dict[str, Any]]:
     found = {}
     for file in path.parent.glob(f"{path.name}*"):
         content = file.read_bytes()
-        key = rules.file_key(file.stat().st_ino, content.split(b"\n")[0]).decode()
+        key = rules.file_key(file.stat().st_ino, content.split(b"\n")[0])
         offset = 0
         for line in content.split(b"\n")[:-1]:
             fields = json.loads(line)
-            found[f"{key}{offset:012x}{crc32(line):08x}"] = {
+            plain = offset.to_bytes(5, "big") + key + crc32(line).to_bytes(4, "big")
+            found[base64.urlsafe_b64encode(plain).decode()] = {
                 "@timestamp": fields.pop("ts"),
                 **fields,
             }

@@ -27,40 +27,16 @@ from horizon.errors import HorizonError
 from horizon.pipeline.installation import Installation, open_installation
 from horizon.postgres.database import Role
 from horizon.postgres.embedded import EmbeddedPostgres
+from horizon.postgres.queries import Queries
 from horizon.settings import Settings
 from tests.servers.smtp_recorder import SmtpRecorder
 
 CONNECTIONS = 2
 TARGETS = ("a sender", "PostgreSQL", "the mail server")
 
-# Every 100th person says no after the planning: nothing may reach them. ``senders`` tells whose a
-# claim is: the test gives each process a number, in its DSN's options.
-FILL = """
-WITH people AS (
-    INSERT INTO profiles (created_at) SELECT %(now)s FROM generate_series(1, %(size)s)
-    RETURNING profile_id
-), known AS (
-    INSERT INTO nodes (node, kind, value, profile_id, first_seen)
-    SELECT md5('n' || profile_id)::uuid, 'user_id', 'user-' || profile_id, profile_id, %(now)s
-    FROM people
-), said AS (
-    INSERT INTO consents (node, address_hash, purpose, channel, granted, time, way)
-    SELECT md5('n' || profile_id)::uuid, md5('a' || profile_id)::uuid, 'marketing', 'email',
-           profile_id %% 100 <> 0, %(now)s, 'identify'
-    FROM people
-), planned AS (
-    INSERT INTO messages (campaign, node, profile_id, occasion, to_addr, address_hash, domain,
-        tier, variables, template, template_digest, status, correlation_id, planned_at)
-    SELECT 'good_activity', md5('n' || profile_id)::uuid, profile_id, 'day:faults',
-        'user-' || profile_id || '@example.com', md5('a' || profile_id)::uuid, 'example.com',
-        'low', jsonb_build_object('first_name', 'Name' || profile_id, 'tier', 'low',
-            'activity_count', 3, 'days_silent', 2, 'last_seen', '2026-05-05', 'score_percent', 12),
-        'good_activity', %(digest)s, 'planned', %(run)s, %(now)s
-    FROM people RETURNING message_id
-)
-INSERT INTO outbox (message_id, campaign, due_at)
-SELECT message_id, 'good_activity', %(now)s FROM planned
-"""
+QUERIES = Queries("bench")
+
+# ``senders`` tells whose a claim is: the test gives each process a number, in its DSN's options.
 WHOSE = """
 CREATE TABLE senders (claim uuid PRIMARY KEY, sender int NOT NULL);
 GRANT INSERT, SELECT ON senders TO horizon_worker;
@@ -118,9 +94,11 @@ class UnderFire:
 
     def plan(self, people: int) -> None:
         with self.horizon.database.transaction(Role.OWNER) as tx:
-            tx.execute(FILL, {
-                "size": people, "now": clock.now(), "run": uuid4(),
-                "digest": load_template("good_activity").digest,
+            # Every 100th person says no after the planning: nothing may reach them.
+            tx.execute(QUERIES["waiting_mails"], {
+                "size": people, "now": clock.now(), "run": uuid4(), "template": "good_activity",
+                "digest": load_template("good_activity").digest, "purposes": ["marketing"],
+                "no_every": 100,
             })  # fmt: skip
             tx.execute(WHOSE)
 

@@ -169,6 +169,7 @@ def test_what_is_no_backup_leaves_everything_as_it_was(
     assert left == []
 
 
+@pytest.mark.slow  # PostgreSQL waits for the others 5 s
 def test_a_restore_that_cannot_swap_changes_nothing(
     world: World, tmp_path: Path, server: EmbeddedPostgres
 ) -> None:

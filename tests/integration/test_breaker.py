@@ -217,11 +217,8 @@ def test_status_and_list_show_what_is_held_and_resume_lets_it_go(
         row["campaign"]: row["held"] for row in json.loads(command("campaign", "list", "--json"))
     }
     assert listed == {
-        "confirm_consent": "",
-        "demo": "",
-        "good_activity": "",
-        "miss_you": "gmail.com (blocks)",
-    }
+        "confirm_consent": "", "good_activity": "", "miss_you": "gmail.com (blocks)",
+    }  # fmt: skip
     assert "7 messages wait no more" in command("campaign", "resume", "miss_you")
     with database.transaction(Role.WORKER) as tx:
         assert due(tx) == {"gmail.com": {False}}

@@ -15,9 +15,8 @@ from horizon.delivery.outbox import Outbox, settle
 from horizon.errors import UsageError
 from horizon.pipeline import stages
 from horizon.postgres.database import Role, closing_connection
-from tests.integration.test_delivery import _planned, _sending, _states
 from tests.servers.smtp_recorder import SmtpRecorder
-from tests.world import DAY, World
+from tests.world import DAY, World, chunks_of
 
 
 def _set(world: World, status: str) -> int:
@@ -27,12 +26,12 @@ def _set(world: World, status: str) -> int:
 
 def test_paused_nothing_leaves_and_resumed_all_does(world: World, tmp_path: Path) -> None:
     with SmtpRecorder(tmp_path) as recorder:
-        world = _sending(world, recorder)
-        _planned(world, "ann", "bob")
+        world = world.sending(recorder.port)
+        world.planned("ann", "bob")
         _set(world, "paused")
         stages.send(world.horizon)
         assert recorder.messages() == []
-        assert set(_states(world).values()) == {"planned"}
+        assert set(world.states().values()) == {"planned"}
         _set(world, "active")
         stages.send(world.horizon)
         assert len(recorder.messages()) == 2
@@ -41,8 +40,8 @@ def test_paused_nothing_leaves_and_resumed_all_does(world: World, tmp_path: Path
 def test_paused_while_it_is_sent(world: World, tmp_path: Path) -> None:
     """What was claimed before the pause does not leave after it, and is not lost."""
     with SmtpRecorder(tmp_path, [{"at": "content", "action": "slow", "seconds": 0.1}]) as recorder:
-        world = _sending(world, recorder, SMTP_CONNECTIONS=1)
-        _planned(world, *(f"u{number}" for number in range(20)))
+        world = world.sending(recorder.port, SMTP_CONNECTIONS=1)
+        world.planned(*(f"u{number}" for number in range(20)))
         sending = threading.Thread(target=lambda: stages.send(world.horizon))
         sending.start()
         recorder.wait_for(2)
@@ -50,7 +49,7 @@ def test_paused_while_it_is_sent(world: World, tmp_path: Path) -> None:
         sending.join()
         left = len(recorder.messages())
         assert 2 <= left < 20
-        states = list(_states(world).values())
+        states = list(world.states().values())
         assert (states.count("sent"), states.count("planned")) == (left, 20 - left)
         _set(world, "active")
         stages.send(world.horizon)
@@ -59,14 +58,14 @@ def test_paused_while_it_is_sent(world: World, tmp_path: Path) -> None:
 
 
 def test_stopped_what_waited_is_cancelled_and_nothing_is_planned(world: World) -> None:
-    _planned(world, "ann", "bob")
+    world.planned("ann", "bob")
     assert _set(world, "stopped") == 2
     world.person("cid", 13 * DAY)
     world.score()
     world.alert()
     with world.horizon.database.transaction(Role.WORKER) as tx:
         assert campaigns.active(tx) == ["confirm_consent", "good_activity"]
-    assert set(_states(world).values()) == {"cancelled"}
+    assert set(world.states().values()) == {"cancelled"}
 
 
 def test_an_unknown_campaign_is_named(world: World) -> None:
@@ -94,7 +93,7 @@ def test_a_rehearsal_tells_everybody_s_verdict_and_writes_nothing(world: World) 
 
 @pytest.mark.parametrize(("status", "alert"), [("sent", "NOTIFIED"), ("failed", "NEW")])
 def test_an_unknown_message_is_settled_once(world: World, status: str, alert: str) -> None:
-    _planned(world, "ann")
+    world.planned("ann")
     with closing_connection(
         world.horizon.database.connect(Role.WORKER, autocommit=True)
     ) as connection:
@@ -107,7 +106,7 @@ def test_an_unknown_message_is_settled_once(world: World, status: str, alert: st
         assert settle(connection, message_id, status)
         assert not settle(connection, message_id, "sent")
         assert not settle(connection, uuid4(), "sent")
-    assert _states(world) == {"ann": status}
+    assert world.states() == {"ann": status}
     assert [row.status for row in world.rows("SELECT status FROM alerts")] == [alert]
     events = len(world.rows("SELECT FROM events WHERE name = 'Message Sent'"))
     assert events == (1 if status == "sent" else 0)
@@ -115,8 +114,8 @@ def test_an_unknown_message_is_settled_once(world: World, status: str, alert: st
 
 def test_a_rate_is_kept_over_all_connections(world: World, tmp_path: Path) -> None:
     with SmtpRecorder(tmp_path) as recorder:
-        world = _sending(world, recorder)
-        _planned(world, *(f"u{number}" for number in range(21)))
+        world = world.sending(recorder.port)
+        world.planned(*(f"u{number}" for number in range(21)))
         started = time.monotonic()
         stages.send(world.horizon, rate=20)
         took_s = time.monotonic() - started
@@ -127,11 +126,9 @@ def test_a_rate_is_kept_over_all_connections(world: World, tmp_path: Path) -> No
 def test_a_campaign_that_is_stopped_while_it_is_planned_mails_nobody_afterwards(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        campaigns.run, "__kwdefaults__", {**campaigns.run.__kwdefaults__, "sizes": (1,)}
-    )
+    chunks_of(monkeypatch, 1)
     with SmtpRecorder(tmp_path) as recorder:
-        world = _sending(world, recorder)
+        world = world.sending(recorder.port)
         for user in ("ann", "bob", "cat"):
             world.person(user, 13 * DAY)
         world.score()

@@ -14,8 +14,9 @@ import pytest
 from horizon import clock, links
 from horizon.events.nodes import node_of
 from horizon.keys import Keys
-from horizon.postgres.database import Database, Role, row_dicts
-from tests.servers.collector import Answer, Application, Collector
+from horizon.postgres.database import Database, Role
+from tests.link_pages import assert_page, rows
+from tests.servers.collector import Application, Collector
 from tests.world import DAY, World
 
 WORDING = "I agree to <receive> news."
@@ -43,25 +44,6 @@ def asked(database: Database, keys: Keys, **changes: Any) -> tuple[UUID, str]:
             values,
         )
     return values["opt_in_id"], "/y/" + links.sign(keys.link, values["opt_in_id"], "confirm")
-
-
-def rows(database: Database, table: str) -> list[dict[str, Any]]:
-    with database.transaction(Role.OWNER) as tx:
-        return row_dicts(tx.execute(f"SELECT * FROM {table}".encode()))
-
-
-def assert_page(answer: Answer, status: int, title: str, language: str = "en") -> None:
-    assert answer.status == status
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.headers["referrer-policy"] == "no-referrer"
-    assert answer.headers["cache-control"] == "no-store"
-    assert "default-src 'none'" in answer.headers["content-security-policy"]
-    text = answer.body.decode()
-    assert f"<h1>{title}</h1>" in text
-    assert f'<html lang="{language}">' in text
-    assert "<script" not in text
-    assert "<receive>" not in text
-    assert "ann@" not in text.casefold()
 
 
 def suppress(database: Database, *rows: tuple[UUID, str, str]) -> None:

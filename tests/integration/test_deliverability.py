@@ -21,7 +21,6 @@ from horizon.delivery.channels.smtp.transport import ADDRESS_INVALID
 from horizon.pipeline import stages
 from horizon.postgres.database import Role
 from horizon.settings import Settings
-from tests.integration.test_delivery import _planned, _sending, _states
 from tests.link_pages import FORM, MULTIPART, ONE_CLICK
 from tests.servers.collector import Application
 from tests.servers.smtp_recorder import SmtpRecorder
@@ -58,10 +57,10 @@ def test_only_an_address_that_is_none_is_suppressed_at_first_sight(
         {"at": at, "match": f"u{number}@", "answer": answer} for number, answer in enumerate(said)
     ]
     with SmtpRecorder(tmp_path, script) as recorder:
-        world = _sending(world, recorder)
-        _planned(world, *(f"u{number}" for number in range(len(said))), "zed")
+        world = world.sending(recorder.port)
+        world.planned(*(f"u{number}" for number in range(len(said))), "zed")
         stages.send(world.horizon)
-    states = _states(world)
+    states = world.states()
     assert states.pop("zed") == "sent"
     for number, answer in enumerate(said):
         expected = "bounced" if answer in INVALID else "failed" if answer[0] == "5" else "planned"
@@ -78,8 +77,8 @@ def test_a_server_s_word_of_a_null_mx_ends_the_mails_to_that_address(
 ) -> None:
     rule = {"at": "rcpt", "match": "ann", "answer": "550 5.1.10 the domain has a null MX"}
     with SmtpRecorder(tmp_path, [rule]) as recorder:
-        world = _sending(world, recorder)
-        _planned(world, "ann")
+        world = world.sending(recorder.port)
+        world.planned("ann")
         stages.send(world.horizon)
         world.now += 30 * DAY
         world.put(world.track("ann", 13 * DAY))
@@ -106,11 +105,11 @@ def _texts(mail: EmailMessage) -> tuple[str, str]:
 def mails(world: World, tmp_path: Path) -> list[EmailMessage]:
     """Two mails as they left: Ann's, who agreed to be counted, and Bob's, who did not."""
     with SmtpRecorder(tmp_path, keep_content=True) as recorder:
-        world = _sending(world, recorder, TRACKING_URL="https://links.shop.example")
+        world = world.sending(recorder.port, TRACKING_URL="https://links.shop.example")
         world.person("ann", 13 * DAY)
         yes = {"context": {"consent": {"categoryPreferences": {"tracking.email": True}}}}
         world.put({**world.identify("ann", 2 * DAY), **yes})
-        _planned(world, "bob")
+        world.planned("bob")
         stages.send(world.horizon)
         envelopes = [one["mail_from"] for one in recorder.messages()]
         received = _received(recorder)
@@ -165,8 +164,8 @@ def test_the_mail_s_own_links_work_as_its_provider_uses_them(
     world: World, tmp_path: Path, body: bytes, headers: dict[str, str]
 ) -> None:
     with SmtpRecorder(tmp_path, keep_content=True) as recorder:
-        world = _sending(world, recorder, TRACKING_URL="https://links.shop.example")
-        _planned(world, "ann")
+        world = world.sending(recorder.port, TRACKING_URL="https://links.shop.example")
+        world.planned("ann")
         stages.send(world.horizon)
         (mail,) = _received(recorder)
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
@@ -189,8 +188,8 @@ def test_the_message_id_is_in_the_database_before_the_mail_leaves(
     world: World, tmp_path: Path
 ) -> None:
     with SmtpRecorder(tmp_path, keep_content=True) as recorder:
-        world = _sending(world, recorder)
-        _planned(world, "ann")
+        world = world.sending(recorder.port)
+        world.planned("ann")
         (row,) = world.rows("SELECT message_id FROM messages WHERE status = 'planned'")
         stages.send(world.horizon)
         (mail,) = _received(recorder)
@@ -203,8 +202,8 @@ def test_neither_log_nor_answers_name_an_address(world: World, tmp_path: Path) -
         {"at": "content", "match": "bob", "answer": "451 4.2.0 bob@example.com has no room"},
     ]
     with SmtpRecorder(tmp_path, script) as recorder:
-        world = _sending(world, recorder)
-        _planned(world, "ann", "bob", "zed")
+        world = world.sending(recorder.port)
+        world.planned("ann", "bob", "zed")
         stages.send(world.horizon)
     log = Path(world.horizon.settings.LOG_PATH).read_text()
     assert "(address)" in log

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from horizon import clock, links
+from horizon.delivery import lane
 from horizon.delivery.channels.smtp.channel import EmailChannel
 from horizon.delivery.outbox import Outbox, Result
 from horizon.delivery.ports import NullTransport
@@ -29,32 +30,10 @@ from tests.servers.smtp_recorder import SmtpRecorder
 from tests.world import DAY, World
 
 
-def _sending(world: World, recorder: SmtpRecorder, **more: Any) -> World:
-    changed = world.horizon.settings.changed(
-        **{"SMTP_HOST": "127.0.0.1", "SMTP_PORT": recorder.port, "SMTP_TIMEOUT_S": 3, **more}
-    )
-    return World(type(world.horizon)(
-        changed, world.horizon.database, world.horizon.keys, world.horizon.log, world.horizon.lines
-    ))  # fmt: skip
-
-
-def _planned(world: World, *users: str) -> None:
-    for user in users:
-        world.person(user, 13 * DAY)
-    world.score()
-    world.alert()
-    world.plan()
-
-
-def _states(world: World) -> dict[str, str]:
-    rows = world.rows("SELECT to_addr, status FROM notifications_log")
-    return {row.to_addr.partition("@")[0]: row.status for row in rows}
-
-
 def test_sent_once_and_the_alert_is_notified(world: World, tmp_path: Path) -> None:
     with SmtpRecorder(tmp_path, keep_content=True) as recorder:
-        world = _sending(world, recorder)
-        _planned(world, "ann", "bob")
+        world = world.sending(recorder.port)
+        world.planned("ann", "bob")
         stages.send(world.horizon)
         stages.send(world.horizon)
         received = recorder.messages()
@@ -62,7 +41,7 @@ def test_sent_once_and_the_alert_is_notified(world: World, tmp_path: Path) -> No
         "ann@example.com",
         "bob@example.com",
     ]
-    assert _states(world) == {"ann": "sent", "bob": "sent"}
+    assert world.states() == {"ann": "sent", "bob": "sent"}
     assert {row.status for row in world.rows("SELECT status FROM alerts")} == {"NOTIFIED"}
     rows = world.rows(
         "SELECT * FROM notifications_log WHERE alert_id IS NOT NULL AND sent_at IS NOT NULL"
@@ -73,8 +52,8 @@ def test_sent_once_and_the_alert_is_notified(world: World, tmp_path: Path) -> No
 
 def test_what_arrives_is_a_whole_mail(world: World, tmp_path: Path) -> None:
     with SmtpRecorder(tmp_path, keep_content=True) as recorder:
-        world = _sending(world, recorder, MAIL_FROM="Käthe & Söhne <shop@shop.example>")
-        _planned(world, "zoë")
+        world = world.sending(recorder.port, MAIL_FROM="Käthe & Söhne <shop@shop.example>")
+        world.planned("zoë")
         stages.send(world.horizon)
         (received,) = recorder.messages()
     mail = email.message_from_bytes(b64decode(received["content"]), policy=email.policy.SMTP)
@@ -119,11 +98,11 @@ def test_each_refusal_stands_in_its_row_and_harms_no_other(
     world: World, tmp_path: Path, rule: dict[str, Any], status: str, suppressed: int
 ) -> None:
     with SmtpRecorder(tmp_path, [{"match": "odd", **rule}]) as recorder:
-        world = _sending(world, recorder, SMTP_CONNECTIONS=1, SMTP_TIMEOUT_S=1)
-        _planned(world, "ann", "odd", "zed")
+        world = world.sending(recorder.port, SMTP_CONNECTIONS=1, SMTP_TIMEOUT_S=1)
+        world.planned("ann", "odd", "zed")
         stages.send(world.horizon)
         received = [message["rcpt"][0] for message in recorder.messages()]
-    assert _states(world) == {"ann": "sent", "odd": status, "zed": "sent"}
+    assert world.states() == {"ann": "sent", "odd": status, "zed": "sent"}
     assert sorted(received) == ["ann@example.com", "zed@example.com"]
     assert len(world.rows("SELECT FROM suppressions")) == suppressed
     (odd,) = world.rows(
@@ -137,8 +116,8 @@ def test_each_refusal_stands_in_its_row_and_harms_no_other(
 
 def test_who_unsubscribes_between_plan_and_send_gets_nothing(world: World, tmp_path: Path) -> None:
     with SmtpRecorder(tmp_path) as recorder:
-        world = _sending(world, recorder)
-        _planned(world, "ann", "bob")
+        world = world.sending(recorder.port)
+        world.planned("ann", "bob")
         world.now = clock.now()
         world.put(world.identify("ann", timedelta(0), consent=False))
         world.runner.run(stages.identity_stage(world.horizon.keys))
@@ -149,15 +128,18 @@ def test_who_unsubscribes_between_plan_and_send_gets_nothing(world: World, tmp_p
     assert row.reason == "refused"
 
 
-def test_a_server_that_is_away_loses_nothing(world: World, tmp_path: Path) -> None:
+def test_a_server_that_is_away_loses_nothing(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "RECONNECT_WAIT_S", 0.05)
     recorder = SmtpRecorder(tmp_path)
     recorder.start()
-    world = _sending(world, recorder, SMTP_CONNECTIONS=2)
+    world = world.sending(recorder.port, SMTP_CONNECTIONS=2)
     recorder.kill()
-    _planned(world, "ann", "bob")
+    world.planned("ann", "bob")
     with pytest.raises(TransportError, match=r"SMTP_HOST.*2 messages wait; run `horizon send`"):
         stages.send(world.horizon)
-    assert set(_states(world).values()) == {"planned"}
+    assert set(world.states().values()) == {"planned"}
     recorder.start()
     stages.send(world.horizon)
     recorder.stop()
@@ -166,8 +148,8 @@ def test_a_server_that_is_away_loses_nothing(world: World, tmp_path: Path) -> No
 
 def test_ten_senders_at_once_send_each_once(world: World, tmp_path: Path) -> None:
     with SmtpRecorder(tmp_path) as recorder:
-        world = _sending(world, recorder)
-        _planned(world, *(f"u{number}" for number in range(120)))
+        world = world.sending(recorder.port)
+        world.planned(*(f"u{number}" for number in range(120)))
         senders = [
             threading.Thread(target=lambda: Sender(
                 world.horizon.database, world.horizon.settings, world.horizon.keys).run())
@@ -186,7 +168,7 @@ def _outbox(world: World, connection: Any, lease_s: float = 60) -> Outbox:
 
 
 def test_a_sender_asleep_past_its_lease_sends_nothing_again(world: World) -> None:
-    _planned(world, "ann")
+    world.planned("ann")
     with (
         closing_connection(world.horizon.database.connect(Role.WORKER, autocommit=True)) as one,
         closing_connection(world.horizon.database.connect(Role.WORKER, autocommit=True)) as two,
@@ -204,39 +186,39 @@ def test_a_sender_asleep_past_its_lease_sends_nothing_again(world: World) -> Non
 def test_what_was_sending_when_its_sender_died_is_unknown_and_stays_so(
     world: World, tmp_path: Path
 ) -> None:
-    _planned(world, "ann")
+    world.planned("ann")
     with closing_connection(world.horizon.database.connect(Role.WORKER, autocommit=True)) as one:
         dying = _outbox(world, one, 0.2)
         dying.turn([], dying.claim())
     threading.Event().wait(0.3)
     with SmtpRecorder(tmp_path) as recorder:
-        world = _sending(world, recorder)
+        world = world.sending(recorder.port)
         sent = stages.send(world.horizon)
         stages.send(world.horizon)
         assert recorder.messages() == []
     assert sent.counts == {("miss_you", "unknown"): 1}
-    assert _states(world) == {"ann": "unknown"}
+    assert world.states() == {"ann": "unknown"}
 
 
 def test_the_answer_that_comes_late_makes_unknown_known(world: World) -> None:
-    _planned(world, "ann")
+    world.planned("ann")
     with closing_connection(world.horizon.database.connect(Role.WORKER, autocommit=True)) as one:
         slow = _outbox(world, one, 0.2)
         (message,), _ = slow.turn([], slow.claim())
         threading.Event().wait(0.3)
         assert len(slow.expire()) == 1
-        assert _states(world) == {"ann": "unknown"}
+        assert world.states() == {"ann": "unknown"}
         slow.turn([Result(message, Verdict("sent", None), "250 ok")], [])
-    assert _states(world) == {"ann": "sent"}
+    assert world.states() == {"ann": "sent"}
 
 
 def test_nobody_is_reached_twice_by_one_occasion(world: World, tmp_path: Path) -> None:
     """Two rows for one alert, as a merge between planning and sending leaves them."""
-    _planned(world, "ann", "bob")
+    world.planned("ann", "bob")
     world.rows("UPDATE messages SET occasion = 'same' RETURNING 1")
     world.rows("UPDATE nodes SET profile_id = (SELECT min(profile_id) FROM nodes) RETURNING 1")
     with SmtpRecorder(tmp_path) as recorder:
-        stages.send(_sending(world, recorder, SMTP_CONNECTIONS=1).horizon)
+        stages.send(world.sending(recorder.port, SMTP_CONNECTIONS=1).horizon)
         assert len(recorder.messages()) == 1
     rows = world.rows("SELECT status, reason FROM messages ORDER BY status")
     assert [tuple(row) for row in rows] == [("sent", None), ("skipped", "already_reached")]
@@ -244,13 +226,13 @@ def test_nobody_is_reached_twice_by_one_occasion(world: World, tmp_path: Path) -
 
 def test_a_stopped_sender_gives_its_claims_back(world: World, tmp_path: Path) -> None:
     with SmtpRecorder(tmp_path, [{"at": "content", "action": "slow", "seconds": 0.05}]) as recorder:
-        world = _sending(world, recorder, SMTP_CONNECTIONS=1)
-        _planned(world, *(f"u{number}" for number in range(30)))
+        world = world.sending(recorder.port, SMTP_CONNECTIONS=1)
+        world.planned(*(f"u{number}" for number in range(30)))
         stop = threading.Event()
         threading.Timer(0.3, stop.set).start()
         stages.send(world.horizon, stop=stop)
         received = len(recorder.messages())
-    states = list(_states(world).values())
+    states = list(world.states().values())
     assert 0 < received < 30
     assert (states.count("sent"), states.count("planned")) == (received, 30 - received)
     assert world.rows("SELECT FROM outbox WHERE claim IS NOT NULL") == []
@@ -261,8 +243,8 @@ def test_demo_mode_writes_to_the_operator_alone(
     world: World, tmp_path: Path, aggregated: bool
 ) -> None:
     with SmtpRecorder(tmp_path) as recorder:
-        world = _sending(world, recorder)
-        _planned(world, "ann", "bob", "cid")
+        world = world.sending(recorder.port)
+        world.planned("ann", "bob", "cid")
         run = uuid4()
         stages.plan_demo(
             world.horizon,
@@ -279,7 +261,7 @@ def test_demo_mode_writes_to_the_operator_alone(
     rows = world.rows("SELECT alert_id FROM notifications_log WHERE campaign_id = 'demo'")
     assert [row.alert_id for row in rows] == [None] * len(received)
     assert {row.status for row in world.rows("SELECT status FROM alerts")} == {"NEW"}
-    assert set(_states(world).values()) == {"planned", "sent"}
+    assert set(world.states().values()) == {"planned", "sent"}
     lines = [json.loads(line) for line in world.horizon.settings.log_path.read_text().splitlines()]
     told = [line for line in lines if line["message"] == "email"]
     assert [line["count"] for line in told] == ([3] if aggregated else [1, 1, 1])
@@ -293,15 +275,15 @@ def test_with_a_now_a_consent_that_came_later_is_not_there(
     world: World, tmp_path: Path, days: int, status: str
 ) -> None:
     with SmtpRecorder(tmp_path) as recorder:
-        world = _sending(world, recorder)
-        _planned(world, "ann")
+        world = world.sending(recorder.port)
+        world.planned("ann")
         world.put(
             world.identify("ann", -DAY, consent=False), world.identify("ann", -2 * DAY, consent=True),
             received_at=world.now + 3 * DAY,
         )  # fmt: skip
         world.runner.run(stages.identity_stage(world.horizon.keys), world.now)
         stages.send(world.horizon, now=world.now + days * DAY)
-    assert _states(world) == {"ann": status}
+    assert world.states() == {"ann": status}
 
 
 @pytest.mark.parametrize(
@@ -311,29 +293,32 @@ def test_a_server_that_serves_us_not_at_all_burns_no_message(
     world: World, tmp_path: Path, answer: str
 ) -> None:
     with SmtpRecorder(tmp_path, [{"at": "mail", "answer": answer}]) as recorder:
-        world = _sending(world, recorder)
-        _planned(world, "ann", "bob")
+        world = world.sending(recorder.port)
+        world.planned("ann", "bob")
         with pytest.raises(TransportError, match=r"SMTP_USER.*2 messages wait"):
             stages.send(world.horizon)
-        assert set(_states(world).values()) == {"planned"}
+        assert set(world.states().values()) == {"planned"}
         recorder.restart([])
         stages.send(world.horizon)
-        assert set(_states(world).values()) == {"sent"}
+        assert set(world.states().values()) == {"sent"}
 
 
-def test_demo_mails_that_did_not_leave_are_cancelled(world: World, tmp_path: Path) -> None:
+def test_demo_mails_that_did_not_leave_are_cancelled(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "RECONNECT_WAIT_S", 0.05)
     recorder = SmtpRecorder(tmp_path)
     recorder.start()
-    world = _sending(world, recorder)
+    world = world.sending(recorder.port)
     recorder.kill()
-    _planned(world, "ann")
+    world.planned("ann")
     run = uuid4()
     stages.plan_demo(
         world.horizon, "me@example.org", aggregated=False, now=world.now, correlation_id=run
     )
     with pytest.raises(TransportError, match="cancelled"):
         stages.send_demo(world.horizon, run, "me@example.org", aggregated=False)
-    assert _states(world) == {"ann": "planned", "me": "cancelled"}
+    assert world.states() == {"ann": "planned", "me": "cancelled"}
 
 
 @pytest.mark.parametrize("aggregated", [False, True])
@@ -341,8 +326,8 @@ def test_who_unsubscribes_from_demo_mails_gets_no_more_and_harms_nobody(
     world: World, tmp_path: Path, aggregated: bool
 ) -> None:
     with SmtpRecorder(tmp_path) as recorder:
-        world = _sending(world, recorder)
-        _planned(world, "ann")
+        world = world.sending(recorder.port)
+        world.planned("ann")
         for _ in range(2):
             run = uuid4()
             stages.plan_demo(
@@ -375,8 +360,8 @@ def test_an_answer_that_cannot_be_recorded_is_never_sent_again(
             " RAISE EXCEPTION USING ERRCODE = '53100', MESSAGE = 'No space left'; END $$"
         )
     with SmtpRecorder(tmp_path) as recorder:
-        world = _sending(world, recorder, SMTP_CONNECTIONS=1, SEND_LEASE_S=0.5)
-        _planned(world, "ann", "bob")
+        world = world.sending(recorder.port, SMTP_CONNECTIONS=1, SEND_LEASE_S=0.5)
+        world.planned("ann", "bob")
         with world.horizon.database.transaction(Role.OWNER) as tx:
             tx.execute(
                 f"CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON {table}"
@@ -391,11 +376,11 @@ def test_an_answer_that_cannot_be_recorded_is_never_sent_again(
             stages.send(world.horizon)
         received = [message["rcpt"][0] for message in recorder.messages()]
     assert sorted(received) == ["ann@example.com", "bob@example.com"]
-    assert sorted(_states(world).values()) == ["sent", "unknown"]
+    assert sorted(world.states().values()) == ["sent", "unknown"]
 
 
 def test_a_claim_runs_out_and_a_cancelled_message_does_not_leave(world: World) -> None:
-    _planned(world, "ann", "bob")
+    world.planned("ann", "bob")
     with closing_connection(world.horizon.database.connect(Role.WORKER, autocommit=True)) as one:
         outbox = _outbox(world, one)
         first, second = outbox.claim()
@@ -405,7 +390,7 @@ def test_a_claim_runs_out_and_a_cancelled_message_does_not_leave(world: World) -
 
 
 def test_a_live_claim_is_nobody_else_s(world: World) -> None:
-    _planned(world, "ann")
+    world.planned("ann")
     connect = world.horizon.database.connect
     with (
         closing_connection(connect(Role.WORKER, autocommit=True)) as one,
@@ -416,18 +401,18 @@ def test_a_live_claim_is_nobody_else_s(world: World) -> None:
         assert second.claim() == []
         second.give_back([message_id])
         assert second.expire() == []
-        assert _states(world) == {"ann": "claimed"}
+        assert world.states() == {"ann": "claimed"}
         (message,), _ = first.turn([], [message_id])
         second.turn([Result(message, Verdict("failed", None), "not mine")], [])
         second.turn([Result(message, Verdict("planned", None), None)], [])
         assert second.expire() == []
-        assert _states(world) == {"ann": "sending"}
+        assert world.states() == {"ann": "sending"}
 
 
 def test_a_sender_sends_its_campaign_s_mails_and_no_demo_s(world: World, tmp_path: Path) -> None:
     with SmtpRecorder(tmp_path) as recorder:
-        world = _sending(world, recorder)
-        _planned(world, "ann")
+        world = world.sending(recorder.port)
+        world.planned("ann")
         world.person("fan", 1 * DAY)
         world.score()
         world.plan("good_activity")
@@ -435,9 +420,9 @@ def test_a_sender_sends_its_campaign_s_mails_and_no_demo_s(world: World, tmp_pat
             world.horizon, "me@example.org", aggregated=True, now=world.now, correlation_id=uuid4()
         )
         stages.send(world.horizon, campaign="good_activity")
-        assert _states(world) == {"ann": "planned", "fan": "sent", "me": "planned"}
+        assert world.states() == {"ann": "planned", "fan": "sent", "me": "planned"}
         stages.send(world.horizon)
-        assert _states(world) == {"ann": "sent", "fan": "sent", "me": "planned"}
+        assert world.states() == {"ann": "sent", "fan": "sent", "me": "planned"}
 
 
 def test_an_alert_that_is_over_stays_over_and_a_failure_notifies_nobody(
@@ -445,8 +430,8 @@ def test_an_alert_that_is_over_stays_over_and_a_failure_notifies_nobody(
 ) -> None:
     rules = [{"match": "bob", "at": "rcpt", "answer": "550 5.7.1 no"}]
     with SmtpRecorder(tmp_path, rules) as recorder:
-        world = _sending(world, recorder)
-        _planned(world, "ann", "bob")
+        world = world.sending(recorder.port)
+        world.planned("ann", "bob")
         world.rows(
             "UPDATE alerts SET status = 'RESOLVED' WHERE alert_id ="
             " (SELECT alert_id FROM messages WHERE to_addr LIKE 'ann%%') RETURNING 1"
@@ -465,7 +450,7 @@ class _Nowhere(EmailChannel):
 
 
 def test_through_the_null_channel_everything_counts_and_nothing_leaves(world: World) -> None:
-    _planned(world, "ann", "bob")
+    world.planned("ann", "bob")
     horizon = world.horizon
     sender = Sender(
         horizon.database,

@@ -15,38 +15,20 @@ from horizon.delivery.rules import Verdict
 from horizon.pipeline import stages
 from horizon.postgres.database import closing_connection
 from tests.servers.smtp_recorder import SmtpRecorder
-from tests.world import DAY, World
-
-
-def _planned(world: World, *users: str) -> None:
-    for user in users:
-        world.person(user, 13 * DAY)
-    world.score()
-    world.alert()
-    world.plan()
-
-
-def _states(world: World) -> dict[str, str]:
-    rows = world.rows("SELECT to_addr, status FROM notifications_log")
-    return {row.to_addr.partition("@")[0]: row.status for row in rows}
-
-
-def _sending(world: World, recorder: SmtpRecorder) -> World:
-    one = world.horizon
-    changed = one.settings.changed(
-        SMTP_HOST="127.0.0.1", SMTP_PORT=recorder.port, SMTP_CONNECTIONS=1
-    )
-    return World(type(one)(changed, one.database, one.keys, one.log, one.lines))
+from tests.world import World
 
 
 def test_a_sender_stopped_within_a_step_holds_up_nobody(world: World) -> None:
     """Its session is ended by the server, and what it had not committed is anybody's again."""
-    _planned(world, "ann", "bob")
+    world.planned("ann", "bob")
     with (
         closing_connection(connect(world.horizon.database)) as one,
         closing_connection(connect(world.horizon.database)) as two,
     ):
         two.execute("SET lock_timeout = '20s'")  # so that this fails, and does not hang
+        shown = one.execute("SHOW idle_in_transaction_session_timeout").fetchone()
+        assert shown == ("5s",)
+        one.execute("SET idle_in_transaction_session_timeout = '1s'")  # as true, and sooner
         stopped, awake = Outbox(one, 0.2), Outbox(two, 60)
         first, _ = stopped.claim()
         stopped.turn([], [first])
@@ -66,7 +48,7 @@ def test_a_sender_stopped_within_a_step_holds_up_nobody(world: World) -> None:
 
 def test_who_wakes_past_the_lease_says_what_did_not_leave(world: World) -> None:
     """Called unknown meanwhile, it is planned again; what a person settled stays so."""
-    _planned(world, "ann", "bob")
+    world.planned("ann", "bob")
     with closing_connection(connect(world.horizon.database)) as one:
         slow = Outbox(one, 0.2)
         begun, _ = slow.turn([], slow.claim())
@@ -74,11 +56,11 @@ def test_who_wakes_past_the_lease_says_what_did_not_leave(world: World) -> None:
         assert len(slow.expire()) == 2
         assert settle(one, begun[0].message_id, "failed")
         slow.turn([Result(message, Verdict("planned", None), None) for message in begun], [])
-        assert sorted(_states(world).values()) == ["failed", "planned"]
+        assert sorted(world.states().values()) == ["failed", "planned"]
         assert slow.claim() == [begun[1].message_id]
         (again,), _ = slow.turn([], [begun[1].message_id])
         slow.turn([Result(again, Verdict("sent", None), "250 ok")], [])
-    assert sorted(_states(world).values()) == ["failed", "sent"]
+    assert sorted(world.states().values()) == ["failed", "sent"]
 
 
 def test_a_begin_whose_answer_was_lost_leaves_nothing_in_doubt(
@@ -97,12 +79,12 @@ def test_a_begin_whose_answer_was_lost_leaves_nothing_in_doubt(
 
     monkeypatch.setattr(Outbox, "turn", turn_then_die)
     with SmtpRecorder(tmp_path) as recorder:
-        _planned(world, "ann", "bob")
-        world = _sending(world, recorder)
+        world.planned("ann", "bob")
+        world = world.sending(recorder.port, SMTP_CONNECTIONS=1)
         with pytest.raises(psycopg.OperationalError):
             stages.send(world.horizon)
-        assert set(_states(world).values()) == {"planned"}
+        assert set(world.states().values()) == {"planned"}
         assert world.rows("SELECT FROM outbox WHERE claim IS NOT NULL") == []
         stages.send(world.horizon)
         assert len(recorder.messages()) == 2
-    assert set(_states(world).values()) == {"sent"}
+    assert set(world.states().values()) == {"sent"}

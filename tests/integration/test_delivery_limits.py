@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from horizon.delivery.limits import DomainLimits, Limit, parse_limits
 from horizon.errors import SettingsError
 from horizon.pipeline import stages
-from tests.integration.test_delivery import _planned, _sending, _states
 from tests.servers.smtp_recorder import SmtpRecorder
 from tests.world import DAY, World
 
@@ -59,18 +58,18 @@ def test_who_has_to_wait_is_asked_for_one_after_the_other() -> None:
 
 def test_one_domain_is_slow_and_the_others_are_not(world: World, tmp_path: Path) -> None:
     with SmtpRecorder(tmp_path) as recorder:
-        world = _sending(world, recorder, SMTP_DOMAIN_LIMITS="slow.example=10/s:1")
+        world = world.sending(recorder.port, SMTP_DOMAIN_LIMITS="slow.example=10/s:1")
         for number in range(15):
             world.person(f"slow{number}", 13 * DAY, email=f"slow{number}@slow.example")
-        _planned(world, *(f"quick{number}" for number in range(30)))
+        world.planned(*(f"quick{number}" for number in range(30)))
         started = time.time()
         stages.send(world.horizon)
         took_s = time.time() - started
         received = recorder.messages()
-    assert set(_states(world).values()) == {"sent"}
+    assert set(world.states().values()) == {"sent"}
     assert len(received) == 45
     slow = [one["time"] for one in received if one["rcpt"][0].endswith("@slow.example")]
     quick = [one["time"] for one in received if one["rcpt"][0].endswith("@example.com")]
     assert max(quick) - started < 1
-    assert max(slow) - min(slow) > 0.9
+    assert max(slow) - min(slow) > 0.7  # 1.1 from turn to turn; a busy machine delays the first
     assert took_s < 6

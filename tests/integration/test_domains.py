@@ -30,7 +30,6 @@ from horizon.errors import SettingsError
 from horizon.pipeline import lookups, stages
 from horizon.postgres.database import Role
 from horizon.settings import Settings
-from tests.integration.test_delivery import _planned, _sending, _states
 from tests.servers.dns import DnsServer, Say, Zone
 from tests.servers.smtp_recorder import SmtpRecorder
 from tests.world import DAY, NOW, World
@@ -59,7 +58,7 @@ def name_server() -> Iterator[DnsServer]:
 def looking(world: World, name_server: DnsServer, tmp_path: Path) -> Iterator[World]:
     """A world that sends to a recorder and asks the name server."""
     with SmtpRecorder(tmp_path) as recorder:
-        yield _sending(world, recorder, DNS_LOOKUPS="on", DNS_SERVERS=name_server.address)
+        yield world.sending(recorder.port, DNS_LOOKUPS="on", DNS_SERVERS=name_server.address)
 
 
 def _person(world: World, user: str, domain: str) -> None:
@@ -166,18 +165,18 @@ def test_a_laptop_asks_nobody(more: dict[str, str], asks: bool) -> None:
 def test_a_domain_with_a_null_mx_is_written_to_no_more(looking: World) -> None:
     _person(looking, "ann", "nomail.example")
     _person(looking, "bob", "bücher.example")
-    _planned(looking, "zed")
+    looking.planned("zed")
     _look(looking, lambda: len(_stopped(looking)) == 2)
     assert _stopped(looking) == {"nomail.example": "null_mx", "bücher.example": "null_mx"}
     stages.send(looking.horizon)
-    assert _states(looking) == {"ann": "skipped", "bob": "skipped", "zed": "sent"}
+    assert looking.states() == {"ann": "skipped", "bob": "skipped", "zed": "sent"}
     rows = looking.rows("SELECT DISTINCT reason FROM messages WHERE status = 'skipped'")
     assert [row.reason for row in rows] == ["domain_null_mx"]
 
 
 def test_planning_refuses_it_too(looking: World) -> None:
     _person(looking, "ann", "nomail.example")
-    _planned(looking, "zed")
+    looking.planned("zed")
     stages.send(looking.horizon)
     _person(looking, "eve", "nomail.example")
     looking.now += DAY
@@ -194,10 +193,10 @@ def test_what_nobody_knows_or_nobody_has_is_counted_and_blocks_nothing(
                          ("cat", "there-is-none.example"), ("dan", "none.example"),
                          ("eve", "nomail.example")]:  # fmt: skip
         _person(looking, user, domain)
-    _planned(looking, "zed")
+    looking.planned("zed")
     run = uuid4()
     stages.send(looking.horizon, run)
-    states = _states(looking)
+    states = looking.states()
     assert {states[user] for user in ("ann", "bob", "cat", "dan", "zed")} == {"sent"}
     assert list(_stopped(looking)) == ["nomail.example"]
     assert _answers(looking) == {
@@ -213,8 +212,7 @@ def test_what_nobody_knows_or_nobody_has_is_counted_and_blocks_nothing(
 def test_a_campaign_that_is_run_at_once_asks_about_its_domains(
     looking: World, name_server: DnsServer
 ) -> None:
-    for number in range(80):
-        _person(looking, f"u{number}", f"d{number}.example")
+    looking.people(*(f"u{number}@d{number}.example" for number in range(80)))
     _person(looking, "ann", "nomail.example")
     looking.score()
     looking.alert()
@@ -224,7 +222,7 @@ def test_a_campaign_that_is_run_at_once_asks_about_its_domains(
 
 
 def test_a_domain_is_asked_once_a_week(looking: World, name_server: DnsServer) -> None:
-    _planned(looking, "ann", "bob")
+    looking.planned("ann", "bob")
     for _ in range(2):
         _look(looking)
     assert name_server.names() == ["example.com"]
@@ -237,7 +235,7 @@ def test_without_an_answer_it_is_asked_again_after_an_hour(
     looking: World, name_server: DnsServer
 ) -> None:
     name_server.zone["example.com"] = Say.SERVFAIL
-    _planned(looking, "ann")
+    looking.planned("ann")
     for days in (0, 0.02, 0.03):  # 29 minutes, 43 more
         _later(looking, days)
         _look(looking)
@@ -246,7 +244,7 @@ def test_without_an_answer_it_is_asked_again_after_an_hour(
 
 def test_no_answer_frees_no_domain(looking: World, name_server: DnsServer) -> None:
     _person(looking, "ann", "nomail.example")
-    _planned(looking)
+    looking.planned()
     _look(looking, lambda: "nomail.example" in _stopped(looking))
     for said in (Say.SERVFAIL, Say.NONE):
         name_server.zone["nomail.example"] = said
@@ -260,7 +258,7 @@ def test_of_two_senders_one_asks(looking: World, name_server: DnsServer) -> None
     for number in range(40):
         name_server.zone[f"d{number}.example"] = ["10 mail.shop.example."]
         _person(looking, f"u{number}", f"d{number}.example")
-    _planned(looking)
+    looking.planned()
     senders = [threading.Thread(target=_look, args=(looking,)) for _ in range(4)]
     for sender in senders:
         sender.start()
@@ -274,7 +272,7 @@ def test_a_domain_that_takes_mail_again_is_freed_and_the_operator_s_word_stays(
 ) -> None:
     _person(looking, "ann", "nomail.example")
     _person(looking, "bob", "shop.example")
-    _planned(looking, "zed")
+    looking.planned("zed")
     with looking.horizon.database.transaction(Role.OWNER) as tx:
         tx.execute("INSERT INTO suppressed_domains VALUES ('shop.example', 'manual', now())")
     _look(looking, lambda: "nomail.example" in _stopped(looking))
@@ -293,7 +291,7 @@ def test_a_domain_that_takes_mail_again_is_freed_and_the_operator_s_word_stays(
 
 def test_the_operator_s_word_outlives_a_null_mx(looking: World, name_server: DnsServer) -> None:
     _person(looking, "ann", "nomail.example")
-    _planned(looking, "zed")
+    looking.planned("zed")
     _look(looking, lambda: "nomail.example" in _stopped(looking))
     with looking.horizon.database.transaction(Role.WORKER) as tx:
         assert book.suppress_domain(tx, "nomail.example", NOW)
@@ -308,22 +306,21 @@ def test_a_silent_name_server_delays_no_mail(
 ) -> None:
     monkeypatch.setattr(resolving, "LONGEST_S", 2.0)
     monkeypatch.setattr(lookups, "LINGER_S", 0.5)
-    for number in range(4 * domains.AT_ONCE):
-        name_server.zone[f"d{number}.example"] = Say.SILENCE
-        _person(looking, f"u{number}", f"d{number}.example")
-    _planned(looking)
+    silent = [f"d{number}.example" for number in range(4 * domains.AT_ONCE)]
+    name_server.zone.update(dict.fromkeys(silent, Say.SILENCE))
+    looking.planned(*(f"somebody@{domain}" for domain in silent))
     started = time.monotonic()
     took_s = []
     stages.send(looking.horizon, on_messages=lambda _: took_s.append(time.monotonic() - started))
     assert max(took_s) < 1.9  # before the first of four rounds of questions is over
     assert time.monotonic() - started < 5
-    assert set(_states(looking).values()) == {"sent"}
+    assert set(looking.states().values()) == {"sent"}
 
 
 def test_a_sender_that_is_told_to_stop_asks_nobody_else(
     looking: World, name_server: DnsServer
 ) -> None:
-    _planned(looking, "ann")
+    looking.planned("ann")
     stop = threading.Event()
     stop.set()
     with lookups.beside(looking.horizon, uuid4(), stop):

@@ -130,6 +130,18 @@ def test_what_is_refused_for_good_is_kept_with_the_reason(settings: Settings, qu
     assert json.loads(kept[0]["line"])["run"] == expected[1][0]
 
 
+def test_what_is_refused_takes_no_more_disk_than_the_queue(
+    settings: Settings, queue: Queue
+) -> None:
+    fill(queue, 30)
+    with HttpRecorder([answer(400)] * 60) as server:
+        one = courier(settings, server, LINEAGE_MAX_BYTES=10_000)
+        assert one.flush() == Delivered(0, 60)
+    sizes = [path.stat().st_size for path in queue.folder.glob("refused.*")]
+    assert len(sizes) == 2
+    assert max(sizes) < 11_000
+
+
 def test_an_address_that_nobody_answers_at_keeps_everything(
     settings: Settings, queue: Queue
 ) -> None:

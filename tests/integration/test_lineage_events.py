@@ -14,7 +14,6 @@ from uuid import uuid4
 import jsonschema
 import psycopg
 import pytest
-from referencing import Registry, Resource
 
 from horizon.errors import HorizonError
 from horizon.observe.lineage.courier import open_courier
@@ -26,41 +25,11 @@ from horizon.pipeline.runner import Stage
 from horizon.postgres.database import Role
 from horizon.settings import Settings
 from horizon.stage import StageResult
+from tests.openlineage import Event, check_event
 from tests.servers.smtp_recorder import SmtpRecorder
 from tests.world import World
 
-SPEC = Path(__file__).parents[1] / "data" / "openlineage"
 DAY = timedelta(days=1)
-
-Event = dict[str, Any]
-
-
-def schemas() -> Registry[Any]:
-    """OpenLineage's schemas, each by the address where it is published; nothing is fetched."""
-    texts = [json.loads(path.read_text()) for path in SPEC.rglob("*.json")]
-    return Registry().with_resources((one["$id"], Resource.from_contents(one)) for one in texts)
-
-
-SCHEMAS = schemas()
-CHECK_FORMATS = jsonschema.Draft202012Validator.FORMAT_CHECKER
-
-
-def check(part: Any, address: str) -> None:
-    """By the schema at an address like .../ParentRunFacet.json#/$defs/ParentRunFacet."""
-    jsonschema.Draft202012Validator(
-        {"$ref": address}, registry=SCHEMAS, format_checker=CHECK_FORMATS
-    ).validate(part)
-
-
-def check_event(event: Event) -> None:
-    """The event, and each facet by the schema that it names itself."""
-    check(event, event["schemaURL"])
-    held = [event["run"]["facets"], event["job"]["facets"]]
-    for dataset in [*event["inputs"], *event["outputs"]]:
-        held += [dataset["facets"], dataset.get("outputFacets", {})]
-    for facets in held:
-        for facet in facets.values():
-            check(facet, facet["_schemaURL"])
 
 
 @pytest.fixture
@@ -92,7 +61,7 @@ def test_a_pass_of_the_pipeline_tells_of_each_stage(
     for event in found:
         check_event(event)
     ended = {event["job"]["name"]: event for event in found if event["eventType"] == "COMPLETE"}
-    assert ended.keys() == {"identity", "score", "alert", "campaign", "email", "pipeline"}
+    assert ended.keys() == {"identity", "score", "alert", "campaign", "email", "seal", "pipeline"}
     runs = defaultdict(list)
     for event in found:
         runs[event["run"]["runId"]].append(event["eventType"])
@@ -101,6 +70,27 @@ def test_a_pass_of_the_pipeline_tells_of_each_stage(
                for name, event in ended.items() if name != "pipeline"}  # fmt: skip
     assert parents == {ended["pipeline"]["run"]["runId"]} == {str(run)}
     check_score(ended["score"], world)
+    check_statistics(found, world)
+
+
+def check_statistics(found: list[Event], world: World) -> None:
+    """Before the pass the tables were empty: what they hold is what its runs say they wrote."""
+    written: dict[tuple[str, str], int] = defaultdict(int)
+    for event in found:
+        for dataset in event["outputs"]:
+            facet = dataset.get("outputFacets", {}).get("outputStatistics")
+            if facet is not None:
+                assert event["eventType"] == "COMPLETE"
+                table = dataset["name"].rpartition(".")[2]
+                written[event["job"]["name"], table] += facet["rowCount"]
+    for job, table in (
+        ("identity", "profiles"), ("identity", "nodes"), ("identity", "traits"),
+        ("identity", "consents"), ("score", "scores"), ("alert", "alerts"),
+        ("campaign", "messages"), ("seal", "history"),
+    ):  # fmt: skip
+        [row] = world.rows(f"SELECT count(*)::int AS count FROM {table}")
+        assert written[job, table] == row.count > 0, (job, table)
+    assert written["email", "messages"] == 1  # ann's; bob never gave an address
 
 
 def check_score(event: Event, world: World) -> None:

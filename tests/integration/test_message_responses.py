@@ -115,6 +115,12 @@ def test_the_view_means_what_it_says(responses: list[Response], module_database:
 @pytest.mark.parametrize("column", ["campaign = 'miss_you'", f"message_id = '{UUID(int=1)}'"])
 def test_the_view_reads_only_what_is_asked_for(column: str, module_database: Database) -> None:
     with module_database.connect(Role.OWNER) as tx:
+        tx.execute(
+            "INSERT INTO responses (message_id, campaign, kind, time, event_id)"
+            " SELECT md5('m' || n % 500)::uuid, 'c' || n % 50, 'open', now(), gen_random_uuid()"
+            " FROM generate_series(1, 2000) n"
+        )
+        tx.execute("ANALYZE responses")
         tx.execute("SET LOCAL enable_seqscan = off")
         plan = [
             row[0] for row in tx.execute(f"EXPLAIN SELECT * FROM message_responses WHERE {column}".encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from horizon.campaigns import stage as campaigns
-from horizon.postgres.database import Connection, Role
+from horizon.postgres.database import Connection, Database, Role
 from horizon.stage import Window
 from tests.world import DAY, NOW
 
@@ -112,36 +113,37 @@ class Population:
         )
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("sizes", [(campaigns.FEW,), (campaigns.FEW + 1,), (7, 50, 1_000_000)])
-@pytest.mark.parametrize("purpose", ["marketing", "tracking"])
-def test_planning_and_refusal_agree(
-    module_database: Any, seed: int, sizes: tuple[int, ...], purpose: str
-) -> None:
-    campaign = campaigns.Campaign(**{**CAMPAIGN.__dict__, "purpose": purpose})
+@pytest.fixture(scope="module", params=range(4))
+def people(request: pytest.FixtureRequest, module_database: Database) -> Iterator[Connection]:
+    """A population by each seed; each test takes back what it plans for them."""
     with module_database.connect(Role.OWNER) as tx:
         tx.execute("TRUNCATE profiles RESTART IDENTITY CASCADE")
         tx.execute("TRUNCATE score_runs RESTART IDENTITY")
-        Population(tx, seed).make()
-        asked = _asked_of_refusal(tx, purpose)
+        Population(tx, request.param).make()
+        yield tx
+        tx.rollback()
+
+
+@pytest.mark.parametrize("sizes", [(campaigns.FEW,), (campaigns.FEW + 1,), (7, 50, 1_000_000)])
+@pytest.mark.parametrize("purpose", ["marketing", "tracking"])
+def test_planning_and_refusal_agree(
+    people: Connection, sizes: tuple[int, ...], purpose: str
+) -> None:
+    campaign = campaigns.Campaign(**{**CAMPAIGN.__dict__, "purpose": purpose})
+    with people.transaction(force_rollback=True):
+        asked = _asked_of_refusal(people, purpose)
         window = Window(NOW, uuid4(), uuid4(), 1, "1:1:")
-        for _ in campaigns.run(
-            tx,
-            window,
-            campaign,
-            template_digest="d",
-            cooldown_days=7,
-            opt_ins_per_hour=1000,
-            sizes=sizes,
-        ):
+        planning = campaigns.Planning(
+            campaign, template_digest="d", cooldown_days=7, opt_ins_per_hour=1000, sizes=sizes
+        )
+        for _ in planning.run(people, window):
             pass
         decided = dict(
-            tx.execute(
+            people.execute(
                 "SELECT profile_id, reason FROM messages WHERE correlation_id = %s",
                 [window.correlation_id],
             ).fetchall()
         )
-        tx.rollback()
     assert len(decided) == PEOPLE
     assert decided == asked
     assert set(decided.values()) >= (REASONS if purpose == "marketing" else {None, "no_consent"})

@@ -14,9 +14,11 @@ EDGE, WORKER, CONSOLE, READER = Role.EDGE, Role.WORKER, Role.CONSOLE, Role.READE
 # Select, Insert, Update, Delete on each table and view. What is not named here nobody may touch.
 GRANTS = {
     #                  edge  worker console reader
-    "alerts":           ("", "SIU", "S", "S"),
+    "alerts":           ("", "SI", "S", "S"),
     "audit":            ("", "I", "SI", ""),
     "breakers":         ("", "SIU", "S", "S"),
+    "campaign_runs":    ("", "SI", "S", "S"),
+    "campaign_versions": ("", "S", "S", "S"),
     "campaigns":        ("", "S", "S", "S"),
     "click_targets":    ("S", "SI", "S", "S"),
     "consents":         ("I", "SI", "S", "S"),
@@ -26,8 +28,13 @@ GRANTS = {
     "eras":             ("S", "S", "S", "S"),
     "event_ids":        ("SI", "SI", "", ""),
     "events":           ("I", "SI", "S", "S"),
+    "history":          ("", "SI", "S", "S"),
+    "history_open_alerts": ("", "SIUD", "", ""),
+    "history_open_messages": ("", "SIUD", "", ""),
+    "history_passes":   ("", "SID", "", ""),
+    "history_seals":    ("", "SI", "S", "S"),
     "message_responses": ("", "S", "S", "S"),
-    "messages":         ("", "SIU", "S", "S"),
+    "messages":         ("", "SI", "S", "S"),
     "nodes":            ("", "SIU", "S", "S"),
     "notifications_log": ("", "S", "S", "S"),
     "opt_ins":          ("", "SIU", "S", "S"),
@@ -84,8 +91,14 @@ def test_grants_are_those_of_the_table(module_database: Database) -> None:
     assert found == declared
 
 
-# Single columns: what an unsubscribe link needs, and pausing a campaign.
+# Single columns: what an unsubscribe link needs, pausing a campaign, and what comes of an alert or
+# a message; what was decided stays.
 COLUMN_GRANTS = {
+    **{("alerts", column): "horizon_worker=w"
+       for column in ("status", "quiet_until", "notified_at", "resolved_at")},
+    **{("messages", column): "horizon_worker=w"
+       for column in ("status", "reason", "template_digest", "attempts", "claim", "claimed_at",
+                      "sending_at", "finished_at", "answer")},
     ("campaigns", "campaign"): "horizon_edge=r",
     ("campaigns", "channel"): "horizon_edge=r",
     ("campaigns", "purpose"): "horizon_edge=r",
@@ -94,7 +107,7 @@ COLUMN_GRANTS = {
     ("messages", "campaign"): "horizon_edge=r",
     ("messages", "message_id"): "horizon_edge=r",
     ("messages", "node"): "horizon_edge=r",
-}
+}  # fmt: skip
 
 
 def test_grants_on_columns_are_those_of_the_table(module_database: Database) -> None:
@@ -195,7 +208,8 @@ MAY_NOT = [
 ]
 # Kept as they came: only the owner rewrites them, for erasure and retention.
 KEPT = ["audit", "events", "events_default", "consents", "rejected_events", "event_ids", "eras",
-        "migrations", "responses", "click_targets"]  # fmt: skip
+        "migrations", "responses", "click_targets", "messages", "alerts", "history", "history_seals",
+        "campaign_runs", "campaign_versions"]  # fmt: skip
 MAY_NOT += [
     (role, statement.format(name))
     for name in KEPT
@@ -207,7 +221,23 @@ MAY_NOT += [
     for name, column in {
         "audit": "actor", "events": "user_id", "consents": "granted", "rejected_events": "body",
         "suppressions": "reason", "responses": "machine", "click_targets": "url",
+        "history": "state", "history_seals": "hash", "campaign_runs": "version",
+        "campaign_versions": "template",
     }.items()
+    for role in (EDGE, WORKER, CONSOLE, READER)
+]  # fmt: skip
+
+
+# What was decided, found or agreed: unchangeable in the rows themselves too.
+MAY_NOT += [
+    (role, f"UPDATE {name} SET {column} = {column}")
+    for name, columns in {
+        "messages": "message_id campaign step node profile_id occasion alert_id to_addr address_hash "
+                    "domain tier variables template consent_id correlation_id planned_at",
+        "alerts": "rule node profile_id score tier threshold last_activity silent_s "
+                  "activities score_run created_at correlation_id",
+    }.items()
+    for column in columns.split()
     for role in (EDGE, WORKER, CONSOLE, READER)
 ]  # fmt: skip
 

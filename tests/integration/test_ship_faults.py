@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from horizon.errors import AlreadyRunningError, SettingsError
+from horizon.errors import AlreadyRunningError, HorizonError, SettingsError
 from horizon.log import LineFile
-from horizon.observe.shipper import bulk, files, rules, run
+from horizon.observe.shipper import bulk, dead_letters, files, rules, run
 from horizon.observe.shipper.client import Client
 from horizon.observe.shipper.run import Shipped, Shipper
 from horizon.observe.shipper.state import lag, read_status
@@ -375,6 +375,19 @@ def test_what_rotation_takes_away_unshipped_is_counted_and_said(
         assert "rotation took" in capsys.readouterr().err
 
 
+def test_what_rotation_takes_is_counted_too_while_nobody_was_reached_yet(
+    log: Path, free_port: Callable[[], int]
+) -> None:
+    settings = settings_for(log, f"http://127.0.0.1:{free_port()}")
+    lines = LineFile(log, max_bytes=1_000, keep=1)
+    with following(settings):
+        for n in range(150):
+            lines.msg(line(n).rstrip())
+            time.sleep(0.01)
+        until(lambda: lag(settings).lost_files)
+    assert lag(settings).lost_bytes > 0
+
+
 def test_a_second_shipper_is_told_so(log: Path, endpoint: BulkEndpoint) -> None:
     settings = settings_for(log, endpoint.url)
     with following(settings):
@@ -407,7 +420,7 @@ def test_a_line_of_10_mb_arrives_and_one_of_40_is_a_dead_letter(
     ship(settings)
     assert counts(endpoint) == [1, 2, 4]
     (letter,) = letters(settings)
-    assert letter["reason"] == "longer than 32 MiB"
+    assert letter["reason"] == "longer than 16 MiB"
     assert letter["cut"] is True
     assert letter["size_bytes"] == len(line(3, note="y" * 40_000_000))
 
@@ -423,7 +436,7 @@ def test_garbage_without_an_end_waits_and_does_not_fill_memory(
         file.write(b"\n" + line(2).encode())
     ship(settings)
     assert counts(endpoint) == [1, 2]
-    assert [letter["reason"] for letter in letters(settings)] == ["longer than 32 MiB"]
+    assert [letter["reason"] for letter in letters(settings)] == ["longer than 16 MiB"]
 
 
 def test_a_log_folder_without_permission_is_one_sentence(
@@ -519,6 +532,50 @@ def test_tls_is_verified(log: Path, tmp_path: Path) -> None:
         assert ship(settings.changed(ES_CA=str(cert))).indexed == 1
         with pytest.raises(SettingsError, match=r"ES_CA: .* cannot be used"):
             Client(settings.changed(ES_CA=str(key)))
+
+
+def test_a_password_does_not_leave_this_machine_without_tls(log: Path) -> None:
+    settings = settings_for(log, "http://search.example:9200")
+    Client(settings)
+    for more in (
+        {"ES_API_KEY": "a:b"},
+        {"ES_USER": "ann"},
+        {"ES_URL": "http://ann:pw@search.example"},
+    ):
+        with pytest.raises(SettingsError, match="ES_URL has no TLS"):
+            Client(settings.changed(**more))
+
+
+def test_what_cannot_be_written_is_one_sentence(log: Path, endpoint: BulkEndpoint) -> None:
+    log.write_text(line(1))
+    (log.parents[1] / "home").write_text("a file, and no folder")
+    with pytest.raises(HorizonError, match=r"home/shipper cannot be written .*: free some disk"):
+        ship(settings_for(log, endpoint.url))
+
+
+def test_dead_letters_without_disk_wait(
+    log: Path, endpoint: BulkEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.write_text("garbage\n" + line(1))
+    settings = settings_for(log, endpoint.url)
+    full = threading.Event()
+    full.set()
+    plain = dead_letters.DeadLetters._append
+
+    def append(self: dead_letters.DeadLetters, new: Sequence[dead_letters.DeadLetter]) -> None:
+        if full.is_set():
+            raise OSError(28, "No space left on device")
+        plain(self, new)
+
+    monkeypatch.setattr(dead_letters.DeadLetters, "_append", append)
+    with following(settings):
+        until(
+            lambda: (status := read_status(settings)) is not None and "No space left" in status.said
+        )
+        assert lag(settings).lines == 2, "the position waits for the dead letter"
+        full.clear()
+        until(lambda: lag(settings).lines == 0)
+    assert len(letters(settings)) == 1
 
 
 def test_an_index_elsewhere_is_loaded_from_the_start(log: Path, endpoint: BulkEndpoint) -> None:

@@ -14,7 +14,7 @@ from horizon.errors import TransportError
 from horizon.pipeline import stages
 from tests.parts import certificate
 from tests.servers.smtp_recorder import SmtpRecorder
-from tests.world import DAY, World
+from tests.world import World
 
 TIMEOUT_S = 1
 PEOPLE = 24
@@ -43,24 +43,16 @@ FAULTS: dict[str, tuple[dict[str, Any], str, str | None]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three tries at a server that is away are soon over."""
+    monkeypatch.setattr(lane, "RECONNECT_WAIT_S", 0.05)
+
+
 def _sending(world: World, recorder: SmtpRecorder, **more: Any) -> World:
-    changed = world.horizon.settings.changed(**{
-        "SMTP_HOST": "127.0.0.1", "SMTP_PORT": recorder.port, "SMTP_TIMEOUT_S": TIMEOUT_S,
-        "SMTP_CONNECTIONS": 2, **more,
-    })  # fmt: skip
-    horizon = world.horizon
-    return World(type(horizon)(changed, horizon.database, horizon.keys, horizon.log, horizon.lines))
-
-
-def _planned(world: World, *users: str) -> None:
-    items = []
-    for user in users:
-        items.append(world.identify(user, 25 * DAY, email=f"{user}@example.com", consent=True))
-        items.append(world.track(user, 13 * DAY))
-    world.put(*items)
-    world.score()
-    world.alert()
-    assert world.plan().figures["planned"] == len(users)
+    return world.sending(
+        recorder.port, **{"SMTP_TIMEOUT_S": TIMEOUT_S, "SMTP_CONNECTIONS": 2, **more}
+    )
 
 
 def _people() -> list[str]:
@@ -87,8 +79,8 @@ def test_each_fault_ends_its_own_message_and_no_other(
     monkeypatch.setattr(lane, "BREAKS", 1000)  # many faults come in a row here
     script = [{"match": name, **rule} for name, (rule, _, _) in FAULTS.items()]
     with SmtpRecorder(tmp_path, script, pipelining=pipelining) as recorder:
-        world = _sending(world, recorder)
-        _planned(world, *FAULTS, *_people())
+        world = _sending(world, recorder, SMTP_CONNECTIONS=4)
+        assert world.planned(*FAULTS, *_people()) == len(FAULTS) + PEOPLE
         started = time.monotonic()
         stages.send(world.horizon)
         took_s = time.monotonic() - started
@@ -120,7 +112,7 @@ def test_a_server_that_breaks_off_with_each_counts_as_away(
     """A campaign is not left in doubt one by one, nor is each message tried for its timeout."""
     with SmtpRecorder(tmp_path, [rule]) as recorder:
         world = _sending(world, recorder)
-        _planned(world, *_people())
+        assert world.planned(*_people()) == PEOPLE
         started = time.monotonic()
         with pytest.raises(TransportError, match=r"broke off 5 times.*messages wait"):
             stages.send(world.horizon)
@@ -145,7 +137,7 @@ def test_a_server_that_breaks_off_with_each_counts_as_away(
 def test_what_passes_is_tried_again(world: World, tmp_path: Path, rule: dict[str, Any]) -> None:
     with SmtpRecorder(tmp_path, [{**rule, "times": 2}]) as recorder:
         world = _sending(world, recorder)
-        _planned(world, *_people())
+        assert world.planned(*_people()) == PEOPLE
         stages.send(world.horizon)
         waiting = sum(row.status == "planned" for row in _rows(world).values())
         assert waiting == (2 if rule["at"] == "mail" else 0)
@@ -169,7 +161,7 @@ def test_a_server_that_refuses_tls_it_offered_gets_nothing(
     script = [{"at": "starttls", **rule}]
     with SmtpRecorder(tmp_path, script, starttls=certificates["good"]) as recorder:
         world = _sending(world, recorder)
-        _planned(world, *_people())
+        assert world.planned(*_people()) == PEOPLE
         with pytest.raises(TransportError, match=f"does not serve us.*{PEOPLE} messages wait"):
             stages.send(world.horizon)
         assert recorder.messages() == []
@@ -193,7 +185,7 @@ def test_a_bad_certificate_gets_nothing_and_says_which(
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates[trusted][0]))
     with SmtpRecorder(tmp_path, starttls=certificates[kind]) as recorder:
         world = _sending(world, recorder)
-        _planned(world, *_people())
+        assert world.planned(*_people()) == PEOPLE
         with pytest.raises(TransportError, match=f"(?i)({said}).*{PEOPLE} messages wait"):
             stages.send(world.horizon)
         assert recorder.messages() == []

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -16,8 +16,10 @@ from horizon import links
 from horizon.edge import responses
 from horizon.events.nodes import node_of
 from horizon.keys import Keys
-from horizon.postgres.database import Database, Role, row_dicts
+from horizon.postgres.database import Database, Role
 from horizon.settings import Settings
+from tests import link_pages
+from tests.link_pages import rows
 from tests.servers.collector import Answer, Application, Collector
 
 BROWSER = {
@@ -39,22 +41,10 @@ class Mail:
     def __init__(self, database: Database, keys: Keys, **changes: Any) -> None:
         self.database = database
         self.keys = keys
-        self.message_id = uuid4()
         self.node = node_of(keys.node, "user_id", "ann")
         self.address = node_of(keys.node, "email", "ann@example.com")
-        values = {
-            "message_id": self.message_id, "node": self.node, "address": self.address,
-            "campaign": "miss_you", **changes,
-        }  # fmt: skip
-        with database.transaction(Role.OWNER) as tx:
-            tx.execute(
-                "INSERT INTO messages (message_id, campaign, node, profile_id, occasion, to_addr, "
-                "address_hash, domain, template, template_digest, status, correlation_id, "
-                "planned_at) VALUES (%(message_id)s, %(campaign)s, %(node)s, 1, "
-                "%(message_id)s::text, 'ann@example.com', %(address)s, 'example.com', 't', 'd', "
-                "'sent', gen_random_uuid(), now())",
-                values,
-            )
+        changes = {"node": self.node, "address_hash": self.address, **changes}
+        self.message_id, _ = link_pages.mail(database, keys, **changes)
         self.target_id = self.target(SHOP)
         self.token = links.sign(keys.link, self.message_id, "track")
         self.pixel = f"/o/{self.token}"
@@ -82,27 +72,16 @@ class Mail:
         self, granted: bool = True, ago: timedelta = timedelta(days=1), **changes: Any
     ) -> None:
         values = {
-            "node": self.node, "address": self.address, "purpose": "tracking", "channel": "email",
-            "granted": granted, "time": datetime.now(UTC) - ago, **changes,
+            "node": self.node, "address_hash": self.address, "purpose": "tracking",
+            "time": datetime.now(UTC) - ago, **changes,
         }  # fmt: skip
-        with self.database.transaction(Role.WORKER) as tx:
-            tx.execute(
-                "INSERT INTO consents (node, address_hash, purpose, channel, granted, time, way) "
-                "VALUES (%(node)s, %(address)s, %(purpose)s, %(channel)s, %(granted)s, %(time)s, "
-                "'import')",
-                values,
-            )
-
-
-def rows(database: Database, table: str) -> list[dict[str, Any]]:
-    with database.transaction(Role.OWNER) as tx:
-        return row_dicts(tx.execute(f"SELECT * FROM {table} ORDER BY 1".encode()))
+        link_pages.say(self.database, self.keys, granted=granted, **values)
 
 
 def written(database: Database, count: int) -> list[dict[str, Any]]:
     """The responses, once there are so many; they are written behind the answer."""
     deadline = time.monotonic() + 10
-    while len(found := rows(database, "responses")) < count:
+    while len(found := rows(database, "responses ORDER BY 1")) < count:
         assert time.monotonic() < deadline, f"{len(found)} of {count} responses"
         time.sleep(0.02)
     return found
@@ -206,10 +185,10 @@ def test_only_who_agrees_at_the_time_of_the_fetch_is_counted(
     collector: Application, database: Database, keys: Keys,
     case: str, said: list[dict[str, Any]], counted: bool,
 ) -> None:  # fmt: skip
-    mail, witness = Mail(database, keys), Mail(database, keys, node=UUID(int=9), address=None)
+    mail, witness = Mail(database, keys), Mail(database, keys, node=UUID(int=9), address_hash=None)
     for change in said:
         mail.consent(**change)
-    witness.consent(node=UUID(int=9), address=None)
+    witness.consent(node=UUID(int=9), address_hash=None)
     with database.transaction(Role.OWNER) as tx:  # the witness is a profile of its own
         tx.execute(
             "INSERT INTO profiles (created_at) VALUES (now()), (now());"
@@ -240,8 +219,8 @@ def test_withdrawing_between_two_clicks_ends_the_counting(
     mail.consent(granted=False, ago=timedelta())
     for path in (mail.link, mail.pixel):
         assert collector.ask("GET", path, headers=BROWSER).status in (302, 200)
-    other = Mail(database, keys, node=UUID(int=9), address=UUID(int=10))
-    other.consent(node=UUID(int=9), address=UUID(int=10))
+    other = Mail(database, keys, node=UUID(int=9), address_hash=UUID(int=10))
+    other.consent(node=UUID(int=9), address_hash=UUID(int=10))
     collector.ask("GET", other.link, headers=BROWSER)
     assert [one["message_id"] for one in written(database, 2)] == [
         mail.message_id, other.message_id,
@@ -263,8 +242,8 @@ def test_to_hear_less_often_is_no_answer_to_tracking_and_a_complaint_is(
     with database.transaction(Role.WORKER) as tx:
         tx.execute("INSERT INTO suppressions VALUES (%s, '*', 'complaint', now())", [mail.address])
     assert_redirects(collector.ask("GET", mail.link, headers=BROWSER))
-    other = Mail(database, keys, node=UUID(int=9), address=UUID(int=10))
-    other.consent(node=UUID(int=9), address=UUID(int=10))
+    other = Mail(database, keys, node=UUID(int=9), address_hash=UUID(int=10))
+    other.consent(node=UUID(int=9), address_hash=UUID(int=10))
     collector.ask("GET", other.link, headers=BROWSER)
     assert written(database, 2)[-1]["message_id"] == other.message_id
 

@@ -43,7 +43,10 @@ def test_names_are_listed_with_who_writes_them(capsys: pytest.CaptureFixture[str
     assert {row["written_by"] for row in json.loads(capsys.readouterr().out)} == {"from outside"}
 
 
-@pytest.mark.parametrize("wrong", ["somewhere", "ftp://x", "file:", "http://", "OFF", ""])
+@pytest.mark.parametrize(
+    "wrong",
+    ["somewhere", "ftp://x", "file:", "http://", "OFF", "", "http://user:key@lineage.example"],
+)
 def test_where_lineage_goes_is_checked(wrong: str) -> None:
     with pytest.raises(SettingsError, match="LINEAGE_TO is"):
         Settings().changed(LINEAGE_TO=wrong)

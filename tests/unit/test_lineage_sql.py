@@ -175,6 +175,19 @@ def test_a_parameter_is_what_code_says_it_is() -> None:
     assert write.columns["n"].reasons == {"parameter n"}
 
 
+def test_recursion_named_windows_and_rollups_are_followed() -> None:
+    relation, _ = reader(
+        """
+        WITH RECURSIVE way (k, said) AS (
+            SELECT id, y FROM a UNION ALL SELECT b.n, lower(w.said) FROM b JOIN way w ON w.k = b.a_id)
+        SELECT k, said, count(*) OVER w FROM way GROUP BY ROLLUP (k) WINDOW w AS (PARTITION BY said)
+        """
+    )
+    assert told(relation.columns["k"]) == ["a.id IDENTITY", "b.n IDENTITY"]
+    assert told(relation.columns["said"]) == ["a.y TRANSFORMATION"]
+    assert {"a.id JOIN", "b.a_id JOIN", "a.y WINDOW", "b.n GROUP_BY"} <= set(told(relation.whole))
+
+
 @pytest.mark.parametrize(
     ("sql", "why"),
     [
@@ -182,6 +195,7 @@ def test_a_parameter_is_what_code_says_it_is() -> None:
         ("SELECT a.z FROM a", "no column a.z"),
         ("SELECT id FROM a, b", "may be one of 2"),
         ("SELECT 1 FROM nowhere", "no table nowhere"),
+        ("SELECT 1 FROM pg_class", "pg_class is no table of ours"),
         ("INSERT INTO nowhere SELECT 1", "no table nowhere"),
         ("MERGE INTO a USING b ON a.id = b.a_id WHEN MATCHED THEN DELETE", "nothing is known"),
     ],

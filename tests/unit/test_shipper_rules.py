@@ -79,13 +79,14 @@ def test_a_level_is_in_capitals() -> None:
     )
 
 
-@given(st.integers(0, 2**48 - 1), st.binary(max_size=40), st.integers(0, 2**64 - 1))
-def test_ids_are_32_letters_that_the_server_keeps_in_24_bytes(
+@given(st.integers(0, 2**40 - 1), st.binary(max_size=40), st.integers(0, 2**64 - 1))
+def test_ids_are_20_letters_that_the_server_keeps_in_15_bytes(
     offset: int, line: bytes, inode: int
 ) -> None:
     id_ = rules.document_id(rules.file_key(inode, line), offset, line)
-    assert len(id_) == 32
-    assert len(base64.urlsafe_b64decode(id_)) == 24
+    assert len(id_) == 20
+    assert len(base64.urlsafe_b64decode(id_)) == 15
+    assert rules.offset_of(id_) == offset
 
 
 @given(st.tuples(st.integers(1, 3), st.sampled_from([b"a", b"b"]), st.integers(0, 2), st.sampled_from([b"x", b"y"])),

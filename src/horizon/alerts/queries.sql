@@ -23,9 +23,10 @@ WHERE score >= %(threshold)s AND score_run = (SELECT score_run FROM score_runs W
 -- One alert for each profile at risk that had none of this rule within the cooldown. Ordered, so
 -- that two alerters at once wait for each other instead of blocking each other; the constraint
 -- then drops the second one's.
-INSERT INTO alerts (rule, node, profile_id, score, tier, threshold, last_activity, created_at, quiet_until, correlation_id)
-SELECT %(rule)s, names.node, s.profile_id, s.score, s.tier, %(threshold)s, s.last_activity, %(now)s,
-       %(now)s + %(cooldown_days)s * interval '1 day', %(correlation_id)s
+INSERT INTO alerts (rule, node, profile_id, score, tier, threshold, last_activity, silent_s, activities,
+    score_run, created_at, quiet_until, correlation_id)
+SELECT %(rule)s, names.node, s.profile_id, s.score, s.tier, %(threshold)s, s.last_activity, s.silent_s, s.activities,
+       s.score_run, %(now)s, %(now)s + %(cooldown_days)s * interval '1 day', %(correlation_id)s
 FROM scores s
 JOIN LATERAL (SELECT p.node FROM profile_names p WHERE p.profile_id = s.profile_id) names ON true
 WHERE s.score >= %(threshold)s AND s.score_run = (SELECT score_run FROM score_runs WHERE active)

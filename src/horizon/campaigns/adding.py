@@ -1,10 +1,11 @@
-"""New campaigns: checked word by word, then a row."""
+"""Campaigns come and go: a new one is checked word by word, one that was used leaves its row."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
 
+from horizon.campaigns.stage import find
 from horizon.errors import UsageError
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
@@ -53,5 +54,26 @@ def add(tx: Connection, new: NewCampaign) -> None:
         raise UsageError(f"There is no purpose {new.purpose!r}: choose {', '.join(purposes)}.")
     if tx.execute(QUERIES["add"], asdict(new)).rowcount == 0:
         raise UsageError(
-            f"There is a campaign {new.campaign!r} already: `horizon campaign list` shows it."
+            f"There is a campaign {new.campaign!r} already, or there was one and its messages are "
+            "kept: take another name; `horizon campaign list` shows those that there are."
         )
+
+
+def remove(tx: Connection, name: str) -> bool:
+    """Whether it leaves messages. Raises UsageError where there is none, or messages of it wait."""
+    if find(tx, name).audience == "opt_in":
+        raise UsageError(
+            f"{name} is how people confirm what they agree to, so it stays: "
+            f"`horizon campaign pause {name}` holds it."
+        )
+    waiting = tx.execute(QUERIES["waiting"], {"campaign": name}).fetchone()
+    if waiting is not None and waiting.messages:
+        raise UsageError(
+            f"Messages of {name} wait ({waiting.messages:,}): `horizon campaign stop {name}` "
+            "cancels them, then it can be removed."
+        )
+    values = {"campaign": name}
+    if tx.execute(QUERIES["forget"], values).rowcount == 1:
+        return False
+    tx.execute(QUERIES["remove"], values)
+    return True

@@ -1,8 +1,29 @@
 -- name: find
-SELECT campaign, audience, template, channel, purpose, every_days, target, status FROM campaigns WHERE campaign = %(campaign)s;
+SELECT campaign, audience, template, channel, purpose, every_days, target, status FROM campaigns
+WHERE campaign = %(campaign)s AND status <> 'removed';
 
 -- name: names
-SELECT campaign FROM campaigns WHERE audience <> 'operator' ORDER BY campaign;
+SELECT campaign FROM campaigns WHERE audience <> 'operator' AND status <> 'removed' ORDER BY campaign;
+
+-- name: list
+-- Those that a person runs: not demo mode's.
+SELECT * FROM campaigns WHERE audience <> 'operator' AND status <> 'removed' ORDER BY campaign;
+
+-- name: waiting
+-- How many messages of a campaign wait or are under way. Its row stays locked: nobody plans more.
+SELECT (SELECT count(*)::int FROM outbox o WHERE o.campaign = c.campaign) AS messages
+FROM campaigns c WHERE c.campaign = %(campaign)s FOR UPDATE;
+
+-- name: remove
+-- The row of one that has messages stays: the links in its mails, and what comes back of them, ask it
+-- for channel and purpose.
+UPDATE campaigns SET status = 'removed' WHERE campaign = %(campaign)s;
+
+-- name: forget
+-- One that never decided about anybody leaves nothing, and its name is free.
+DELETE FROM campaigns c WHERE c.campaign = %(campaign)s
+    AND NOT EXISTS (SELECT FROM messages m WHERE m.campaign = c.campaign)
+    AND NOT EXISTS (SELECT FROM breakers b WHERE b.campaign = c.campaign);
 
 -- name: add
 INSERT INTO campaigns (campaign, audience, template, channel, purpose, every_days, target)
@@ -41,8 +62,32 @@ FROM (VALUES ('enable_nestloop', %(few)s), ('enable_seqscan', NOT %(few)s), ('en
              ('enable_mergejoin', false))
      chosen (setting, wanted);
 
+-- name: next_people
+-- How far the next chunk reaches: up to so many candidates, decided about or not. Of one person all
+-- alerts are in one chunk.
+SELECT count(*)::int AS candidates, max(profile_id) AS last
+FROM (
+    (SELECT s.profile_id FROM scores s
+     WHERE %(audience)s = 'engaged' AND s.score_run = %(score_run)s AND s.profile_id > %(after)s
+       AND s.tier = 'low' AND s.activities > 0
+     ORDER BY s.profile_id LIMIT %(most)s)
+    UNION ALL
+    (SELECT a.profile_id FROM alerts a
+     WHERE %(audience)s = 'alerts' AND a.status <> 'RESOLVED' AND a.profile_id > %(after)s
+     ORDER BY a.profile_id LIMIT %(most)s)
+) candidates;
+
+-- name: make_room
+-- What a chunk has planned, until it is clear which addresses the chunks beside it have taken.
+CREATE TEMP TABLE IF NOT EXISTS chunk_planned (
+    message_id uuid, profile_id bigint, occasion text, address_hash uuid, domain text
+);
+
+-- name: empty_room
+TRUNCATE chunk_planned;
+
 -- name: plan
--- A message for each of the next candidates after (place, place_in), decided at once: whom it would
+-- A message for each candidate after one profile up to another, decided at once: whom it would
 -- go to, and why not where it may not. What is decided against is a row as well, so that nobody
 -- wonders why there was no mail. An alert is an occasion of its own; a campaign without alerts has
 -- one a day, and writes to nobody whom it decided about within every_days.
@@ -53,27 +98,27 @@ FROM (VALUES ('enable_nestloop', %(few)s), ('enable_seqscan', NOT %(few)s), ('en
 WITH chunk AS MATERIALIZED (
     SELECT row_number() OVER () AS number, due.*
     FROM (
-        (SELECT s.profile_id AS place, 0::bigint AS place_in, NULL::bigint AS alert_id, NULL::uuid AS node, s.profile_id,
-                'day:' || to_char(%(now)s AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS occasion,
-                s.tier, s.score, s.activities, s.silent_s, s.last_activity
-         FROM scores s
-         WHERE %(audience)s = 'engaged' AND s.score_run = %(score_run)s AND s.profile_id > %(place)s
-           AND s.tier = 'low' AND s.activities > 0
-           AND (SELECT true FROM nodes mine WHERE mine.profile_id = s.profile_id AND (
-                    SELECT true FROM messages m
-                    WHERE m.node = mine.node AND m.campaign = %(campaign)s AND m.status NOT IN ('failed', 'cancelled')
-                      AND m.planned_at > %(now)s - %(every_days)s * interval '1 day' LIMIT 1) LIMIT 1) IS NULL
-         ORDER BY s.profile_id LIMIT %(most)s)
+        SELECT NULL::bigint AS alert_id, NULL::uuid AS node, s.profile_id,
+               'day:' || to_char(%(now)s AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS occasion,
+               s.tier, s.score, s.activities, s.silent_s, s.last_activity
+        FROM scores s
+        WHERE %(audience)s = 'engaged' AND s.score_run = %(score_run)s
+          AND s.profile_id > %(after)s AND s.profile_id <= %(last)s
+          AND s.tier = 'low' AND s.activities > 0
+          AND (SELECT true FROM nodes mine WHERE mine.profile_id = s.profile_id AND (
+                   SELECT true FROM messages m
+                   WHERE m.node = mine.node AND m.campaign = %(campaign)s AND m.status NOT IN ('failed', 'cancelled')
+                     AND m.planned_at > %(now)s - %(every_days)s * interval '1 day' LIMIT 1) LIMIT 1) IS NULL
         UNION ALL
-        SELECT a.profile_id, a.alert_id, a.alert_id, a.node, n.profile_id, 'alert:' || a.alert_id,
+        SELECT a.alert_id, a.node, n.profile_id, 'alert:' || a.alert_id,
                s.tier, s.score, s.activities, s.silent_s, s.last_activity
         FROM (
             SELECT a.profile_id, a.alert_id, a.node FROM alerts a
             WHERE %(audience)s = 'alerts' AND a.status <> 'RESOLVED' AND a.created_at <= %(now)s
-              AND (a.profile_id, a.alert_id) > (%(place)s, %(place_in)s)
+              AND a.profile_id > %(after)s AND a.profile_id <= %(last)s
               AND (SELECT true FROM messages m
                    WHERE m.alert_id = a.alert_id AND m.campaign = %(campaign)s LIMIT 1) IS NULL
-            ORDER BY a.profile_id, a.alert_id LIMIT %(most)s
+            OFFSET 0
         ) a
         LEFT JOIN nodes n USING (node)
         LEFT JOIN scores s ON s.profile_id = n.profile_id AND s.score_run = %(score_run)s
@@ -86,16 +131,16 @@ WITH chunk AS MATERIALIZED (
            CASE kind WHEN 'user_id' THEN value ELSE 'p' || profile_id END AS user_id
     FROM known WHERE live
     ORDER BY profile_id, CASE kind WHEN 'user_id' THEN 0 WHEN 'email' THEN 1 ELSE 2 END, first_seen, node
-), emails AS (  -- profile_traits
-    SELECT DISTINCT ON (k.profile_id) k.profile_id, btrim(t.value #>> '{}', E' \t\r\n') AS to_addr, t.value_node
-    FROM known k JOIN traits t ON t.node = k.node AND t.name = 'email'
+), told AS MATERIALIZED (  -- profile_traits
+    SELECT DISTINCT ON (k.profile_id, t.name = 'email') k.profile_id, t.name = 'email' AS is_email,
+           t.value #>> '{}' AS value, t.value_node
+    FROM known k JOIN traits t ON t.node = k.node AND t.name IN ('email', 'first_name')
     WHERE k.live
-    ORDER BY k.profile_id, t.time DESC, t.event_id
+    ORDER BY k.profile_id, t.name = 'email', t.time DESC, t.event_id
+), emails AS (
+    SELECT profile_id, btrim(value, E' \t\r\n') AS to_addr, value_node FROM told WHERE is_email
 ), first_names AS (
-    SELECT DISTINCT ON (k.profile_id) k.profile_id, t.value #>> '{}' AS first_name
-    FROM known k JOIN traits t ON t.node = k.node AND t.name = 'first_name'
-    WHERE k.live
-    ORDER BY k.profile_id, t.time DESC, t.event_id
+    SELECT profile_id, value AS first_name FROM told WHERE NOT is_email
 ), addressed AS MATERIALIZED (
     SELECT profile_id, to_addr, value_node AS address_hash, lower(split_part(to_addr, '@', 2)) AS domain
     FROM emails WHERE value_node IS NOT NULL AND %(target)s::text IS NULL
@@ -165,22 +210,12 @@ WITH chunk AS MATERIALIZED (
     LEFT JOIN by_address USING (profile_id)
     LEFT JOIN wishes USING (profile_id)
     WHERE c.tier IS NOT NULL  -- an alert of somebody who has no score is no candidate
-), sharers AS (
+), sharers AS (  -- one mail an address; in other chunks: take_addresses
     SELECT address_hash, min(number) AS first_number
     FROM judged WHERE reason IS NULL GROUP BY address_hash HAVING count(*) > 1
 ), decided AS (
-    -- One mail an address: in this chunk, in the run's and the occasion's others, and while somebody
-    -- else's of this campaign still waits for it, as after a run that broke off.
-    SELECT j.*, CASE WHEN j.reason IS NULL AND (
-        j.number > sharers.first_number
-        OR (SELECT true FROM messages m
-            WHERE m.address_hash = j.address_hash AND m.campaign = %(campaign)s
-              AND m.status NOT IN ('skipped', 'failed', 'cancelled')
-              AND (m.occasion = j.occasion OR m.correlation_id = %(correlation_id)s
-                   OR (m.status = 'planned' AND m.profile_id <> j.profile_id)) LIMIT 1)
-        ) THEN 'same_address' ELSE j.reason END AS verdict
+    SELECT j.*, CASE WHEN j.reason IS NULL AND j.number > sharers.first_number THEN 'same_address' ELSE j.reason END AS verdict
     FROM judged j LEFT JOIN sharers USING (address_hash)
-    OFFSET 0  -- or the verdict would be asked for each time it is read
 ), written AS (
     INSERT INTO messages (campaign, node, profile_id, occasion, alert_id, to_addr, address_hash, domain, tier,
         variables, template, template_digest, status, reason, consent_id, correlation_id, planned_at, finished_at)
@@ -191,32 +226,59 @@ WITH chunk AS MATERIALIZED (
             'last_seen', coalesce(to_char(last_activity AT TIME ZONE 'UTC', 'YYYY-MM-DD'), ''),
             'score_percent', round(score * 100)::int),
         %(template)s, %(template_digest)s, CASE WHEN verdict IS NULL THEN 'planned' ELSE 'skipped' END, verdict,
-        CASE WHEN verdict IS NULL THEN consent_id END, %(correlation_id)s, %(now)s,
+        CASE WHEN reason IS NULL THEN consent_id END, %(correlation_id)s, %(now)s,
         CASE WHEN verdict IS NOT NULL THEN %(now)s END
     FROM decided
     ON CONFLICT (campaign, step, profile_id, occasion) DO NOTHING
-    RETURNING message_id, profile_id, occasion, tier, status, reason, domain
+    RETURNING message_id, profile_id, occasion, tier, status, reason, address_hash, domain
 ), waiting AS (
-    INSERT INTO outbox (message_id, campaign, due_at)
-    SELECT message_id, %(campaign)s, CASE WHEN EXISTS (
-            SELECT FROM breakers b
-            WHERE b.campaign = %(campaign)s AND b.domain IN ('*', written.domain) AND b.closed_at IS NULL)
-        THEN 'infinity' ELSE least(%(now)s, %(clock)s) END
-    FROM written WHERE status = 'planned'
-), reasons AS (
-    SELECT reason, count(*)::int AS messages FROM written WHERE status = 'skipped' GROUP BY reason
+    INSERT INTO chunk_planned SELECT message_id, profile_id, occasion, address_hash, domain FROM written WHERE status = 'planned'
 )
--- First the figures, then who is skipped (and in a rehearsal everybody).
-SELECT (SELECT count(*)::int FROM chunk) AS candidates, (SELECT max(place) FROM chunk) AS place,
-       (SELECT max(place_in) FROM chunk WHERE place = (SELECT max(place) FROM chunk)) AS place_in,
-       (SELECT count(*)::int FROM written WHERE status = 'planned') AS planned,
-       (SELECT coalesce(jsonb_object_agg(reason, messages), '{}') FROM reasons) AS reasons,
+-- First how many are skipped and why, then who (and in a rehearsal everybody).
+SELECT (SELECT coalesce(jsonb_object_agg(reason, messages), '{}') FROM (
+           SELECT reason, count(*) AS messages FROM written WHERE status = 'skipped' GROUP BY reason) counted) AS reasons,
        NULL::uuid AS message_id, NULL::bigint AS profile_id, NULL AS user_id, NULL AS tier, NULL AS status, NULL AS reason
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, w.message_id, w.profile_id, j.user_id, w.tier, w.status, w.reason
+SELECT NULL, w.message_id, w.profile_id, j.user_id, w.tier, w.status, w.reason
 FROM written w JOIN judged j USING (profile_id, occasion)
 WHERE w.status = 'skipped' OR %(everybody)s
 ORDER BY profile_id NULLS FIRST;
+
+-- name: one_at_a_time
+-- Chunks are decided beside each other; in this last step each sees what those before it have taken.
+SELECT pg_advisory_xact_lock(hashtext('horizon.take_addresses'));
+
+-- name: take_addresses
+-- What the chunk has planned waits to be sent from now on, but for a second mail to one address: in
+-- the run's and the occasion's other chunks, and while somebody else's of this campaign still waits
+-- for it, as after a run that broke off.
+WITH held AS MATERIALIZED (
+    SELECT b.domain FROM breakers b WHERE b.campaign = %(campaign)s AND b.closed_at IS NULL
+), chosen AS MATERIALIZED (
+    SELECT c.*, (
+        SELECT true FROM messages m
+        WHERE m.address_hash = c.address_hash AND m.campaign = %(campaign)s AND m.message_id <> c.message_id
+          AND m.status NOT IN ('skipped', 'failed', 'cancelled')
+          AND (m.occasion = c.occasion OR m.correlation_id = %(correlation_id)s
+               OR (m.status = 'planned' AND m.profile_id <> c.profile_id)) LIMIT 1) AS taken
+    FROM chunk_planned c
+), second AS (
+    UPDATE messages m SET status = 'skipped', reason = 'same_address', finished_at = %(now)s
+    WHERE m.message_id = ANY (ARRAY(SELECT message_id FROM chosen WHERE taken))  -- by index, whatever choose_joins says
+    RETURNING m.message_id, m.profile_id, m.tier, m.status, m.reason
+), waiting AS (
+    INSERT INTO outbox (message_id, campaign, due_at)
+    SELECT message_id, %(campaign)s,
+           CASE WHEN '*' IN (SELECT domain FROM held) OR domain IN (SELECT domain FROM held)
+                THEN 'infinity' ELSE least(%(now)s, %(clock)s) END
+    FROM chosen WHERE taken IS NULL
+)
+SELECT (SELECT count(*)::int FROM chosen WHERE taken IS NULL) AS planned, NULL::uuid AS message_id,
+       NULL::bigint AS profile_id, NULL AS user_id, NULL AS tier, NULL AS status, NULL AS reason
+UNION ALL
+SELECT NULL, s.message_id, s.profile_id, n.user_id, s.tier, s.status, s.reason
+FROM second s LEFT JOIN LATERAL (SELECT p.user_id FROM profile_names p WHERE p.profile_id = s.profile_id LIMIT 1) n ON true
+ORDER BY message_id NULLS FIRST;
 
 -- name: plan_demo
 -- Demo mode: what the newest alerts would say, to the operator alone. No alert is touched.

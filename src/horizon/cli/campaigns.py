@@ -1,4 +1,4 @@
-"""Add a campaign."""
+"""Add a campaign, or remove one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from horizon.campaigns.adding import NewCampaign, add
+from horizon.campaigns.adding import NewCampaign, add, remove
 from horizon.cli.options import DatabaseName, installed
 from horizon.cli.output import say
 from horizon.delivery import channels
@@ -25,7 +25,7 @@ def campaign_add(
     audience: Annotated[Audience, typer.Option(help="Engaged people, or those with an alert.")],
     template: Annotated[str, typer.Option(help="One of the channel's templates.")],
     channel: Annotated[
-        str, typer.Option(help="How it reaches people; a wrong name lists them.")
+        str, typer.Option(help=f"How it reaches people: {' or '.join(channels.names())}.")
     ] = "email",
     purpose: Annotated[str, typer.Option(help="What they consented to.")] = "marketing",
     target: Annotated[
@@ -48,3 +48,15 @@ def campaign_add(
         details = {"audience": new.audience, "channel": channel, "purpose": purpose}
         write_audit(tx, "campaign:added", name, details)
     say(f"{name} is added; `horizon campaign run {name} --dry-run` shows whom it would reach.")
+
+
+def campaign_remove(
+    name: Annotated[str, typer.Argument(help="Its name, as `horizon campaign list` shows it.")],
+    database: DatabaseName = None,
+) -> None:
+    """Remove a campaign of which nothing waits. Its messages stay, and its mails' links work."""
+    with installed(database).database.transaction(Role.OWNER) as tx:
+        kept = remove(tx, name)
+        write_audit(tx, "campaign:removed", name, {})
+    still = f" `horizon message list --campaign {name}` still shows its messages." if kept else ""
+    say(f"{name} is removed.{still}")

@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
 import typer
-from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from horizon import clock
-from horizon.cli.options import AsJson, DatabaseName, installed
-from horizon.cli.output import console, plain, say, show
+from horizon.cli.consent_import import consent_import
+from horizon.cli.options import AsJson, Channel, DatabaseName, Purpose, installed
+from horizon.cli.output import plain, say, show
 from horizon.consent import book
 from horizon.consent.book import Person
-from horizon.consent.formats import Format, Kind, Subscription
-from horizon.consent.importer import Imported
 from horizon.consent.rules import EVERY_PURPOSE
-from horizon.delivery import channels
 from horizon.errors import UsageError
-from horizon.pipeline.consents import given_of, import_consent
 from horizon.pipeline.installation import Installation
 from horizon.postgres.audit import actor, write_audit
 from horizon.postgres.database import Connection, Role
 
 PANEL = "Consent"
 Address = Annotated[str, typer.Argument(help="The address; only its keyed hash is kept.")]
-Purpose = Annotated[str, typer.Option(help="What for: see `horizon consent purpose list`.")]
-Channel = Annotated[str, typer.Option(help="By which way it would reach the person.")]
 
 
 class Language(StrEnum):
@@ -66,9 +59,14 @@ def purpose_add(
     titles = {"en": title, "de": title_de}
     given = {language: text for language, text in titles.items() if text is not None}
     with installed(database).database.transaction(Role.WORKER) as tx:
-        book.add_purpose(tx, name, given)
-        write_audit(tx, "purpose:added", name, given)
-    say(f"People can agree to {name} now, or refuse it.")
+        is_new = book.add_purpose(tx, name, given)
+        if is_new or given:
+            write_audit(tx, "purpose:added" if is_new else "purpose:retitled", name, given)
+    if is_new:
+        say(f"People can agree to {name} now, or refuse it.")
+    else:
+        now = "its titles are changed" if given else "it stays as it is"
+        say(f"{name} was there already: {now}.")
 
 
 def purpose_list(as_json: AsJson = False, database: DatabaseName = None) -> None:
@@ -103,32 +101,36 @@ def consent_show(
 
 def _show_person(tx: Connection, person: Person) -> None:
     say(person.user_id or "An address that nobody known has.")
-    show(book.state(tx, person, clock.now()), as_json=False, empty="No purpose.")
+    states = [
+        {**row, "means": book.MEANS.get(row["state"], "")}
+        for row in book.state(tx, person, clock.now())
+    ]
+    show(states, as_json=False, empty="No purpose.")
     say("")
     show(book.history(tx, person), as_json=False, empty="Nothing was ever said or written down.")
 
 
 def consent_set(
-    address: Address,
+    who: Annotated[str, typer.Argument(help="An address or a user id.")],
     purpose: Purpose,
     wording: Annotated[str, typer.Option(help="The sentence that was agreed to or refused.")],
-    granted: Annotated[bool, typer.Option("--grant/--refuse", help="Yes or no.")],
+    granted: Annotated[bool, typer.Option("--grant/--refuse", help="Say which: yes or no.")],
     channel: Channel = "email",
     database: DatabaseName = None,
 ) -> None:  # fmt: skip
     """Write down by hand what somebody said. What was said before stays in the history."""
     horizon = installed(database)
-    node = book.address_node(horizon.keys.node, address)
     now = clock.now()
     with horizon.database.transaction(Role.WORKER) as tx:
-        book.set_consent(
-            tx, node, purpose, channel, granted=granted, wording=wording, actor=actor(), now=now
-        )
-        details = {"purpose": purpose, "channel": channel, "granted": granted}
-        write_audit(tx, "consent:set", str(node), details)
+        for node in book.addresses_of(tx, horizon.keys.node, who):
+            book.set_consent(
+                tx, node, purpose, channel, granted=granted, wording=wording, actor=actor(), now=now
+            )
+            details = {"purpose": purpose, "channel": channel, "granted": granted}
+            write_audit(tx, "consent:set", str(node), details)
         states = {
             row["state"]
-            for one in book.find_people(tx, horizon.keys.node, address)
+            for one in book.find_people(tx, horizon.keys.node, who)
             for row in book.state(tx, one, now)
             if (row["purpose"], row["channel"]) == (purpose, channel)
         }
@@ -160,69 +162,6 @@ def consent_ask(
         "Noted: `horizon up` or `horizon campaign run confirm_consent` sends the mail, unless the "
         "address is suppressed, agreed already or was asked today."
     )
-
-
-def consent_import(
-    file: Annotated[Path, typer.Argument(help="The export.")],
-    format_: Annotated[Format, typer.Option("--format", help="Whose export it is.")],
-    purpose: Purpose = "marketing",
-    channel: Channel = "email",
-    wording: Annotated[
-        str | None, typer.Option(help="What was agreed to, where the file does not say.")
-    ] = None,
-    kind: Annotated[
-        Kind | None, typer.Option(help="Which list of Mailgun's, where its columns do not tell.")
-    ] = None,
-    only_list: Annotated[
-        str | None, typer.Option("--list", help="Only this list of listmonk's (JSON).")
-    ] = None,
-    subscription_status: Annotated[
-        Subscription | None, typer.Option(help="What listmonk's CSV was filtered for.")
-    ] = None,
-    encoding: Annotated[
-        str, typer.Option(help="The file's, where it has no mark of its own.")
-    ] = "utf-8",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count only; write nothing.")] = False,
-    database: DatabaseName = None,
-) -> None:
-    """Bring consent and suppression in. The same file again changes nothing."""
-    horizon = installed(database)
-    channels.find(channel)
-    given = given_of(
-        horizon, purpose, channel, wording,
-        kind=kind, only_list=only_list, subscription=subscription_status,
-    )  # fmt: skip
-    columns = ("reading", MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task("lines", total=None)
-        done = import_consent(
-            horizon, file, format_, given, encoding=encoding, dry_run=dry_run,
-            on_lines=lambda count: bar.update(task, completed=count),
-        )  # fmt: skip
-    say(_told(done, dry_run=dry_run))
-    for number, why in done.bad:
-        say(f"{done.unit} {number}: {why}")
-    if done.rejected > len(done.bad):
-        say(f"and {done.rejected - len(done.bad):,} more {done.unit}s that cannot be used.")
-
-
-def _told(done: Imported, *, dry_run: bool) -> str:
-    text = f"{done.lines:,} {done.unit}s read"
-    if done.changed:
-        text += (
-            f": {done.granted:,} new consents, {done.refused:,} new refusals, "
-            f"{done.suppressed:,} new suppressions, {done.known:,} known already."
-        )
-    else:
-        text += f": nothing is new, {done.known:,} known already."
-    if done.left:
-        left = ", ".join(f"{count:,} {why}" for why, count in sorted(done.left.items()))
-        text += f" Left as they are: {left}."
-    if done.rejected:
-        text += f" {done.rejected:,} {done.unit}s cannot be used."
-    return f"{text} Nothing was written." if dry_run else text
 
 
 def suppression_list(

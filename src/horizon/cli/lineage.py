@@ -11,7 +11,7 @@ import typer
 from horizon import settings as setting
 from horizon.cli.options import AsJson
 from horizon.cli.output import complain, say, show
-from horizon.errors import UsageError
+from horizon.errors import HorizonError, UsageError
 
 PANEL = "Start, stop, look"
 
@@ -74,13 +74,18 @@ def lineage_list(
 def lineage_flush() -> None:
     """Deliver what waits in the queue of lineage to LINEAGE_TO, once."""
     from horizon.observe.lineage.courier import open_courier
-    from horizon.observe.lineage.delivery import open_target
+    from horizon.observe.lineage.delivery import AwayError, open_target
+    from horizon.observe.lineage.queue import queue_of
 
     settings = setting.load()
     if settings.LINEAGE_TO == "off":
         raise UsageError("LINEAGE_TO is off, so there is nowhere to deliver to: set it first.")
     courier = open_courier(settings, open_target(settings))
-    delivered = courier.flush()
+    try:
+        delivered = courier.flush()
+    except AwayError as exc:
+        waiting = queue_of(settings).waiting()
+        raise HorizonError(f"{exc} {waiting} events wait; none is lost.") from exc
     if delivered is None:
         complain("another process is delivering already: `horizon up`, most likely.")
         return

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import psycopg
 import typer
+from typer.exceptions import TyperException
+from typer.rich_utils import rich_format_error
 
 from horizon import __version__
-from horizon.cli import consent, data, doctor, keep, lineage, serve, ship, stages, status
+from horizon.cli import (
+    audit,
+    consent,
+    dashboards,
+    data,
+    doctor,
+    explain,
+    keep,
+    lineage,
+    serve,
+    ship,
+    stages,
+    status,
+)
 from horizon.cli.output import complain
 from horizon.errors import HorizonError
 from horizon.pipeline.runner import sentence
@@ -39,7 +55,9 @@ def _root(
     pass
 
 
-for module in (serve, status, doctor, ship, data, stages, consent, keep, lineage):
+for module in (
+    serve, status, doctor, ship, data, stages, explain, consent, keep, audit, lineage, dashboards,
+):  # fmt: skip
     module.register(app)
 
 
@@ -50,9 +68,14 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run a command; give back its exit code: 0 done, 1 failed, 2 wrong use."""
     try:
-        app(arguments)  # ends with SystemExit; wrong use shows itself and exits with 2
+        code = app(arguments, standalone_mode=False)
     except SystemExit as exc:
         return exc.code if isinstance(exc.code, int) else 0
+    except TyperException as exc:
+        rich_format_error(_with_help(exc))
+        return exc.exit_code
+    except typer.Abort:
+        return 1
     except HorizonError as exc:
         complain(str(exc))
         return exc.exit_code
@@ -61,4 +84,15 @@ def run(arguments: list[str]) -> int:
         return 1
     except BrokenPipeError:
         return 0
-    return 0
+    return code if isinstance(code, int) else 0
+
+
+def _with_help(exc: Any) -> Any:
+    """What is missing is said with what it is for, and with both words of a yes or no."""
+    missing = getattr(exc, "param", None)
+    if missing is not None and type(exc).__name__ == "MissingParameter":
+        exc.message = exc.message or missing.help or ""
+        exc.param_hint = " or ".join(
+            f"'{word}'" for word in (*missing.opts, *missing.secondary_opts)
+        ) if missing.secondary_opts else None  # fmt: skip
+    return exc

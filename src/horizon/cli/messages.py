@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
-from horizon.cli.options import AsJson, DatabaseName, installed
+from horizon.cli.options import AsJson, DatabaseName, MessageId, installed
 from horizon.cli.output import say, show
 from horizon.delivery.outbox import QUERIES as DELIVERY
 from horizon.delivery.outbox import settle
 from horizon.errors import UsageError
 from horizon.postgres.audit import write_audit
 from horizon.postgres.database import Role, closing_connection, row_dicts
-
-MessageId = Annotated[UUID, typer.Argument(help="The message's id.")]
 
 State = StrEnum(
     "State",
@@ -40,14 +37,19 @@ def commands() -> typer.Typer:
 
 def message_list(
     status: Annotated[State | None, typer.Option(help="Only these.")] = None,
+    campaign: Annotated[str | None, typer.Option(help="Only this campaign's.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000)] = 50,
     as_json: AsJson = False,
     database: DatabaseName = None,
 ) -> None:
     """Messages, the newest first, each with its status and the provider's answer."""
     with installed(database).database.transaction(Role.WORKER) as tx:
-        rows = row_dicts(tx.execute(DELIVERY["list"], {"status": status, "most": limit}))
-    empty = f"No message is {status}." if status else "No message yet: `horizon campaign run NAME`."
+        wanted = {"status": status, "campaign": campaign, "most": limit}
+        rows = row_dicts(tx.execute(DELIVERY["list"], wanted))
+    of = f" of {campaign}" if campaign else ""
+    empty = f"No message yet{of}: `horizon campaign run {campaign or 'NAME'}`."
+    if status:
+        empty = f"No message{of} is {status}."
     show(rows, as_json=as_json, empty=empty)
 
 

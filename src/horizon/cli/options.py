@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
 from horizon import settings as setting
 from horizon.clock import parse_instant
 from horizon.delivery import channels
+from horizon.errors import UsageError
 from horizon.pipeline.installation import Installation, open_installation
 
 Now = Annotated[
@@ -22,6 +24,25 @@ Now = Annotated[
 DatabaseName = Annotated[
     str | None,
     typer.Option("--database", metavar="NAME", help="Another database of the same server."),
+]
+Purpose = Annotated[str, typer.Option(help="What for: see `horizon consent purpose list`.")]
+Channel = Annotated[str, typer.Option(help="By which way it would reach the person.")]
+
+
+def _message_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as exc:
+        raise UsageError(
+            f"{text!r} is no message's id: `horizon message list` shows each message with its id."
+        ) from exc
+
+
+MessageId = Annotated[
+    UUID,
+    typer.Argument(
+        metavar="ID", parser=_message_id, help="Its id: `horizon message list` shows each with it."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 

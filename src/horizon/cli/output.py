@@ -32,6 +32,11 @@ def say(text: str) -> None:
     console.print(text, markup=False)
 
 
+def many(count: int, noun: str) -> str:
+    """``1 message``, ``2,000 messages``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def complain(text: str) -> None:
     print(f"horizon: {text}", file=sys.stderr)
 
@@ -39,12 +44,19 @@ def complain(text: str) -> None:
 def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str) -> None:
     """Print rows as a table, or as JSON; ``empty`` says what to do where there are none."""
     if as_json:
-        print(json.dumps([dict(row) for row in rows], default=plain, ensure_ascii=False))
+        print_json([dict(row) for row in rows])
     elif not rows:
         say(empty)
     else:
-        wide = console if console.is_terminal else Console(width=PIPED_COLUMNS, highlight=False)
-        wide.print(table_of(rows), soft_wrap=False)
+        wide_console().print(table_of(rows), soft_wrap=False)
+
+
+def print_json(value: object) -> None:
+    print(json.dumps(value, default=plain, ensure_ascii=False))
+
+
+def wide_console() -> Console:
+    return console if console.is_terminal else Console(width=PIPED_COLUMNS, highlight=False)
 
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:

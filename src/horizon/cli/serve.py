@@ -21,6 +21,7 @@ from horizon.postgres.embedded import EmbeddedPostgres
 
 PANEL = "Start, stop, look"
 RESTART_WAIT_S = 1.0
+EVERYWHERE = ("0.0.0.0", "::", "[::]")  # noqa: S104 - listened at, and no address of a machine
 
 
 def register(app: typer.Typer) -> None:
@@ -101,6 +102,11 @@ def _greet(horizon: Installation) -> None:
         say(f"  mails    through {settings.SMTP_HOST}")
         for sentence in advice(settings):
             complain(sentence)
+    if settings.LISTEN_HOST in EVERYWHERE and not settings.PUBLIC_URL:
+        complain(
+            f"the links in mails begin with {settings.tracking_url}, where nobody finds this "
+            "machine: set PUBLIC_URL to the address that people reach it by."
+        )
     say(f"  metrics  http://{settings.METRICS_HOST}:{settings.METRICS_PORT}/metrics")
     shipped = f", shipped into {settings.ES_INDEX}" if settings.ES_URL else ""
     say(f"  log      {settings.log_path}{shipped}")

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Event
-from typing import Annotated, TypeVar
+from typing import Annotated
 from uuid import UUID, uuid4
 
 import typer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
 from horizon import clock
 from horizon import settings as setting
 from horizon.campaigns import stage as campaigns
 from horizon.cli import messages
-from horizon.cli.campaigns import campaign_add
+from horizon.cli.campaigns import campaign_add, campaign_remove
 from horizon.cli.options import AsJson, DatabaseName, Now, installed
-from horizon.cli.output import calm_memory, complain, console, say, show
+from horizon.cli.output import complain, many, say, show
+from horizon.cli.progress import Progressing, send_with_progress
 from horizon.cli.responses import campaign_report
 from horizon.delivery import breaker
 from horizon.delivery.channels.smtp.advice import advice
@@ -48,8 +36,6 @@ Rate = Annotated[
 ]
 
 
-T = TypeVar("T")
-
 PANEL = "Score, alert, write to people"
 
 
@@ -58,7 +44,7 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(alert)
     app.command(rich_help_panel=PANEL)(send)
     app.command("demo-campaign", rich_help_panel=PANEL)(demo_campaign)
-    campaign = typer.Typer(no_args_is_help=True, help="Campaigns: add, run, report, stop.")
+    campaign = typer.Typer(no_args_is_help=True, help="Campaigns: add, run, report, stop, remove.")
     campaign.command("add")(campaign_add)
     campaign.command("run")(campaign_run)
     campaign.command("list")(campaign_list)
@@ -66,6 +52,7 @@ def register(app: typer.Typer) -> None:
     campaign.command("pause")(campaign_pause)
     campaign.command("resume")(campaign_resume)
     campaign.command("stop")(campaign_stop)
+    campaign.command("remove")(campaign_remove)
     app.add_typer(campaign, name="campaign", rich_help_panel=PANEL)
     app.add_typer(messages.commands(), name="message", rich_help_panel=PANEL)
 
@@ -83,8 +70,8 @@ def score(
         chosen = chosen.changed(WINDOW_DAYS=window_days)
     figures = stages.score(open_installation(chosen, database), now).figures
     say(
-        f"Scored {figures['users']:,} profiles: {figures['high']:,} high, {figures['medium']:,} "
-        f"medium, {figures['low']:,} low."
+        f"Scored {many(figures['users'], 'profile')}: {figures['high']:,} high, "
+        f"{figures['medium']:,} medium, {figures['low']:,} low."
         + (
             f" {figures['suspicious']:,} were last active in the future."
             if figures["suspicious"]
@@ -104,8 +91,8 @@ def alert(
     horizon = installed(database)
     figures = horizon.runner.run(stages.alert_stage(horizon.settings, threshold), now).figures
     say(
-        f"{figures['created']:,} alerts created, {figures['skipped']:,} skipped (they had one "
-        f"within {figures['cooldown_days']} days), {figures['resolved']:,} resolved."
+        f"{many(figures['created'], 'alert')} created, {figures['skipped']:,} skipped (they had "
+        f"one within {figures['cooldown_days']} days), {figures['resolved']:,} resolved."
     )
 
 
@@ -124,9 +111,11 @@ def campaign_run(
     horizon = installed(database)
     if dry_run:
         decisions = stages.rehearse_campaign(horizon, name, now).decisions
+        nobody = None if as_json else "(not known yet)"
         rows = [
-            {"user_id": one["user_id"], "tier": one["segment"], "status": one["status"],
-             "reason": one["reason"]}
+            # An opt-in is asked of an address, and nobody knows yet whose that is.
+            {"user_id": nobody if one["user_id"] == "p0" else one["user_id"],
+             "tier": one["segment"], "status": one["status"], "reason": one["reason"]}
             for one in decisions
         ]  # fmt: skip
         show(rows, as_json=as_json, empty=f"{name} would write to nobody: nobody is due.")
@@ -169,14 +158,20 @@ def campaign_resume(name: CampaignName, database: DatabaseName = None) -> None:
     _set_status(horizon, name, "active")
     with horizon.database.transaction(Role.WORKER) as tx:
         released = breaker.close(tx, name, clock.now())
-    held = f" The breaker is closed, {released:,} messages wait no more for it." if released else ""
+    waiting_no_more = "waits" if released == 1 else "wait"
+    held = (
+        f" The breaker is closed, {many(released, 'message')} {waiting_no_more} no more for it."
+        if released
+        else ""
+    )
     say(f"{name} goes on; `horizon send` sends what waits.{held}")
 
 
 def campaign_stop(name: CampaignName, database: DatabaseName = None) -> None:
     """Cancel what has not left, and decide nothing more until it is run again."""
     cancelled = _set_status(installed(database), name, "stopped")
-    say(f"{name} is stopped; {cancelled:,} messages that waited are cancelled.")
+    is_cancelled = "is cancelled" if cancelled == 1 else "are cancelled"
+    say(f"{name} is stopped; {many(cancelled, 'message')} that waited {is_cancelled}.")
 
 
 def _set_status(horizon: Installation, name: str, status: str) -> int:
@@ -189,7 +184,7 @@ def _set_status(horizon: Installation, name: str, status: str) -> int:
 def campaign_list(as_json: AsJson = False, database: DatabaseName = None) -> None:
     """The campaigns there are."""
     with installed(database).database.transaction(Role.WORKER) as tx:
-        rows = row_dicts(tx.execute("SELECT * FROM campaigns ORDER BY campaign"))
+        rows = row_dicts(tx.execute(campaigns.QUERIES["list"]))
         held = breaker.open_breakers(tx)
     for row in rows:
         row["held"] = breaker.told_held(held, row["campaign"])
@@ -247,42 +242,6 @@ def demo_campaign(
     say(_told(sent, _waiting(horizon, run)))
 
 
-class _Speed(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
-
-
-@dataclass(frozen=True)
-class Progressing:
-    """What a run tells its progress bar."""
-
-    sent: Callable[[int], None]
-    expect: Callable[[int], None]
-
-
-def send_with_progress(sending: Callable[[Event, Progressing], T], total: int | None = None) -> T:
-    """Show progress on a terminal; Ctrl-C and SIGTERM end it after the messages under way."""
-    columns = (
-        TextColumn("sending"), BarColumn(), MofNCompleteColumn(), _Speed(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    calm_memory()
-    stop = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        task = progress.add_task("send", total=total)
-        return sending(
-            stop,
-            Progressing(
-                lambda count: progress.advance(task, count),
-                lambda expected: progress.update(task, total=expected),
-            ),
-        )
-
-
 def _waiting(horizon: Installation, correlation_id: UUID | None = None) -> int:
     with horizon.database.transaction(Role.WORKER) as tx:
         return waiting(tx, correlation_id)
@@ -293,9 +252,12 @@ def _told(sent: Sent, left: int) -> str:
     for (_, status), count in sent.counts.items():
         totals[status] = totals.get(status, 0) + count
     if not totals:
-        return "Nothing was due." + (f" {left:,} messages wait." if left else "")
+        waits = "waits" if left == 1 else "wait"
+        return "Nothing was due." + (f" {many(left, 'message')} {waits}." if left else "")
     told = ", ".join(f"{count:,} {status}" for status, count in sorted(totals.items()))
-    more = f" {left:,} wait: `horizon send` goes on with them." if left else ""
+    more = ""
+    if left:
+        more = f" {left:,} {'waits' if left == 1 else 'wait'}: `horizon send` goes on."
     if left and totals.get("deferred"):
         more += " `horizon message list --status planned` tells why."
     if totals.get("unknown"):

@@ -19,6 +19,22 @@ QUERIES = Queries("horizon.consent")
 _KINDS = ("user_id", "email", "anonymous_id")
 
 
+# What may be done, in words: the states that refusal() and the schema know.
+MEANS = {
+    "granted": "messages may be sent",
+    "none": "nothing was ever said, so nothing is sent",
+    "refused": "the last word was no",
+    "paused": "asked for a pause, which is not over",
+    "less_often": "asked for fewer, and had one lately",
+    "unsubscribed": "unsubscribed; a confirmed opt-in lifts it",
+    "manual": "stopped by hand: `horizon suppression remove` lifts it",
+    "hard_bounce": "mail came back: there is no such mailbox",
+    "complaint": "called a mail spam",
+    "domain_manual": "its domain is stopped by hand: `horizon suppression remove --domain`",
+    "domain_null_mx": "its domain says that it takes no mail",
+}
+
+
 @dataclass(frozen=True)
 class Person:
     """Somebody by profile and address; ``profile`` None: an address that belongs to nobody."""
@@ -33,8 +49,8 @@ def purposes(tx: Connection) -> list[dict[str, Any]]:
     return row_dicts(tx.execute(QUERIES["purposes"]))
 
 
-def add_purpose(tx: Connection, name: str, titles: dict[str, str]) -> None:
-    """Make a purpose, or give one other titles. Raises UsageError."""
+def add_purpose(tx: Connection, name: str, titles: dict[str, str]) -> bool:
+    """Make a purpose, or give one other titles; whether it is new. Raises UsageError."""
     if not PURPOSE.fullmatch(name):
         raise UsageError(
             f"{name!r} is no purpose's name: use lower-case letters, digits and _, a letter first."
@@ -42,7 +58,8 @@ def add_purpose(tx: Connection, name: str, titles: dict[str, str]) -> None:
     for title in titles.values():
         if not title.strip() or not title.isprintable() or len(title) > 200:
             raise UsageError("A title should be one line of at most 200 characters.")
-    tx.execute(QUERIES["add_purpose"], {"purpose": name, "titles": Jsonb(titles)})
+    row = tx.execute(QUERIES["add_purpose"], {"purpose": name, "titles": Jsonb(titles)}).fetchone()
+    return row is not None and bool(row.is_new)
 
 
 def check_purpose(tx: Connection, name: str) -> None:
@@ -85,6 +102,16 @@ def find_people(tx: Connection, node_key: bytes, text: str) -> list[Person]:
     if address is None:
         raise UsageError(f"Nobody is known as {text!r}: give an address or a user id.")
     return [Person(None, None, address, text.strip().lower().rpartition("@")[2])]
+
+
+def addresses_of(tx: Connection, node_key: bytes, text: str) -> list[UUID]:
+    """An address, or those of whoever has the user id. Raises UsageError."""
+    if "@" in text:
+        return [address_node(node_key, text)]
+    found = {one.address for one in find_people(tx, node_key, text)} - {None}
+    if not found:
+        raise UsageError(f"{text} is known without an address: name the address in place of it.")
+    return sorted(address for address in found if address)
 
 
 def state(tx: Connection, person: Person, now: datetime) -> list[dict[str, Any]]:

@@ -164,7 +164,9 @@ def _listmonk(row: Values, given: Given) -> Iterator[Found]:
         time = max((time for time in confirmed if time), default=None)
         yield Consent(address, given.purpose, given.channel, True, time, given.wording)
     else:
-        yield Left("unconfirmed" if said else "without a list")
+        yield Left(
+            "unconfirmed" if said else "not on that list" if given.only_list else "without a list"
+        )
 
 
 def _subscriptions(row: Values, given: Given) -> Iterator[tuple[Subscription, datetime | None]]:

@@ -5,7 +5,8 @@ FROM purposes ORDER BY position, purpose;
 -- name: add_purpose
 -- Titles that are given replace those that were; the others stay.
 INSERT INTO purposes AS old (purpose, titles) VALUES (%(purpose)s, %(titles)s::jsonb)
-ON CONFLICT (purpose) DO UPDATE SET titles = old.titles || excluded.titles;
+ON CONFLICT (purpose) DO UPDATE SET titles = old.titles || excluded.titles
+RETURNING xmax = 0 AS is_new;
 
 -- name: people
 -- Whom these nodes belong to, or who has the address, each with the address that would be written to.

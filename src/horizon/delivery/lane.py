@@ -105,10 +105,11 @@ class Lane:
                 if not self.common.pace.wait(len(group), self.common.stop):
                     return group
                 self._stock += group
+            elif self._results:
+                self._record()  # of these one may be given back, and due at once
             elif not (more_comes or self.common.limits.waiting):
                 break
             else:
-                self._record()
                 self.common.stop.wait(MORE_COMES_S)
         return []
 

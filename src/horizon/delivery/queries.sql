@@ -71,18 +71,30 @@ WITH mine AS (
     SELECT campaign, step, occasion, key, message_id
     FROM asked, LATERAL (VALUES (address_hash), (profile_key(profile_id))) keys (key)
     WHERE refused IS NULL AND key IS NOT NULL
+    UNION ALL
+    -- Who wants less has one place for all campaigns, which a mail under way keeps: refusal() knows
+    -- only of those that are over.
+    SELECT '*', 0, 'less_often', address_hash, message_id
+    FROM asked
+    WHERE refused IS NULL AND audience NOT IN ('operator', 'opt_in') AND (
+        SELECT p.every_days FROM preferences p WHERE p.address_hash = asked.address_hash AND p.channel = asked.channel
+        ORDER BY p.time DESC, p.preference_id DESC LIMIT 1) IS NOT NULL
 ), reaching AS (
     INSERT INTO reached AS r (campaign, step, occasion, key, message_id)
     SELECT DISTINCT ON (campaign, step, occasion, key) campaign, step, occasion, key, message_id
     FROM wanted ORDER BY campaign, step, occasion, key, message_id
-    ON CONFLICT (campaign, step, occasion, key) DO UPDATE SET message_id = r.message_id
+    ON CONFLICT (campaign, step, occasion, key) DO UPDATE SET message_id = CASE
+        WHEN r.campaign = '*' AND EXISTS (
+            SELECT FROM messages m WHERE m.message_id = r.message_id AND m.status <> 'planned')
+        THEN excluded.message_id ELSE r.message_id END
     RETURNING campaign, step, occasion, key, message_id
 ), verdict AS (
-    SELECT a.*, coalesce(a.refused, CASE WHEN late.message_id IS NOT NULL THEN 'already_reached' END) AS reason
+    SELECT a.*, coalesce(a.refused, late.reason) AS reason
     FROM asked a
     LEFT JOIN (
-        SELECT DISTINCT w.message_id FROM wanted w JOIN reaching r USING (campaign, step, occasion, key)
-        WHERE r.message_id <> w.message_id
+        SELECT w.message_id, min(CASE campaign WHEN '*' THEN 'less_often' ELSE 'already_reached' END) AS reason
+        FROM wanted w JOIN reaching r USING (campaign, step, occasion, key)
+        WHERE r.message_id <> w.message_id GROUP BY 1
     ) late USING (message_id)
 ), over AS (
     DELETE FROM outbox o USING verdict v WHERE o.message_id = v.message_id AND v.reason IS NOT NULL
@@ -263,7 +275,7 @@ WHERE status = 'unknown' ORDER BY sending_at, message_id;
 SELECT message_id, campaign_id, coalesce(user_id, 'p' || profile_id) AS user_id, to_addr, status,
        coalesce(reason, answer) AS why, coalesce(sent_at, planned_at) AS at
 FROM notifications_log
-WHERE %(status)s::text IS NULL OR status = %(status)s
+WHERE (%(status)s::text IS NULL OR status = %(status)s) AND (%(campaign)s::text IS NULL OR campaign_id = %(campaign)s)
 ORDER BY coalesce(sending_at, planned_at) DESC, message_id LIMIT %(most)s;
 
 -- name: register_targets

@@ -1,8 +1,9 @@
 -- name: assign_profiles
 -- A profile for each node that is the strongest of an event of the window and has none yet. An
--- event that comes late can only make first_seen earlier.
+-- event that comes late can only make first_seen earlier. Horizon's own events are not counted.
 WITH seen AS (
     SELECT nodes[1] AS node, min(least(time, received_at)) AS first_seen,
+           count(*) FILTER (WHERE source_id NOT IN (SELECT source_id FROM sources WHERE kind = 'internal')) AS events,
            min(CASE WHEN user_id IS NOT NULL THEN 'user_id'
                     WHEN email IS NOT NULL THEN 'email' ELSE 'anonymous_id' END) AS kind,
            min(coalesce(user_id, email, anonymous_id)) AS value
@@ -24,7 +25,8 @@ WITH seen AS (
     INSERT INTO nodes (node, kind, value, profile_id, first_seen)
     SELECT node, kind, value, profile_id, first_seen FROM fresh
 )
-SELECT (SELECT count(*) FROM seen) AS nodes, (SELECT count(*) FROM fresh) AS profiles;
+SELECT (SELECT count(*) FROM seen) AS nodes, (SELECT count(*) FROM fresh) AS profiles,
+       (SELECT coalesce(sum(events), 0)::bigint FROM seen) AS events;
 
 -- name: record_traits
 -- The last write wins for each trait, by event time. What a source may not assert (a browser's

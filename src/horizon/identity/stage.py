@@ -25,8 +25,8 @@ def run(tx: Connection, window: Window, *, node_key: bytes) -> StageResult:
     consents = tx.execute(QUERIES["record_consents"], parameters).rowcount
     opt_ins = _record_opt_ins(tx, parameters, node_key)
     return StageResult(
-        {"nodes": made.nodes, "profiles": made.profiles, "traits": traits, "consents": consents,
-         "opt_ins": opt_ins}
+        {"events": made.events, "nodes": made.nodes, "profiles": made.profiles, "traits": traits,
+         "consents": consents, "opt_ins": opt_ins}
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from horizon.consent import book, formats
 from horizon.consent.files import open_export
 from horizon.consent.formats import Format, Given
 from horizon.consent.importer import Imported, Importer
-from horizon.errors import DatabaseError
+from horizon.errors import DatabaseError, HorizonError
 from horizon.observe.lineage.runs import NullLineage
 from horizon.pipeline.installation import Installation
 from horizon.postgres.audit import actor, write_audit
@@ -73,6 +73,21 @@ def _import(
                 thing = f"{chosen} {export.digest.hex()[:12]}"
                 write_audit(connection, "consent:imported", thing, _figures(done))
     return done
+
+
+def check_used(done: Imported, path: Path, given: Given) -> None:
+    """Raises HorizonError where a file with lines in it brought nothing at all."""
+    if done.changed or done.known or not done.lines:
+        return
+    if given.only_list is not None:
+        raise HorizonError(
+            f"Nobody in {path} is on the list {given.only_list!r}: write its name as listmonk does."
+        )
+    if done.rejected == done.lines:
+        raise HorizonError(
+            f"No {done.unit} of {path} can be used: look at the reasons above, at --format and at "
+            "--encoding."
+        )
 
 
 def given_of(

@@ -39,7 +39,7 @@ class Installation:
         """One file of counters, as long as this process lives."""
         return open_counters(self.settings, self.role)
 
-    @property
+    @cached_property
     def lineage(self) -> Lineage:
         if self.settings.LINEAGE_TO == "off":
             return NullLineage()
@@ -69,7 +69,9 @@ def open_installation(
     loaded = keyring.load(settings.home)
     prepare(found)
     _know_the_keys(found, loaded, settings)
-    lines = LineFile(settings.log_path, settings.LOG_MAX_BYTES, settings.LOG_KEEP)
+    # Several databases may write one log: a dashboard must not add up their numbers.
+    other = {} if database is None else {"database": database}
+    lines = LineFile(settings.log_path, settings.LOG_MAX_BYTES, settings.LOG_KEEP, other)
     return Installation(settings, found, loaded, event_log.log_to(lines), lines)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 from horizon import clock
 from horizon.events import sources
 from horizon.pipeline.installation import Installation
+from horizon.pipeline.recording import Recorder
 from horizon.postgres.database import Connection, Role
 from horizon.postgres.queries import Queries
 from horizon.sources import files
@@ -39,15 +42,18 @@ def ingest_file(
 ) -> FileResult:
     """Bring a file in. Raises UsageError or MappingError before anything is written."""
     chosen = load_mapping(mapping)
-    with horizon.lineage.run("ingest", clock.now(), parent=correlation_id) as lineage:
+    with (
+        _recording(horizon, "file", correlation_id) as figures,
+        horizon.lineage.run("ingest", clock.now(), parent=correlation_id) as lineage,
+    ):
         result = files.ingest_file(
             horizon.database, path, chosen, source_name=source_name or FILES,
-            node_key=horizon.keys.node, era=horizon.era(), now=clock.now(),
-            on_progress=on_progress,
+            node_key=horizon.keys.node, era=horizon.era(), now=clock.now(), on_progress=on_progress,
         )  # fmt: skip
+        figures.update(
+            inserted=result.inserted, skipped=result.duplicates, rejected=result.rejected
+        )
         lineage.figures = {"inserted": result.inserted, "rejected": result.rejected}
-    _log(horizon, "file", correlation_id, inserted=result.inserted, skipped=result.duplicates,
-         rejected=result.rejected)  # fmt: skip
     return result
 
 
@@ -59,16 +65,17 @@ def simulate(horizon: Installation, url: str, correlation_id: UUID | None = None
     # The Segment client takes 90 ms to import, and every command would wait for it.
     from horizon.sources import simulator
 
-    with horizon.database.transaction(Role.WORKER) as tx:
-        epoch = simulator.epoch_of(tx, now=clock.now())
-        key = _write_key(tx, horizon.settings.home / "keys" / "SIMULATOR_KEY")
-        before = _count(tx)
-    with horizon.lineage.run("ingest", epoch, parent=correlation_id) as lineage:
-        sent = simulator.send(simulator.plan(epoch), url, key)
+    with _recording(horizon, SIMULATOR, correlation_id) as figures:
         with horizon.database.transaction(Role.WORKER) as tx:
-            inserted = _count(tx) - before
-        lineage.figures = {"inserted": inserted}
-    _log(horizon, SIMULATOR, correlation_id, inserted=inserted, users=sent.users)
+            epoch = simulator.epoch_of(tx, now=clock.now())
+            key = _write_key(tx, horizon.settings.home / "keys" / "SIMULATOR_KEY")
+            before = _count(tx)
+        with horizon.lineage.run("ingest", epoch, parent=correlation_id) as lineage:
+            sent = simulator.send(simulator.plan(epoch), url, key)
+            with horizon.database.transaction(Role.WORKER) as tx:
+                inserted = _count(tx) - before
+            lineage.figures = {"inserted": inserted}
+        figures.update(inserted=inserted, users=sent.users)
     return Simulated(sent.events, sent.users, inserted)
 
 
@@ -88,10 +95,9 @@ def _count(tx: Connection) -> int:
     return int(row.events)
 
 
-def _log(
-    horizon: Installation, component: str, correlation_id: UUID | None, **figures: int
-) -> None:
-    bound = horizon.log.bind(
-        stage="ingest", component=component, correlation_id=str(correlation_id or uuid4())
-    )
-    bound.info("ingest", **figures)
+def _recording(
+    horizon: Installation, component: str, correlation_id: UUID | None
+) -> AbstractContextManager[dict[str, Any]]:
+    return Recorder(
+        horizon.database, horizon.log, "ingest", component, correlation_id or uuid4(), "ingest"
+    ).recording()

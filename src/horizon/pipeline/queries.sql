@@ -1,6 +1,14 @@
 -- name: start_run
-INSERT INTO runs (run_id, correlation_id, stage, status, "now", started_at)
-VALUES (%(run_id)s, %(correlation_id)s, %(stage)s, 'started', %(now)s, %(clock)s);
+INSERT INTO runs (run_id, correlation_id, stage, status, "now", started_at, lag_s)
+VALUES (%(run_id)s, %(correlation_id)s, %(stage)s, 'started', %(now)s, %(clock)s, stage_lag_s(%(stage)s, %(clock)s))
+RETURNING lag_s;
+
+-- name: record_run
+-- A run that has no transaction of its own, when it is over.
+INSERT INTO runs (run_id, correlation_id, stage, status, "now", started_at, finished_at, lag_s, figures, error)
+VALUES (%(run_id)s, %(correlation_id)s, %(stage)s, %(status)s, %(started_at)s, %(started_at)s, %(clock)s,
+        CASE WHEN %(scheduled)s::boolean THEN stage_lag_s(%(stage)s, %(started_at)s) END, %(figures)s, %(error)s)
+RETURNING lag_s;
 
 -- name: finish_run
 UPDATE runs SET status = 'done', finished_at = %(clock)s, figures = %(figures)s WHERE run_id = %(run_id)s;
@@ -71,3 +79,19 @@ FROM campaigns WHERE campaign <> 'demo';
 -- name: message_states
 SELECT m.campaign, coalesce(o.state, m.status) AS status, count(*)::int AS messages
 FROM messages m LEFT JOIN outbox o USING (message_id) GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- name: note_campaign_run
+-- In the planning's first transaction. The version is the one that was read, whatever came since;
+-- and the scores that count cannot change until that transaction has asked which they are.
+WITH scored AS (
+    SELECT score_run FROM score_runs WHERE active FOR SHARE
+)
+INSERT INTO campaign_runs (correlation_id, campaign, version, score_run, run_id)
+SELECT %(correlation_id)s, v.campaign, v.version, (SELECT score_run FROM scored), %(run_id)s
+FROM campaign_versions v
+WHERE v.campaign = %(campaign)s
+ORDER BY (v.audience, v.template, v.channel, v.purpose, v.every_days, v.target) IS NOT DISTINCT FROM
+         (%(audience)s::text, %(template)s::text, %(channel)s::text, %(purpose)s::text,
+          %(every_days)s::double precision, %(target)s::text) DESC, v.version DESC
+LIMIT 1
+ON CONFLICT (correlation_id, campaign) DO NOTHING;

@@ -1,21 +1,22 @@
 """Runs a stage: one transaction with its watermark, one line in the log, one row in ``runs``.
 
 A stage whose ``run`` is a generator has a transaction for each result that it yields; the row and
-the line are still one, with the figures of the last result.
+the line are still one, with their figures added up.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import reduce
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from horizon import clock
 from horizon.counters import Counters, NullCounters
@@ -23,14 +24,17 @@ from horizon.counters import families as counted
 from horizon.errors import DatabaseError, HorizonError
 from horizon.log import LineFile, Logger
 from horizon.observe.lineage.runs import Lineage, NullLineage
+from horizon.pipeline.recording import Span, scrubbed
+from horizon.pipeline.steps import OnCommit, Steps, figures_of
 from horizon.postgres.database import Connection, Database, Role, closing_connection
 from horizon.postgres.era import current_era
 from horizon.postgres.queries import Queries
-from horizon.stage import StageResult, Window
+from horizon.stage import StageResult, Window, added
 
 QUERIES = Queries("horizon.pipeline")
 
-OnCommit = Callable[[StageResult], None]
+PlainRun = Callable[[Connection, Window], StageResult]
+StepwiseRun = Callable[[Connection, Window], Iterator[StageResult]]
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,10 @@ class Stage:
 
     name: str
     component: str
-    run: Callable[[Connection, Window], StageResult | Iterator[StageResult]]
+    run: PlainRun | StepwiseRun
     fields: dict[str, Any] | None = None  # constant ones of its log lines
     windowed: bool = False  # reads only what came since its last run
+    lanes: int = 1  # how many of its generators take steps beside each other
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,9 @@ class Runner:
         correlation_id: UUID | None = None,
         on_commit: OnCommit = lambda _: None,
     ) -> StageResult:
-        """Run one stage to its last commit and log it; ``on_commit`` is told after each.
+        """Run one stage to its last commit and log it.
 
+        ``on_commit`` is told after each, one at a time, of the figures up to then.
         Raises what the stage raises; the run is then marked failed, and kept is what was committed.
         """
         correlation_id = correlation_id or uuid4()
@@ -75,13 +81,14 @@ class Runner:
                     bound.info(line.message, **line.fields)
             on_commit(result)
 
+        span = Span()
         try:
             with self._counted(stage.name):
-                result = self._run(stage, now or clock.now(), correlation_id, committed)
+                result = self._run(stage, now or clock.now(), correlation_id, committed, span)
         except (HorizonError, psycopg.Error) as exc:
-            bound.error(stage.name, status="failed", error=_scrubbed(exc))
+            bound.error(stage.name, status="failed", error=scrubbed(exc), **span.fields())
             raise
-        bound.info(stage.name, **result.figures)
+        bound.info(stage.name, **result.figures, **span.fields())
         return result
 
     @contextmanager
@@ -106,10 +113,11 @@ class Runner:
             finally:
                 connection.rollback()
         decisions = [one for result in results for one in result.decisions]
-        return replace(results[-1], decisions=decisions)
+        figures = reduce(added, (result.figures for result in results))
+        return StageResult(figures, decisions=decisions)
 
     def _run(
-        self, stage: Stage, now: datetime, correlation_id: UUID, committed: OnCommit
+        self, stage: Stage, now: datetime, correlation_id: UUID, committed: OnCommit, span: Span
     ) -> StageResult:
         parameters = {
             "run_id": uuid4(), "correlation_id": correlation_id, "stage": stage.name, "now": now,
@@ -118,19 +126,23 @@ class Runner:
             closing_connection(self.database.connect(Role.WORKER, autocommit=True)) as connection,
             _stage_lock(connection, stage.name),
         ):
-            connection.execute(QUERIES["start_run"], {**parameters, "clock": clock.now()})
+            span.started_at = clock.now()
+            started = {**parameters, "clock": span.started_at}
+            row = connection.execute(QUERIES["start_run"], started).fetchone()
+            span.lag_s = row.lag_s if row else None
             try:
-                return self._told(connection, stage, parameters, committed)
+                return self._with_lineage(connection, stage, parameters, committed, span)
             except (HorizonError, psycopg.Error) as exc:
-                self._mark_failed(connection, parameters["run_id"], exc)
+                self._mark_failed(connection, parameters["run_id"], exc, span)
                 raise
 
-    def _told(
+    def _with_lineage(
         self,
         connection: Connection,
         stage: Stage,
         parameters: dict[str, Any],
         committed: OnCommit,
+        span: Span,
     ) -> StageResult:
         run_id, parent = parameters["run_id"], parameters["correlation_id"]
         with self.lineage.run(stage.name, parameters["now"], run_id=run_id, parent=parent) as told:
@@ -139,7 +151,7 @@ class Runner:
                 told.figures = result.figures
                 committed(result)
 
-            return self._in_transactions(connection, stage, parameters, noted)
+            return self._in_transactions(connection, stage, parameters, noted, span)
 
     def _in_transactions(
         self,
@@ -147,66 +159,77 @@ class Runner:
         stage: Stage,
         parameters: dict[str, Any],
         committed: OnCommit,
+        span: Span,
     ) -> StageResult:
         with connection.transaction():
             window = _window(connection, parameters)
             result = stage.run(connection, window)
             if isinstance(result, StageResult):
-                self._finish(connection, stage, window, result)
+                self._finish(connection, stage, window, result, span)
         if isinstance(result, StageResult):
             committed(result)
             return result
-        last = self._step_by_step(connection, result, window, committed)
-        with connection.transaction():
-            self._finish(connection, stage, window, last)
-        return last
-
-    def _step_by_step(
-        self,
-        connection: Connection,
-        steps: Iterator[StageResult],
-        window: Window,
-        committed: OnCommit,
-    ) -> StageResult:
-        """Commit each step; a database's error says what the steps before it have left."""
-        last = None
+        steps = Steps(committed)
         try:
-            while True:
-                with connection.transaction():
-                    step = next(steps, None)
-                    if step is not None:
-                        connection.execute(QUERIES["keep_figures"], _figures(window, step))
-                if step is None:
-                    break
-                last = step
-                committed(step)
+            self._in_lanes(connection, stage, result, window, steps)
         except psycopg.Error as exc:
-            if last is None:
+            if steps.figures is None:
                 raise
             raise DatabaseError(
-                f"The database refused ({_scrubbed(exc)}) after {_told(last)}: those are kept; run "
-                "it again for the rest, and see `horizon status` if it stays so."
+                f"The database refused ({scrubbed(exc)}) after {_told(steps.figures)}: those are "
+                "kept; run it again for the rest, and see `horizon status` if it stays so."
             ) from exc
-        assert last is not None, "a stage of steps has one at least"
-        return last
+        assert steps.figures is not None, "a stage of steps has one at least"
+        total = StageResult(steps.figures)
+        with connection.transaction():
+            self._finish(connection, stage, window, total, span)
+        return total
+
+    def _in_lanes(
+        self,
+        connection: Connection,
+        stage: Stage,
+        results: Iterator[StageResult],
+        window: Window,
+        steps: Steps,
+    ) -> None:
+        """All steps: the first alone, so that what it brings is there soon, then side by side."""
+
+        def lane() -> None:
+            with closing_connection(self.database.connect(Role.WORKER, autocommit=True)) as beside:
+                more = stage.run(beside, window)
+                steps.all_of(beside, window, _results(more))
+
+        if not steps.next_of(connection, window, results):
+            return
+        with ThreadPoolExecutor(stage.lanes, "lane") as pool:
+            lanes = [pool.submit(lane) for _ in range(stage.lanes - 1)]
+            steps.all_of(connection, window, results)
+        for one in lanes:
+            one.result()
 
     def _finish(
-        self, connection: Connection, stage: Stage, window: Window, result: StageResult
+        self, connection: Connection, stage: Stage, window: Window, result: StageResult, span: Span
     ) -> None:
         if stage.windowed:
             connection.execute(
                 QUERIES["move_watermark"], {**window.parameters(), "stage": stage.name}
             )
+        span.finished_at = clock.now()
         connection.execute(
-            QUERIES["finish_run"], {**_figures(window, result), "clock": clock.now()}
+            QUERIES["finish_run"], {**figures_of(window, result), "clock": span.finished_at}
         )
 
-    def _mark_failed(self, connection: Connection, run_id: object, exc: Exception) -> None:
+    def _mark_failed(
+        self, connection: Connection, run_id: object, exc: Exception, span: Span
+    ) -> None:
+        span.finished_at = None
         if connection.broken:
             return
-        connection.execute(
-            QUERIES["fail_run"], {"run_id": run_id, "clock": clock.now(), "error": _scrubbed(exc)}
-        )
+        finished = clock.now()
+        values = {"run_id": run_id, "clock": finished, "error": scrubbed(exc)}
+        connection.execute(QUERIES["fail_run"], values)
+        span.finished_at = finished
 
 
 def _results(run: StageResult | Iterator[StageResult]) -> Iterator[StageResult]:
@@ -216,12 +239,8 @@ def _results(run: StageResult | Iterator[StageResult]) -> Iterator[StageResult]:
         yield from run
 
 
-def _figures(window: Window, result: StageResult) -> dict[str, Any]:
-    return {"run_id": window.run_id, "figures": Jsonb(dict(result.figures))}
-
-
-def _told(result: StageResult) -> str:
-    counts = [(name, value) for name, value in result.figures.items() if isinstance(value, int)]
+def _told(figures: Mapping[str, Any]) -> str:
+    counts = [(name, value) for name, value in figures.items() if isinstance(value, int)]
     return ", ".join(f"{value:,} {name}" for name, value in counts)
 
 
@@ -249,15 +268,8 @@ def _stage_lock(connection: Connection, stage: str) -> Any:
             )
 
 
-def _scrubbed(exc: Exception) -> str:
-    """The error without the rows that a database's DETAIL shows."""
-    if isinstance(exc, psycopg.Error):
-        return exc.diag.message_primary or type(exc).__name__
-    return str(exc)
-
-
 def sentence(exc: psycopg.Error) -> DatabaseError:
     return DatabaseError(
-        f"The database refused ({_scrubbed(exc)}): nothing of this run was kept; run it again, and "
+        f"The database refused ({scrubbed(exc)}): nothing of this run was kept; run it again, and "
         "see `horizon status` if it stays so."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,11 +24,14 @@ from horizon.delivery.ports import Channel, Means
 from horizon.delivery.sender import Sender, Sent
 from horizon.errors import HorizonError, TransportError
 from horizon.events.nodes import node_of
+from horizon.history import stage as history
 from horizon.identity import stage as identity
 from horizon.keys import Keys
 from horizon.observe.lineage.runs import PIPELINE
 from horizon.pipeline import lookups
 from horizon.pipeline.installation import Installation
+from horizon.pipeline.planning import noting, noting_demo
+from horizon.pipeline.recording import Recorder
 from horizon.pipeline.runner import Stage
 from horizon.pipeline.watched import watched
 from horizon.postgres.database import Role
@@ -53,6 +57,10 @@ def alert_stage(settings: Settings, threshold: float | None = None) -> Stage:
     )
 
 
+def seal_stage() -> Stage:
+    return Stage("seal", "sealer", history.run, windowed=True)
+
+
 def score(
     horizon: Installation, now: datetime | None = None, correlation_id: UUID | None = None
 ) -> StageResult:
@@ -74,10 +82,20 @@ def plan_campaign(
     ``on_planned`` is told after each commit how many are planned by then: those can be sent.
     Raises UsageError or TemplateError before the first row.
     """
+    stage = _campaign_stage(horizon, name)
+    return _plan(horizon, stage, now, correlation_id, on_planned)
+
+
+def _plan(
+    horizon: Installation,
+    stage: Stage,
+    now: datetime | None,
+    correlation_id: UUID | None,
+    on_planned: Callable[[int], None] = lambda _: None,
+) -> StageResult:
     return horizon.runner.run(
-        _campaign_stage(horizon, name), now, correlation_id,
-        on_commit=lambda result: on_planned(result.figures["planned"]),
-    )  # fmt: skip
+        stage, now, correlation_id, on_commit=lambda result: on_planned(result.figures["planned"])
+    )
 
 
 def rehearse_campaign(horizon: Installation, name: str, now: datetime | None = None) -> StageResult:
@@ -92,13 +110,12 @@ def _campaign_stage(horizon: Installation, name: str, *, everybody: bool = False
         horizon.settings, audience=campaign.audience, template=campaign.template,
         target=campaign.target,
     )  # fmt: skip
-    return Stage(
-        "campaign", "planner",
-        partial(campaigns.run, campaign=campaign, template_digest=digest,
-                cooldown_days=horizon.settings.COOLDOWN_DAYS,
-                opt_ins_per_hour=horizon.settings.OPT_INS_PER_HOUR, everybody=everybody),
-        fields={"campaign_id": name},
+    planning = campaigns.Planning(
+        campaign, template_digest=digest, cooldown_days=horizon.settings.COOLDOWN_DAYS,
+        opt_ins_per_hour=horizon.settings.OPT_INS_PER_HOUR, everybody=everybody,
     )  # fmt: skip
+    plan = noting(planning.run, campaign)
+    return Stage("campaign", "planner", plan, fields={"campaign_id": name}, lanes=campaigns.LANES)
 
 
 def plan_demo(
@@ -113,9 +130,10 @@ def plan_demo(
     check_template(template, horizon.settings, "operator")
     stage = Stage(
         "campaign", "planner",
-        partial(campaigns.plan_demo, to_addr=to_addr, aggregated=aggregated,
-                address_hash=node_of(horizon.keys.node, "email", to_addr),
-                template=template.name, template_digest=template.digest),
+        noting_demo(partial(
+            campaigns.plan_demo, to_addr=to_addr, aggregated=aggregated,
+            address_hash=node_of(horizon.keys.node, "email", to_addr),
+            template=template.name, template_digest=template.digest)),
         fields={"campaign_id": "demo", "to_addr": to_addr},
     )  # fmt: skip
     return horizon.runner.run(stage, now, correlation_id)
@@ -155,9 +173,13 @@ def send(
         more_comes=more_comes, rate=rate, now=now,
         open_channel=watched(open_channel, horizon.counters),
     )  # fmt: skip
-    with horizon.lineage.run("email", now or clock.now(), parent=run) as lineage:
+    with (
+        _sending(horizon, run).recording() as figures,
+        horizon.lineage.run("email", now or clock.now(), parent=run) as lineage,
+    ):
         with lookups.beside(horizon, run, stop):
             sent = sender.run(campaign=campaign)
+        figures["count"] = sent.counts.total()
         horizon.counters.set(families.SENDER_RAN, clock.now().timestamp())
         _log_sent(horizon, sent, run)
         lineage.figures = _totals(sent)
@@ -227,13 +249,17 @@ def send_demo(
     sender = Sender(
         horizon.database, horizon.settings, horizon.keys, stop or Event(), on_lines=told
     )
-    with horizon.lineage.run("email", clock.now(), parent=run) as lineage:
+    with (
+        _sending(horizon, run).recording() as figures,
+        horizon.lineage.run("email", clock.now(), parent=run) as lineage,
+    ):
         sent = sender.run(correlation_id=run)
+        figures["count"] = sent.counts.total()
         lineage.figures = _totals(sent)
-    if sent.away is not None:
-        with horizon.database.transaction(Role.WORKER) as tx:
-            tx.execute(DELIVERY["cancel_demo"], {"correlation_id": run, "clock": clock.now()})
-        raise TransportError(f"{sent.away} What was not sent is cancelled; then try again.")
+        if sent.away is not None:
+            with horizon.database.transaction(Role.WORKER) as tx:
+                tx.execute(DELIVERY["cancel_demo"], {"correlation_id": run, "clock": clock.now()})
+            raise TransportError(f"{sent.away} What was not sent is cancelled; then try again.")
     return sent
 
 
@@ -245,13 +271,18 @@ def _totals(sent: Sent) -> dict[str, int]:
     return dict(totals)
 
 
+def _sending(horizon: Installation, run: UUID) -> Recorder:
+    return Recorder(horizon.database, horizon.log, "email", "mailer", run, "send", scheduled=True)
+
+
 def _complain_if_away(horizon: Installation, sent: Sent) -> None:
     if sent.away is None:
         return
     with horizon.database.transaction(Role.WORKER) as tx:
         left = waiting(tx)
+    wait = "message waits" if left == 1 else "messages wait"
     raise TransportError(
-        f"{sent.away} Nothing was lost: {left} messages wait; run `horizon send` when it is back."
+        f"{sent.away} Nothing was lost: {left:,} {wait}; run `horizon send` when it is back."
     )
 
 
@@ -295,7 +326,10 @@ def _run_each(horizon: Installation, now: datetime | None, stop: Event | None, r
     with horizon.database.transaction(Role.WORKER) as tx:
         names = campaigns.active(tx)
     mistakes = [told for name in names if (told := _plan_or_tell(horizon, name, now, run))]
-    send(horizon, run, stop=stop, now=now)
+    try:
+        send(horizon, run, stop=stop, now=now)
+    finally:
+        horizon.runner.run(seal_stage(), now, run)
     if mistakes:
         raise HorizonError(" ".join(mistakes))
 
@@ -303,10 +337,22 @@ def _run_each(horizon: Installation, now: datetime | None, stop: Event | None, r
 def _plan_or_tell(horizon: Installation, name: str, now: datetime | None, run: UUID) -> str | None:
     """A campaign that cannot be planned holds up no other one."""
     try:
-        plan_campaign(horizon, name, now, run)
+        stage = _campaign_stage(horizon, name)
     except HorizonError as exc:
-        horizon.log.bind(
-            stage="campaign", component="planner", correlation_id=str(run), campaign_id=name
-        ).error("campaign", status="failed", error=str(exc))
+        _log_mistake(horizon, name, run, exc)
+        return f"Campaign {name}: {exc}"
+    try:
+        _plan(horizon, stage, now, run)
+    except HorizonError as exc:  # the runner has logged it
         return f"Campaign {name}: {exc}"
     return None
+
+
+def _log_mistake(horizon: Installation, name: str, run: UUID, exc: HorizonError) -> None:
+    """A campaign's mistake is a failed run as well, though none of its transactions began."""
+    log = horizon.log.bind(campaign_id=name)
+    recorder = Recorder(
+        horizon.database, log, "campaign", "planner", run, "campaign", scheduled=True
+    )
+    with contextlib.suppress(HorizonError), recorder.recording():
+        raise HorizonError(str(exc))

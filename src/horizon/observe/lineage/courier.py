@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event
 from typing import Any
@@ -12,7 +13,7 @@ import msgspec
 
 from horizon import clock
 from horizon.observe.lineage.delivery import AwayError, RefusedError, Target
-from horizon.observe.lineage.queue import Queue, queue_of
+from horizon.observe.lineage.queue import Queue, QueueFullError, queue_of
 from horizon.observe.lineage.runs import Fact, abort_killed
 from horizon.settings import Settings
 
@@ -57,7 +58,8 @@ class Courier:
             return self._flush(stop or Event()) if ours else None
 
     def _flush(self, stop: Event) -> Delivered:
-        abort_killed(self._queue)
+        with suppress(QueueFullError):
+            abort_killed(self._queue)
         delivered = Delivered()
         try:
             for line, place in self._queue.lines():
@@ -90,6 +92,10 @@ class Courier:
         return msgspec.json.encode(self._event(fact))
 
     def _keep_refused(self, line: bytes, why: str) -> None:
+        """In a file no larger than the queue, and one older one."""
+        with suppress(FileNotFoundError):
+            if self.refused_path.stat().st_size >= self._queue.max_bytes:
+                self.refused_path.replace(self.refused_path.with_suffix(".old"))
         told = {"time": clock.now(), "why": why, "line": line.decode(errors="replace")}
         with self.refused_path.open("ab") as file:
             file.write(msgspec.json.encode(told) + b"\n")
@@ -100,7 +106,9 @@ class Courier:
         while not stop.is_set():
             before = self._queue.place()
             try:
-                self.flush(stop)
+                delivered = self.flush(stop)
+                if delivered and delivered.refused:
+                    complain(f"{delivered.refused} events were refused: see {self.refused_path}.")
             except (AwayError, OSError) as exc:
                 if self._queue.place() != before:  # it was there in between
                     wait_s = FIRST_WAIT_S

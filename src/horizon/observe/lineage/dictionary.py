@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import sqlglot
@@ -55,6 +55,17 @@ class Dictionary:
 def dictionary() -> Dictionary:
     """Of this version of Horizon: needs no database."""
     return read(text for _, text in migrations())
+
+
+def with_temporary(known: Dictionary, texts: Iterable[str]) -> tuple[Dictionary, frozenset[str]]:
+    """Also the temporary tables that these queries make; and their names."""
+    made = [
+        _table(sqlglot.parse_one(text, dialect=DIALECT))
+        for text in texts
+        if "CREATE TEMP TABLE" in text
+    ]
+    tables = {**known.tables, **{table.name: table for table in made}}
+    return replace(known, tables=tables), frozenset(table.name for table in made)
 
 
 def read(texts: Iterable[str]) -> Dictionary:

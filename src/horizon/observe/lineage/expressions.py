@@ -94,9 +94,12 @@ class Expressions:
         return self.values(taken, scope).through(Kind.TRANSFORMATION) | conditions
 
     def _window(self, node: exp.Window, scope: Scope) -> Value:
+        return self.value(node.this, scope) | self.windowed(node, scope)
+
+    def windowed(self, node: exp.Window, scope: Scope) -> Value:
         order = node.args.get("order")
-        over = [*node.args.get("partition_by", []), *(order.expressions if order else [])]
-        return self.value(node.this, scope) | self.values(over, scope).through(Kind.WINDOW)
+        over = [*(node.args.get("partition_by") or ()), *(order.expressions if order else ())]
+        return self.values(over, scope).through(Kind.WINDOW)
 
     def _filter(self, node: exp.Filter, scope: Scope) -> Value:
         # As sum(CASE WHEN ...) would have it: it decides the value, not whether there is a row.

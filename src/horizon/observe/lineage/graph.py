@@ -94,7 +94,9 @@ class Graph:
     def writers(self, column: Column) -> list[str]:
         """The jobs that write it, or the word for what comes from outside."""
         jobs = {job for job, _ in self._reasons[column]} | {one.job for one in self._up[column]}
-        return sorted(jobs) or ["from outside" if column.table in self._outside else "nobody"]
+        return sorted(jobs) or [
+            "from outside" if column.table in self._outside else "no named query"
+        ]
 
     def rows(self, table: str) -> list[tuple[str, Origin]]:
         """(job, origin): what decides which rows the table has."""

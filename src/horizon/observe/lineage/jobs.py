@@ -11,10 +11,15 @@ from importlib import resources
 from pathlib import Path
 
 import sqlglot
-from sqlglot.errors import SqlglotError
 
 import horizon
-from horizon.observe.lineage.dictionary import DIALECT, Dictionary, dictionary
+from horizon.observe.lineage.dictionary import (
+    DIALECT,
+    Dictionary,
+    Table,
+    dictionary,
+    with_temporary,
+)
 from horizon.observe.lineage.model import (
     NOTHING,
     Column,
@@ -27,12 +32,14 @@ from horizon.observe.lineage.model import (
     joined,
 )
 from horizon.observe.lineage.reader import Reader
-from horizon.observe.lineage.scope import UnreadableQueryError
+from horizon.observe.lineage.scope import OthersTableError, UnreadableQueryError
 from horizon.postgres.queries import Queries
 
 VIEWS = "view"  # the job of what views make of their tables
 
 _COPY = re.compile(r"\bCOPY (\w+) \(([^)]*)\)\s+FROM STDIN")
+_COMMENTS = re.compile(r"--.*")
+_MOVES_DATA = re.compile(r"\W*(WITH|SELECT|INSERT|UPDATE|DELETE|MERGE|VALUES)\b")
 _NOT_SQL = (
     ("%%", "%"),
     ("{scores}", "scores"),  # a run's partition
@@ -59,7 +66,6 @@ class Flows:
     """flows.toml."""
 
     jobs: Mapping[str, list[str]]
-    unread: Mapping[str, str]
     outside: Mapping[str, list[str]]
     copy: Mapping[str, Mapping[str, Mapping[str, str | list[str]]]]
     parameters: Mapping[str, Mapping[str, str | list[str]]]
@@ -99,10 +105,12 @@ class Jobs:
         *,
         expand: bool = False,
     ) -> None:
-        self.known = known or dictionary()
+        self._queries = named_queries() if queries is None else queries
+        self.known, self._temporary = with_temporary(known or dictionary(), self._queries.values())
+        self._filled: dict[str, Relation] = {}  # temporary tables, by what was put into them
         self.flows = declared or flows()
         self.unread: dict[str, str] = {}  # query -> why it could not be followed
-        self._queries = named_queries() if queries is None else queries
+        self.others: dict[str, str] = {}  # those that ask for other tables than ours
         self._expand = expand
         self._given: dict[str, Relation] = {}
 
@@ -123,15 +131,24 @@ class Jobs:
             job.writes.append((query, write))
             job.reads |= _tables(write.columns.values())
             return
+        if not _MOVES_DATA.match(_COMMENTS.sub("", text)):
+            self.others[query] = "it moves no data"
+            return
         try:
             _, reader = self._read(query, text, job.name)
             carried = self._carried(self._parameters(query, job.name).values())
-        except (UnreadableQueryError, SqlglotError, ValueError) as exc:
-            self.unread[query] = str(exc)
+        except OthersTableError as exc:
+            self.others[query] = str(exc)
+            return
+        except Exception as exc:  # noqa: BLE001 - one query must not take the others' lineage away
+            self.unread[query] = str(exc)  # test_lineage_coverage.py: there is none
             return
         job.reads |= reader.trace.reads
         for write in reader.trace.writes:
             told = replace(write, whole=write.whole | carried)
+            if told.table in self._temporary:
+                self._filled[told.table] = _in_order(told, self.known.tables[told.table])
+                continue
             job.writes.append((query, told))
             job.reads |= _tables([*told.columns.values(), told.whole])
 
@@ -140,7 +157,7 @@ class Jobs:
             text = text.replace(what, instead)
         declared = self._parameters(query, job)
         parameters = {name: self.declared(flow) for name, flow in declared.items()}
-        reader = Reader(self.known, parameters, expand=self._expand)
+        reader = Reader(self.known, parameters, expand=self._expand, filled=self._filled)
         return reader.query(sqlglot.parse(text, dialect=DIALECT)[0]), reader  # type: ignore[arg-type]
 
     def _parameters(self, query: str, job: str) -> Mapping[str, str | list[str]]:
@@ -202,7 +219,8 @@ class Jobs:
 
     def columns(self) -> Iterator[Column]:
         """Every column that lineage can be asked about."""
-        for table in self.known.tables.values():
+        stored = (table for name, table in self.known.tables.items() if name not in self._temporary)
+        for table in stored:
             yield from (Column(table.name, name) for name in table.columns)
         for name, view in self.known.views.items():
             yield from (Column(name, one) for one in Reader(self.known).query(view).columns)
@@ -221,6 +239,10 @@ def _names(flow: str) -> list[str]:
     names = flow.partition(": ")[0]
     found = re.fullmatch(r"[\w.]+\.\w+(, [\w.]+\.\w+)*", names)
     return names.split(", ") if found else []
+
+
+def _in_order(write: Write, table: Table) -> Relation:
+    return Relation({name: write.columns[name] for name in table.columns}, write.whole)
 
 
 def _tables(values: Iterable[Value]) -> set[str]:

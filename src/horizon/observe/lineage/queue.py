@@ -38,7 +38,7 @@ class Place:
 class Queue:
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self.folder = folder
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
 
     def append(self, line: bytes) -> None:
         """Put a line at the end, on disk when this returns.
@@ -48,7 +48,7 @@ class Queue:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self.locked():
             parts = self.parts()
-            if sum(path.stat().st_size for path in parts.values()) + len(line) > self._max_bytes:
+            if sum(path.stat().st_size for path in parts.values()) + len(line) > self.max_bytes:
                 raise QueueFullError
             number = max([*parts, self.place().part, 1])
             if number in parts and parts[number].stat().st_size >= PART_BYTES:
@@ -56,7 +56,8 @@ class Queue:
             _append_whole(self._part(number), line + b"\n")
 
     def parts(self) -> dict[int, Path]:
-        found = {int(path.stem): path for path in self.folder.glob(f"[0-9]*{SUFFIX}")}
+        paths = self.folder.glob(f"*{SUFFIX}")
+        found = {int(path.stem): path for path in paths if path.stem.isdecimal()}
         return dict(sorted(found.items()))
 
     def lines(self) -> Iterator[tuple[bytes, Place]]:

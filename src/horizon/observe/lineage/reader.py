@@ -17,7 +17,8 @@ from horizon.observe.lineage.writing import Writing
 
 class Reader:
     """One statement's reader. ``parameters`` says where values come from that code passes from one
-    query to another; ``expand``: through views down to their tables."""
+    query to another, ``filled`` what temporary tables were filled with; ``expand``: through views
+    down to their tables."""
 
     def __init__(
         self,
@@ -25,8 +26,10 @@ class Reader:
         parameters: Mapping[str, Value] | None = None,
         *,
         expand: bool = False,
+        filled: Mapping[str, Relation] | None = None,
     ) -> None:
         self.known = known
+        self.filled = filled or {}
         self.expand = expand
         self.trace = Trace()
         self.expressions = Expressions(self)
@@ -39,8 +42,7 @@ class Reader:
     def query(self, node: exp.Expr, scope: Scope | None = None) -> Relation:
         """Raises UnreadableQueryError."""
         inner = Scope(scope)
-        for cte in node.args["with_"].expressions if node.args.get("with_") else ():
-            inner.ctes[cte.alias] = self.query(cte.this, inner).renamed(cte.alias_column_names)
+        self._ctes(node.args.get("with_"), inner)
         if isinstance(node, exp.Subquery):
             return self.query(node.this, inner)
         if isinstance(node, exp.SetOperation):
@@ -56,6 +58,15 @@ class Reader:
         if isinstance(node, exp.Select):
             return self._select(node, inner)
         raise UnreadableQueryError(f"nothing is known of {type(node).__name__.upper()}")
+
+    def _ctes(self, node: exp.With | None, scope: Scope) -> None:
+        for cte in node.expressions if node else ():
+            parts = [cte.this]
+            if node and node.recursive and isinstance(cte.this, exp.SetOperation):
+                # What it begins with, then what one more round makes of it, and one more of that.
+                parts = [cte.this.this, cte.this, cte.this]
+            for part in parts:
+                scope.ctes[cte.alias] = self.query(part, scope).renamed(cte.alias_column_names)
 
     def rows(self, node: exp.Values, scope: Scope) -> Relation:
         """VALUES: each column is what stands at its place in any of the rows."""
@@ -115,7 +126,8 @@ class Reader:
         whole = NOTHING
         group, distinct = node.args.get("group"), node.args.get("distinct")
         if group:
-            keys = [*group.expressions, *group.args.get("grouping_sets", ())]
+            sets = [group.args.get(name) or () for name in ("grouping_sets", "rollup", "cube")]
+            keys = [*group.expressions, *(key for one in sets for key in one)]
             whole |= self._keys(keys, outer, columns).through(Kind.GROUP_BY)
         if distinct:
             on = distinct.args.get("on")
@@ -124,6 +136,8 @@ class Reader:
         if node.args.get("having"):
             asked = self.expressions.value(node.args["having"].this, outer)
             whole |= asked.through(Kind.FILTER)
+        for window in node.args.get("windows") or ():  # WINDOW w AS (...)
+            whole |= self.expressions.windowed(window, outer)
         return whole | self._sorted(node, outer, columns)
 
     def _sorted(self, node: exp.Expr, scope: Scope, columns: dict[str, Value]) -> Value:

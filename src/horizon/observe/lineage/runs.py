@@ -96,6 +96,8 @@ class QueuedLineage:
 
     def _end(self, start: Fact, event: str, told: Told, error: str | None = None) -> None:
         figures = dict(told.figures)
+        if error is not None:  # a file's name may hold a lone surrogate
+            error = error.encode(errors="replace").decode()
         self._put(
             msgspec.structs.replace(
                 start, event=event, time=clock.now(), figures=figures, error=error
@@ -138,34 +140,37 @@ def _held(folder: Path, path: Path, text: bytes) -> int:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = folder / f".{path.name}"
     file = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-    fcntl.flock(file, fcntl.LOCK_EX)
-    os.write(file, text)
-    fresh.rename(path)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        os.write(file, text)
+        fresh.rename(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        os.close(file)
+        raise
     return file
 
 
-def abort_killed(queue: Queue) -> int:
-    """End the runs whose processes are gone; their number."""
-    ended = 0
-    for path in sorted((queue.folder / "open").glob("[!.]*")):
-        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue  # it runs
-            start = msgspec.json.decode(file.read(), type=Fact)
-            if os.fstat(file.fileno()).st_nlink:  # it has not just ended by itself
-                queue.append(
-                    msgspec.json.encode(
-                        msgspec.structs.replace(
-                            start, event="ABORT", time=clock.now(),
-                            error="Its process ended without a word.",
-                        )
-                    )
-                )  # fmt: skip
-                path.unlink(missing_ok=True)
-                ended += 1
-    return ended
+def abort_killed(queue: Queue) -> None:
+    """End the runs whose processes are gone."""
+    folder = queue.folder / "open"
+    for path in sorted(folder.iterdir()) if folder.exists() else ():
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: it runs
+            if not os.fstat(file.fileno()).st_nlink:
+                continue  # it has just ended by itself
+            with contextlib.suppress(msgspec.ValidationError, msgspec.DecodeError):
+                start = msgspec.json.decode(file.read(), type=Fact)
+                if not path.name.startswith("."):  # killed before its START, it was no run yet
+                    _abort(queue, start)
+            path.unlink(missing_ok=True)
+
+
+def _abort(queue: Queue, start: Fact) -> None:
+    """Raises QueueFullError: then it is for another time."""
+    why = "Its process ended without a word."
+    end = msgspec.structs.replace(start, event="ABORT", time=clock.now(), error=why)
+    queue.append(msgspec.json.encode(end))
 
 
 def _scrubbed(exc: Exception) -> str:

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from horizon.observe.lineage.model import Kind, Relation, Value, joined
+from horizon.observe.lineage.model import Kind, Relation, Value, given, joined
+
+SYSTEM_COLUMNS = frozenset({"ctid", "tableoid", "xmin", "xmax"})
 
 
 class UnreadableQueryError(Exception):
     """Lineage cannot follow it. A test reads every query, so that nobody else meets this."""
+
+
+class OthersTableError(UnreadableQueryError):
+    """A table that is not Horizon's: the server's catalog, the job queue's, the ledger."""
 
 
 @dataclass
@@ -35,6 +41,8 @@ class Scope:
             found = scope._own(name, table)
             if found is not None:
                 return found
+        if name in SYSTEM_COLUMNS:
+            return given("the row's version")
         raise UnreadableQueryError(f"there is no column {table + '.' if table else ''}{name}")
 
     def relation(self, name: str) -> Relation | None:

@@ -10,13 +10,15 @@ from sqlglot import exp
 
 from horizon.observe.lineage.dictionary import Table
 from horizon.observe.lineage.model import Column, Kind, Origin, Relation, Value, given
-from horizon.observe.lineage.scope import Scope, UnreadableQueryError
+from horizon.observe.lineage.scope import OthersTableError, Scope, UnreadableQueryError
 
 if TYPE_CHECKING:
     from horizon.observe.lineage.reader import Reader
 
 # Functions that make rows of several columns.
 ROWS = {"jsonb_each": ("key", "value"), "jsonb_each_text": ("key", "value")}
+
+OTHERS = re.compile(r"pg_|procrastinate_|migrations$")
 
 WRITES = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM)\b")
 INTO = re.compile(r"(?<=RETURNING \*) INTO \w+")
@@ -61,12 +63,16 @@ def _named(reader: Reader, name: str, scope: Scope) -> Relation:
     cte = scope.cte(name)
     if cte is not None:
         return cte
+    if name in reader.filled:
+        return reader.filled[name]
     view = reader.known.views.get(name)
     if view is not None and reader.expand:
         return reader.query(view)
     reader.trace.reads.add(name)
     if view is not None:
         return _as_stored(name, view_columns(reader, name))
+    if name not in reader.known.tables and OTHERS.match(name):
+        raise OthersTableError(f"{name} is no table of ours")
     if name not in reader.known.tables:
         raise UnreadableQueryError(f"there is no table {name}")
     return stored(reader.known.tables[name])

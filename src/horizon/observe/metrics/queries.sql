@@ -18,7 +18,7 @@ LEFT JOIN LATERAL (
 -- Of the stages that read windows of events; identity has none before its first run.
 SELECT stage, coalesce(w.era, 0) AS era, coalesce(w.seen::text, '1:1:') AS seen,
        (SELECT max(era) FROM eras) AS era_now
-FROM (VALUES ('identity')) known (stage) FULL JOIN watermarks w USING (stage);
+FROM (VALUES ('identity')) known (stage) LEFT JOIN watermarks w USING (stage);
 
 -- name: unread
 -- What a stage has not read yet: how many events, at most so many are counted, and since when the

@@ -11,8 +11,6 @@ from horizon.observe.shipper.dead_letters import DeadLetter, dead_letter
 from horizon.observe.shipper.files import LogFile
 from horizon.observe.shipper.position import Place
 
-OFFSET_AT = slice(len(b'{"create":{"_id":"') + 12, len(b'{"create":{"_id":"') + 24)
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -33,15 +31,14 @@ class Batch:
 
     def refused(self, item: bytes, reason: str) -> DeadLetter:
         """The dead letter of an item, with the line as it was sent."""
-        offset = int(item[OFFSET_AT], 16)
-        id_ = item[OFFSET_AT.start - 12 : OFFSET_AT.stop + 8]
-        line = item.split(b"\n", 2)[1]
-        return dead_letter(id_, f"refused: {reason}", self.log_file.path, offset, line)
+        id_, line = rules.id_of(item), item.split(b"\n", 2)[1]
+        file, offset = self.log_file.path, rules.offset_of(id_)
+        return dead_letter(id_, f"refused: {reason}", file, offset, line)
 
 
 def make_batch(place: Place, log_file: LogFile, offset: int, content: bytes) -> Batch:
     """The batch of ``content``, whole lines that begin at ``offset``."""
-    key = place.key.encode()
+    key = bytes.fromhex(place.key)
     items: list[bytes] = []
     letters: list[DeadLetter] = []
     start, line = offset, b""
@@ -67,8 +64,8 @@ def too_long(
     checksum = 0
     for start in range(offset, end, 2**20):
         checksum = crc32(find(start, min(2**20, end - start)).removesuffix(b"\n"), checksum)
-    id_ = b"%b%012x%08x" % (place.key.encode(), offset, checksum)
+    id_ = rules.id_from(bytes.fromhex(place.key), offset, checksum)
     beginning = find(offset, 2**20 + 1)
-    letter = dead_letter(id_, "longer than 32 MiB", log_file.path, offset, beginning)
+    letter = dead_letter(id_, "longer than 16 MiB", log_file.path, offset, beginning)
     letter.size_bytes = end - offset
     return Batch(place, log_file, end, offset, checksum, [], 1, [letter])

@@ -15,8 +15,6 @@ from horizon.observe.shipper.rules import Fate
 
 # What the server then says of a line that it took is 28 bytes and not 200.
 REQUEST = "_bulk?filter_path=errors,items.*.status,items.*.error"
-ID_AT = len(b'{"create":{"_id":"')
-ID_LENGTH = 32
 
 
 class StoppedError(Exception):
@@ -148,7 +146,7 @@ def _halved(
 def _absent(client: Client, index: str, items: list[bytes], outcome: Outcome) -> list[bytes]:
     """Those whose ids are nowhere in the data stream."""
     client.ask("POST", f"/{index}/_refresh")
-    ids = [item[ID_AT : ID_AT + ID_LENGTH].decode() for item in items]
+    ids = [rules.id_of(item).decode() for item in items]
     there: set[str] = set()
     for start in range(0, len(ids), 5000):  # a search gives at most 10,000
         some = ids[start : start + 5000]

@@ -51,6 +51,11 @@ class Client:
             raise SettingsError("ES_URL is not set: set it to https://HOST:9200.")
         self._url = urlsplit(settings.ES_URL)
         self._headers = _authorisation(settings, self._url)
+        if self._headers and self._url.scheme == "http" and self._url.hostname not in LOOPBACK:
+            raise SettingsError(
+                "ES_URL has no TLS, so that anybody on the way could read the key or password: set "
+                "it to https://..., with ES_CA where the authority is your own."
+            )
         self._context = _tls(settings) if self._url.scheme == "https" else None
         self._connection: http.client.HTTPConnection | None = None
         # To this machine it costs more than it saves.

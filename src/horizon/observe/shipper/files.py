@@ -34,7 +34,10 @@ class LogFile:
         return rules.first_line(self.read(0, rules.HEAD_BYTES + 1), final=self.final)
 
     def read(self, offset: int, size: int) -> bytes:
-        return os.pread(self.file, size, offset)
+        try:
+            return os.pread(self.file, size, offset)
+        except OSError as exc:
+            raise _unreadable(self.path, exc) from exc
 
     def continues(self, place: Place) -> bool:
         """Whether it still says what was settled last."""
@@ -116,7 +119,7 @@ def placed(files: Sequence[LogFile], places: list[Place]) -> list[tuple[LogFile,
         digest = digests[one.inode]
         moved = _moved(one, digest, places, known)
         if moved is None:
-            key = rules.file_key(one.inode, head).decode()
+            key = rules.file_key(one.inode, head).hex()
             moved = Place(key=key, inode=one.inode, head=digest)
             places.append(moved)
         moved.inode = one.inode

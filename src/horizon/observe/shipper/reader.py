@@ -13,7 +13,7 @@ from horizon.observe.shipper.files import LogFile, LogUnreadableError
 from horizon.observe.shipper.position import Place, Position
 
 CHUNK_BYTES = 2**21
-LONGEST_LINE_BYTES = 2**25
+LONGEST_LINE_BYTES = 2**24  # a server with a small heap would refuse it for ever
 QUIET_S = 5  # after that a rotated file's last line gets no line break any more
 GONE_AFTER = 3  # looks in a row, since a look may fall between two renames
 
@@ -91,7 +91,7 @@ class Reader:
                 return content if final and content else b""
             if size >= LONGEST_LINE_BYTES:
                 return None
-            size *= 4
+            size = min(size * 4, LONGEST_LINE_BYTES)
 
     def _too_long(self, one: LogFile, place: Place, offset: int, *, final: bool) -> Batch | None:
         start = max(self._searched.get(place.key, 0), offset)

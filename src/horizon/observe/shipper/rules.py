@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode
+from binascii import b2a_base64
 from datetime import UTC, datetime
 from enum import Enum
 from hashlib import blake2b
@@ -17,6 +18,9 @@ from horizon.observe.shipper.schema import OTHER, TAKEN
 
 HEAD_BYTES = 4096  # of a file's first line: its digest is part of the file's identity
 TIMES = ("@timestamp", "ts", "timestamp", "time")  # where a line's time may stand
+
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_ID = slice(len('{"create":{"_id":"'), len('{"create":{"_id":"') + 20)
 
 WAIT_FIRST_S = 0.5
 WAIT_LONGEST_S = 30.0
@@ -95,10 +99,9 @@ def line_time(line: bytes) -> datetime | None:
 
 
 def file_key(inode: int, head: bytes) -> bytes:
-    """12 letters for a file: the inode survives a rename, its first line tells a later file of
-    the same inode from it."""
-    digest = blake2b(b"%d " % inode + head, digest_size=9).digest()
-    return urlsafe_b64encode(digest)
+    """6 bytes for a file: the inode survives a rename, its first line tells a later file of the
+    same inode from it."""
+    return blake2b(b"%d " % inode + head, digest_size=6).digest()
 
 
 def first_line(start: bytes, *, final: bool) -> bytes | None:
@@ -110,16 +113,31 @@ def first_line(start: bytes, *, final: bool) -> bytes | None:
 
 
 def document_id(key: bytes, offset: int, line: bytes) -> bytes:
-    """32 letters of base64, which the server keeps in 24 bytes; ascending within a file.
+    """20 letters of base64, which the server keeps in 15 bytes, as those that it makes itself.
 
-    The line's checksum stands for itself where a file is written anew in its old place.
+    The offset is first, so that the server sees with a letter or two that it has no such id. The
+    line's checksum stands for itself where a file is written anew in its old place.
     """
-    return b"%b%012x%08x" % (key, offset, crc32(line))
+    return id_from(key, offset, crc32(line))
+
+
+def id_from(key: bytes, offset: int, checksum: int) -> bytes:
+    plain = offset.to_bytes(5, "big") + key + checksum.to_bytes(4, "big")
+    return b2a_base64(plain, newline=False).translate(_URL_SAFE)
+
+
+def offset_of(id_: bytes) -> int:
+    return int.from_bytes(urlsafe_b64decode(id_)[:5], "big")
 
 
 def item(key: bytes, offset: int, line: bytes) -> bytes:
     """The two lines of a bulk request that create a line's document. Raises MalformedLineError."""
-    return b'{"create":{"_id":"%b%012x%08x"}}\n%b\n' % (key, offset, crc32(line), document(line))
+    id_ = document_id(key, offset, line)
+    return b'{"create":{"_id":"%b"}}\n%b\n' % (id_, document(line))
+
+
+def id_of(made: bytes) -> bytes:
+    return made[_ID]
 
 
 class Fate(Enum):

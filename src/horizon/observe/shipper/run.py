@@ -11,7 +11,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
 from queue import SimpleQueue
 
 from horizon import clock
@@ -20,7 +22,7 @@ from horizon.observe.shipper import bulk, position
 from horizon.observe.shipper.batch import Batch
 from horizon.observe.shipper.bulk import Outcome, Patience, StoppedError
 from horizon.observe.shipper.client import Client
-from horizon.observe.shipper.dead_letters import DeadLetters
+from horizon.observe.shipper.dead_letters import DeadLetter, DeadLetters
 from horizon.observe.shipper.files import LogUnreadableError
 from horizon.observe.shipper.index import prepare
 from horizon.observe.shipper.reader import Reader
@@ -40,6 +42,10 @@ Say = Callable[[str], None]
 
 def _say(sentence: str) -> None:
     print(f"horizon: {sentence}", file=sys.stderr, flush=True)
+
+
+def _unwritable(path: Path, exc: OSError) -> str:
+    return f"{path} cannot be written ({exc.strerror}): free some disk, or set HORIZON_HOME."
 
 
 @dataclass(frozen=True)
@@ -81,9 +87,12 @@ class Shipper:
     def run(self, ready: Callable[[], None] = lambda: None) -> Shipped:
         """Ship until stopped, or once what is there.
 
-        Raises AlreadyRunningError, SettingsError; with ``once`` also what stopped it.
+        Raises AlreadyRunningError, HorizonError; with ``once`` also what stopped it.
         """
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as exc:
+            raise HorizonError(_unwritable(self._folder, exc)) from exc
         with self._alone():
             ready()
             self._letters = DeadLetters(self._folder / "dead-letters.jsonl")
@@ -104,7 +113,8 @@ class Shipper:
         )  # fmt: skip
 
     def _ship(self) -> None:
-        prepare(self._clients[0], self._settings, self._patience, _say)
+        patience = replace(self._patience, waiting=self._away_at_start)
+        prepare(self._clients[0], self._settings, patience, _say)
         with ThreadPoolExecutor(CONNECTIONS, "shipper") as pool, self._watch() as watch:
             try:
                 while not self._stop.is_set():
@@ -154,13 +164,23 @@ class Shipper:
         finally:
             self._free.put(client)
         letters = [*batch.letters, *(batch.refused(*one) for one in outcome.refused)]
-        added = self._letters.add(letters) if letters else 0
-        if added:
-            _say(
-                f"{added} lines cannot be shipped ({letters[-1].reason}): they are in "
-                f"{self._letters.path}."
-            )
+        if letters:
+            self._bury(letters)
         return outcome
+
+    def _bury(self, letters: list[DeadLetter]) -> None:
+        for attempt in count(1):
+            try:
+                added = self._letters.add(letters)
+            except OSError as exc:
+                self._patience.wait(attempt, _unwritable(self._letters.path, exc))
+                continue
+            if added:
+                _say(
+                    f"{added} lines cannot be shipped ({letters[-1].reason}): they are in "
+                    f"{self._letters.path}."
+                )
+            return
 
     def _settle(self, most: int) -> None:
         """Wait until at most ``most`` batches are under way; they are settled in their order."""
@@ -232,6 +252,11 @@ class Shipper:
                 self._status.server, self._status.since = "away", clock.utc_text(clock.now())
                 _say(f"{why} The log waits and is shipped later.")
             self._tell(at_once=True)
+
+    def _away_at_start(self, why: str) -> None:
+        self._server_away(why)
+        self._reader.glance()  # what rotation takes away meanwhile is counted
+        self._store()
 
     def _server_well(self) -> None:
         if self._status.server == "away":

@@ -16,7 +16,7 @@ from horizon.observe.shipper.position import Place, Position
 from horizon.settings import Settings
 
 COUNT_BYTES = 2**24  # of each file are counted line by line; the rest is told from their length
-STALE_S = 30  # a running shipper says something every few seconds
+STALE_S = 60  # a running shipper says something each second, or each time it asks in vain
 
 
 class Status(msgspec.Struct, kw_only=True):

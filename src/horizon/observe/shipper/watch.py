@@ -7,9 +7,16 @@ import os
 import threading
 from pathlib import Path
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.events import (
+    FileCreatedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
 from watchdog.observers import Observer
 
+WRITTEN: list[type[FileSystemEvent]] = [FileModifiedEvent, FileCreatedEvent, FileMovedEvent]
 SLICE_S = 0.1  # within this a stop is noticed
 
 
@@ -45,10 +52,8 @@ class Watch(FileSystemEventHandler):
         self._written.clear()
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        if event.event_type in {"modified", "created", "moved"}:
-            name = os.fsdecode(event.src_path).rpartition("/")[2]
-            if name == self._name:
-                self._written.set()
+        if os.fsdecode(event.src_path).rpartition("/")[2] == self._name:
+            self._written.set()
 
     def _follow(self) -> None:
         """Watch the folder that stands there now: it may come late, and be replaced."""
@@ -57,5 +62,5 @@ class Watch(FileSystemEventHandler):
             if self._watched != (seen.st_dev, seen.st_ino):
                 self._observer.unschedule_all()
                 self._watched = None
-                self._observer.schedule(self, str(self._folder))
+                self._observer.schedule(self, str(self._folder), event_filter=WRITTEN)
                 self._watched = (seen.st_dev, seen.st_ino)

@@ -63,10 +63,20 @@ CREATE TABLE runs (
     "now" timestamptz NOT NULL,
     started_at timestamptz NOT NULL,
     finished_at timestamptz,
+    lag_s double precision,  -- none: what a person starts by hand waits for nobody
     figures jsonb,
     error text
 );
 CREATE INDEX runs_by_stage ON runs (stage, started_at DESC);  -- status, the demo's summary
+CREATE INDEX runs_by_correlation ON runs (correlation_id);     -- explain: what ran in one go
+
+-- How long the oldest of what a stage reads may have waited for it: since its last good run began,
+-- or since the installation was made.
+CREATE FUNCTION stage_lag_s(asked_stage text, begun timestamptz) RETURNS double precision LANGUAGE sql STABLE AS $$
+    SELECT greatest(0, trunc(extract(epoch FROM begun - coalesce(
+        (SELECT max(started_at) FROM runs WHERE stage = asked_stage AND status = 'done' AND started_at < begun),
+        (SELECT min(opened_at) FROM eras), begun)), 3))
+$$;
 
 CREATE TABLE watermarks (
     stage text PRIMARY KEY,

@@ -75,7 +75,11 @@ CREATE TABLE alerts (
     tier text NOT NULL,
     threshold double precision NOT NULL,
     status text NOT NULL DEFAULT 'NEW' CHECK (status IN ('NEW', 'NOTIFIED', 'RESOLVED')),
+    -- What the score was made of: scores of old runs are dropped, and later events change nothing here.
     last_activity timestamptz,
+    silent_s double precision,
+    activities int,              -- within the window
+    score_run int,               -- whose "now" and window these are of
     created_at timestamptz NOT NULL,
     quiet_until timestamptz NOT NULL,  -- the cooldown's end
     notified_at timestamptz,
@@ -88,4 +92,6 @@ CREATE TABLE alerts (
 CREATE INDEX alerts_open ON alerts (profile_id) WHERE status <> 'RESOLVED';  -- resolving, planning
 
 GRANT SELECT ON score_runs, scores, current_scores, alerts TO horizon_worker, horizon_console, horizon_reader;
-GRANT INSERT, UPDATE ON score_runs, alerts TO horizon_worker;
+GRANT INSERT, UPDATE ON score_runs TO horizon_worker;
+-- What was found stays as it was found.
+GRANT INSERT, UPDATE (status, quiet_until, notified_at, resolved_at) ON alerts TO horizon_worker;

@@ -6,9 +6,39 @@ CREATE TABLE campaigns (
     purpose text NOT NULL,         -- consent is asked for this purpose
     every_days double precision,   -- at most once in so many days a person; none: once an alert
     target text,                   -- where a channel without addresses of people sends: a webhook's URL
-    -- paused: nothing is decided or sent until it is resumed; stopped: what waited was cancelled
-    status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'paused', 'stopped'))
+    -- paused: nothing is decided or sent until it is resumed; stopped: what waited was cancelled;
+    -- removed: it is not shown any more, and what its mails' links need of it is still there
+    status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'paused', 'stopped', 'removed'))
 );
+
+-- Append-only: what each campaign was, from when on. Whoever edits one does not rewrite why somebody
+-- was written to.
+CREATE TABLE campaign_versions (
+    campaign text NOT NULL,  -- it may be gone
+    version int NOT NULL,
+    audience text NOT NULL,
+    template text NOT NULL,
+    channel text NOT NULL,
+    purpose text NOT NULL,
+    every_days double precision,
+    target text,
+    since timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (campaign, version)
+);
+CREATE FUNCTION keep_campaign_version() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND (to_jsonb(NEW) - 'status') = (to_jsonb(OLD) - 'status') THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO campaign_versions (campaign, version, audience, template, channel, purpose, every_days, target)
+    SELECT NEW.campaign, coalesce(max(version), 0) + 1, NEW.audience, NEW.template, NEW.channel, NEW.purpose,
+           NEW.every_days, NEW.target
+    FROM campaign_versions WHERE campaign = NEW.campaign;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER campaign_version AFTER INSERT OR UPDATE OF audience, template, channel, purpose, every_days, target
+    ON campaigns FOR EACH ROW EXECUTE FUNCTION keep_campaign_version();
+
 INSERT INTO campaigns (campaign, audience, template, channel, purpose, every_days) VALUES
     ('miss_you', 'alerts', 'miss_you', 'email', 'marketing', NULL),
     ('good_activity', 'engaged', 'good_activity', 'email', 'marketing', 30),
@@ -17,11 +47,26 @@ INSERT INTO campaigns (campaign, audience, template, channel, purpose, every_day
     -- the operator's own mail in place of people's: nobody's consent is needed for it
     ('demo', 'operator', 'demo_alert', 'email', 'operator', NULL);
 
--- Ids in the order of time where PostgreSQL has them (from 18 on): rows that are written together
--- are then found together, and planning 500,000 takes 1 s less.
+-- Append-only: with which version, and on which scores, a run planned a campaign: a row a run, where a
+-- column of messages would be one a message.
+CREATE TABLE campaign_runs (
+    correlation_id uuid NOT NULL,
+    campaign text NOT NULL,
+    version int NOT NULL,
+    score_run int,  -- none: nobody had been scored
+    run_id uuid NOT NULL,
+    PRIMARY KEY (correlation_id, campaign)
+);
+
+-- Ids in the order of time (RFC 9562, version 7): rows that are written together are then found
+-- together, planning 500,000 takes 1 s less, and what is new is found by its id alone. PostgreSQL has
+-- them from 18 on; before, a random one gets the milliseconds, which takes 1 us more.
 DO $$ BEGIN
     EXECUTE format('CREATE FUNCTION new_message_id() RETURNS uuid LANGUAGE sql VOLATILE AS %L',
-        CASE WHEN to_regproc('pg_catalog.uuidv7') IS NULL THEN 'SELECT gen_random_uuid()' ELSE 'SELECT uuidv7()' END);
+        CASE WHEN to_regprocedure('pg_catalog.uuidv7()') IS NOT NULL THEN 'SELECT uuidv7()' ELSE
+        'SELECT encode(set_byte(overlay(uuid_send(gen_random_uuid()) PLACING substring(
+            int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6),
+            6, 112 + (random() * 15)::int), ''hex'')::uuid' END);
 END $$;
 
 -- Each planned send, decided and written once; what came of it is added when it is over. Without
@@ -81,7 +126,8 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_due ON outbox (campaign, due_at);
 
 -- Who was reached by what: for the profile as known when sending and for the address, so that
--- neither a merge nor a shared address makes two mails of one.
+-- neither a merge nor a shared address makes two mails of one. Campaign '*' is the place of an
+-- address that wants mail less often, whatever the campaign.
 CREATE TABLE reached (
     campaign text NOT NULL,
     step int NOT NULL,
@@ -292,13 +338,16 @@ $$;
 REVOKE EXECUTE ON FUNCTION may_track(uuid[], timestamptz[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION may_track(uuid[], timestamptz[]) TO horizon_edge;
 
-GRANT SELECT ON campaigns, messages, outbox, reached, click_targets, responses, message_responses, breakers,
+GRANT SELECT ON campaigns, campaign_versions, campaign_runs, messages, outbox, reached, click_targets, responses, message_responses, breakers,
     notifications_log
     TO horizon_worker, horizon_console, horizon_reader;
-GRANT INSERT, UPDATE ON messages, reached TO horizon_worker;
+-- What was decided stays as it was decided; what comes of it is written beside it.
+GRANT INSERT, UPDATE (status, reason, template_digest, attempts, claim, claimed_at, sending_at, finished_at, answer)
+    ON messages TO horizon_worker;
+GRANT INSERT, UPDATE ON reached TO horizon_worker;
 GRANT INSERT, UPDATE, DELETE ON outbox TO horizon_worker;
 GRANT INSERT, UPDATE ON breakers TO horizon_worker;
-GRANT INSERT ON click_targets TO horizon_worker;
+GRANT INSERT ON click_targets, campaign_runs TO horizon_worker;
 GRANT UPDATE (status) ON campaigns TO horizon_worker;
 -- What the links in mails need: whom a message went to, and where a click leads.
 GRANT SELECT (message_id, campaign, node, address_hash) ON messages TO horizon_edge;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -103,8 +103,11 @@ def test_what_is_sent_arrives_byte_for_byte(tmp_path: Path) -> None:
 class _Odd:
     """A server that says what it is told to, byte by byte."""
 
-    def __init__(self, said: list[bytes], byte_s: float = 0.0) -> None:
-        self._said, self._byte_s = said, byte_s
+    def __init__(
+        self, said: list[bytes], byte_s: float = 0.0, offers: Sequence[str] = ("PIPELINING",)
+    ) -> None:
+        self._said, self._byte_s, self._offers = said, byte_s, offers
+        self.heard = b""
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -115,9 +118,11 @@ class _Odd:
         with connection:
             connection.sendall(b"220 odd\r\n")
             connection.recv(1000)
-            connection.sendall(b"250-odd\r\n250 PIPELINING\r\n")
+            lines = ["odd", *self._offers]
+            said = [f"250{' ' if line == lines[-1] else '-'}{line}\r\n" for line in lines]
+            connection.sendall("".join(said).encode())
             for text in self._said:
-                connection.recv(100_000)
+                self.heard += connection.recv(100_000)
                 for place in range(0, len(text), 1 if self._byte_s else len(text)):
                     try:
                         connection.sendall(text[place : place + (1 if self._byte_s else len(text))])
@@ -176,10 +181,35 @@ def test_an_international_address_is_written_as_its_server_takes_it(
         assert recorder.messages()[0]["rcpt"] == [wire]
 
 
+EIGHT_BIT, UTF8 = "8BITMIME", "SMTPUTF8"
+
+
+@pytest.mark.parametrize(
+    ("offers", "to", "header", "options"),
+    [
+        ([EIGHT_BIT, UTF8], "ann@example.com", "To: ann", ""),
+        ([EIGHT_BIT, UTF8], "zoë@example.com", "To: zoë", " SMTPUTF8 BODY=8BITMIME"),
+        ([EIGHT_BIT], "ann@example.com", "X: zoë", " BODY=8BITMIME"),
+        ([UTF8], "ann@example.com", "X: zoë", ""),
+    ],
+)
+def test_eight_bits_are_announced_where_they_are_offered_and_needed(
+    offers: list[str], to: str, header: str, options: str
+) -> None:
+    said = [b"250 ok\r\n250 ok\r\n354 go\r\n", b"250 taken\r\n"]
+    with _Odd(said, offers=["PIPELINING", *offers]) as server:
+        transport = _transport(server.port, timeout_s=0.5)
+        content = f"{header}\r\n\r\nz=C3=AB\r\n".encode()
+        assert list(transport.send(iter([Parcel(uuid4(), to, content, "d")]))) == ["250 taken"]
+        transport.close()
+        (mail,) = [line for line in server.heard.split(b"\r\n") if line.startswith(b"MAIL")]
+    assert mail.decode() == f"MAIL FROM:<shop@shop.example>{options}"
+
+
 def test_without_smtputf8_one_address_is_refused_and_the_rest_goes_out() -> None:
     envelope, taken = b"250 ok\r\n250 ok\r\n354 go\r\n", b"250 taken\r\n"
     with _Odd([envelope, taken, envelope, taken]) as server:
-        transport = _transport(server.port)
+        transport = _transport(server.port, timeout_s=0.5)  # it has no answer to QUIT
         parcels = [_parcel("a"), _parcel("zoë"), _parcel("c")]
         first, second, third = transport.send(iter(parcels))
         assert (first, third) == ("250 taken", "250 taken")

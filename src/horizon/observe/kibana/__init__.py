@@ -1,0 +1,1 @@
+"""The panels, and their saved objects for Kibana and OpenSearch Dashboards."""

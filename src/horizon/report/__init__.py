@@ -1,0 +1,1 @@
+"""``horizon report``: the dashboard's pictures as one page, from the tables."""
