@@ -15,7 +15,9 @@ from uuid import UUID
 
 # Those that leave rows in ``runs``. Asked one by one, each last run is a look into an index; to
 # find the names in a year's runs took 1 s.
-STAGES: Final = ("identity", "score", "alert", "campaign", "domains", "seal")
+STAGES: Final = (
+    "identity", "score", "alert", "campaign", "email", "seal", "domains", "ingest",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

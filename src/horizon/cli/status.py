@@ -42,7 +42,8 @@ def status(
 ) -> None:
     """Each stage's last run, lag and what it waits for; the messages; what the breaker holds."""
     if watch:
-        _watch(lambda: _stages(installed(database)))
+        setting.load()  # a wrong setting ends it at once
+        _watch(_looker(database))
         return
     horizon = installed(database)
     with horizon.database.transaction(Role.WORKER) as tx:
@@ -67,14 +68,22 @@ def _rows(stages: Sequence[StageStanding]) -> list[dict[str, Any]]:
     return [asdict(one) for one in stages]
 
 
-def _stages(horizon: Installation) -> list[StageStanding]:
-    with horizon.database.transaction(Role.WORKER) as tx:
-        return look(tx, horizon.settings, clock.now())
+def _looker(database: str | None) -> Callable[[], list[StageStanding]]:
+    """Opened once: a look every two seconds is no time for migrations."""
+    opened: list[Installation] = []
+
+    def look_again() -> list[StageStanding]:
+        if not opened:
+            opened.append(installed(database))
+        horizon = opened[0]
+        with horizon.database.transaction(Role.WORKER) as tx:
+            return look(tx, horizon.settings, clock.now())
+
+    return look_again
 
 
 def _watch(look_again: Callable[[], list[StageStanding]]) -> None:
     """A database that goes away and comes back is told, and ends nothing."""
-    setting.load()  # a wrong setting ends it at once
     try:
         if console.is_terminal:
             _in_place(look_again)

@@ -11,8 +11,8 @@ import psycopg
 
 from horizon import clock as our_clock
 from horizon import keys
+from horizon.doctor.clocks import compare
 from horizon.doctor.finding import Case, Finding, ok, problem, warning
-from horizon.doctor.hands import compare
 from horizon.errors import DatabaseError, HorizonError
 from horizon.postgres.database import (
     LOWEST_VERSION,

@@ -12,14 +12,14 @@ from typing import Final
 from horizon import clock
 from horizon import settings as setting
 from horizon.delivery import channels
-from horizon.doctor import database, folders, listeners, mail, names, ports, search, wishes
+from horizon.doctor import configuration, database, folders, listeners, mail, names, ports, search
 from horizon.doctor.finding import Case, Check, Finding, ok, problem
 from horizon.errors import SettingsError
 
 LIMIT_S: Final = 20.0
 
 CHECKS: Final[Mapping[str, Check]] = {
-    "settings": wishes.check_settings,
+    "settings": configuration.check_settings,
     "folders": folders.check_folders,
     "database": database.check_database,
     "ports": ports.check_ports,

@@ -9,8 +9,8 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
+from horizon.doctor.clocks import compare
 from horizon.doctor.finding import Case, Finding, ok, problem, warning
-from horizon.doctor.hands import compare
 from horizon.errors import OutboundError
 from horizon.observe.lineage.queue import queue_of
 from horizon.observe.metrics.place import existing

@@ -5,14 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from croniter import croniter
 
-from horizon.counters import families, folder_of, read_counters
 from horizon.observe.metrics.figures import MOST_COUNTED, unread
 from horizon.pipeline.runner import QUERIES
 from horizon.pipeline.waits import (
@@ -29,7 +28,7 @@ from horizon.postgres.database import Connection, row_dicts
 from horizon.settings import Settings
 from horizon.stage import STAGES
 
-ORDER: Final = ("identity", "score", "alert", "campaign", "email")
+ORDER: Final = ("identity", "score", "alert", "campaign", "email", "seal")
 
 Row = Mapping[str, Any]
 
@@ -54,7 +53,7 @@ def look(tx: Connection, settings: Settings, clock: datetime) -> list[StageStand
     found = []
     for stage in names:
         if stage == "email":
-            found.append(_sender(tx, settings, schedule, clock))
+            found.append(_sender(tx, runs.get(stage), schedule, clock))
             continue
         one = _stage(stage, runs.get(stage), locks.get(stage, []), schedule, lags.get(stage))
         found.append(one)
@@ -97,31 +96,23 @@ def _result(status: str | None, run: Row | None) -> str:
     return f"{'killed' if status == 'started' else status}{': ' + told if told else ''}"
 
 
-def _sender(
-    tx: Connection, settings: Settings, schedule: Schedule, clock: datetime
-) -> StageStanding:
-    """It has no row in ``runs``: its work is the outbox."""
+def _sender(tx: Connection, run: Row | None, schedule: Schedule, clock: datetime) -> StageStanding:
+    """Its lag is what is due, and what it waits for stands in the outbox."""
     row = row_dicts(tx.execute(QUERIES["waiting_mail"], {"clock": clock}))[0]
     waits_s = row.pop("waits_s")
     mail = Mail(**row)
-    counted, _ = read_counters(folder_of(settings))
-    (ran_s,) = counted.get((families.SENDER_RAN.name, ()), [0.0])
     lag = timedelta(seconds=waits_s) if waits_s is not None else None
-    return StageStanding(
-        "email",
-        datetime.fromtimestamp(ran_s, UTC) if ran_s else None,
-        "",
-        "done" if ran_s else "never ran",
-        told_lag(lag, mail.due, "due", 2**62),
-        sender_waits_for(mail, schedule),
+    return replace(
+        _stage("email", run, [], schedule, None),
+        lag=told_lag(lag, mail.due, "due", 2**62),
+        waits_for=sender_waits_for(mail, schedule),
     )
 
 
 def _planner(tx: Connection, one: StageStanding) -> StageStanding:
     row = tx.execute(QUERIES["campaign_standing"]).fetchone()
     assert row is not None
-    waits = planner_waits_for(one.waits_for, row.paused or [])
-    return StageStanding(one.stage, one.last_run, one.took, one.result, one.lag, waits)
+    return replace(one, waits_for=planner_waits_for(one.waits_for, row.paused or []))
 
 
 def _locks(tx: Connection, names: Sequence[str]) -> dict[str, list[Lock]]:
