@@ -12,7 +12,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from horizon.campaigns import stage as campaigns
 from horizon.delivery import breaker, lane
 from horizon.delivery.channels.smtp.transport import SmtpTransport
 from horizon.delivery.lane import Common, Lane
@@ -22,7 +21,7 @@ from horizon.delivery.pace import Pace
 from horizon.pipeline import stages
 from horizon.postgres.database import Role, closing_connection
 from tests.servers.smtp_recorder import SmtpRecorder
-from tests.world import DAY, World
+from tests.world import DAY, World, chunks_of
 
 SLOW = {"action": "slow", "seconds": 0.02}  # so that a group is one message
 
@@ -136,8 +135,7 @@ def test_what_has_left_is_told_whatever_the_database_says(
 def test_a_campaign_that_is_still_planned_is_waited_for(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    defaults = {**campaigns.run.__kwdefaults__, "sizes": (1,)}
-    monkeypatch.setattr(campaigns.run, "__kwdefaults__", defaults)
+    chunks_of(monkeypatch, 1)
     with SmtpRecorder(tmp_path) as recorder:
         world = world.sending(recorder.port)
         for user in _users(3):

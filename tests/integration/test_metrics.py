@@ -24,8 +24,8 @@ from horizon.errors import HorizonError, PortInUseError, SettingsError
 from horizon.events import sources
 from horizon.observe.metrics import exposition, place, refresh, shipper
 from horizon.observe.metrics.figures import QUICK, SLOW
+from horizon.observe.metrics.gauges import Gauge
 from horizon.observe.metrics.refresh import Group, Tables
-from horizon.observe.metrics.samples import Gauge
 from horizon.observe.metrics.server import listen
 from horizon.pipeline import stages
 from horizon.postgres.database import Database, Role

@@ -178,7 +178,7 @@ def test_what_stops_an_address_is_told_of_and_its_owners_own_no_is_not_that(
     told = b"Nothing is sent to this address"
     assert collector.ask("POST", "/u/" + path[3:], ONE_CLICK, FORM).status == 200
     assert told not in collector.ask("GET", path).body
-    with database.transaction(Role.WORKER) as tx:
+    with database.transaction(Role.OWNER) as tx:
         tx.execute("UPDATE messages SET domain = 'example.com'")
         tx.execute("INSERT INTO suppressed_domains VALUES ('example.com', 'null_mx', now())")
     assert told in collector.ask("GET", path).body

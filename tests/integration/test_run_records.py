@@ -51,9 +51,9 @@ def test_line_and_row_agree_also_of_failed_runs(world: World) -> None:
         row["ts"] = clock.utc_text(row.pop("finished_at"))
     assert told == kept
     assert [line["stage"] for line in told] == [
-        "identity", "score", "alert", "campaign", "campaign", "campaign", "email", "alert",
+        "identity", "score", "alert", "campaign", "campaign", "campaign", "email", "seal", "alert",
     ]  # fmt: skip
-    assert [line["status"] for line in told][-2:] == ["failed", "failed"]
+    assert [line["status"] for line in told][-3:] == ["failed", "done", "failed"]
 
 
 def test_lag_counts_from_the_last_good_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +62,8 @@ def test_lag_counts_from_the_last_good_run(world: World, monkeypatch: pytest.Mon
         monkeypatch.setattr(clock, "now", lambda at=at: begun + timedelta(seconds=at))
         world.runner.run(score, NOW)
     (first, *others) = [line["lag_s"] for line in lines(world) if line["stage"] == "score"]
-    assert first == pytest.approx(3600, abs=120), "since the installation was made"
+    (era,) = world.rows("SELECT min(opened_at) AS opened_at FROM eras")
+    assert first == pytest.approx((begun - era.opened_at).total_seconds(), abs=1)
     assert others == [60, 30]
 
 

@@ -12,7 +12,6 @@ from horizon import settings as setting
 from horizon.cli.options import DatabaseName, installed
 from horizon.cli.output import say
 from horizon.errors import UsageError
-from horizon.observe.kibana.objects import PRODUCTS, ndjson
 from horizon.postgres.database import Role
 
 PANEL = "Keep the data, look into it"
@@ -35,6 +34,8 @@ def kibana_export(
     Import the file under Stack Management (Dashboards Management), Saved Objects; importing it
     again overwrites.
     """
+    from horizon.observe.kibana.objects import PRODUCTS, ndjson
+
     index = setting.load().ES_INDEX
     for product in PRODUCTS:
         file = out / product.file

@@ -8,7 +8,6 @@ from typing import Any
 import psycopg
 import typer
 from typer.exceptions import TyperException
-from typer.rich_utils import rich_format_error
 
 from horizon import __version__
 from horizon.cli import (
@@ -72,6 +71,8 @@ def run(arguments: list[str]) -> int:
     except SystemExit as exc:
         return exc.code if isinstance(exc.code, int) else 0
     except TyperException as exc:
+        from typer.rich_utils import rich_format_error  # 60 ms that only mistakes wait for
+
         rich_format_error(_with_help(exc))
         return exc.exit_code
     except typer.Abort:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from horizon import settings as setting
 from horizon.cli.output import calm_memory, complain, say
 from horizon.observe.shipper import position
-from horizon.observe.shipper.run import Shipped, Shipper
+
+if TYPE_CHECKING:
+    from horizon.observe.shipper.run import Shipped
 
 PANEL = "Start, stop, look"
 
@@ -27,6 +29,8 @@ def ship(
     ] = False,
 ) -> None:
     """Bring every line of the log into ES_INDEX of the search server at ES_URL, each once."""
+    from horizon.observe.shipper.run import Shipper  # it brings watchdog, which takes 20 ms
+
     settings = setting.load()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

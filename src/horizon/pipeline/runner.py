@@ -32,6 +32,7 @@ from horizon.postgres.queries import Queries
 from horizon.stage import StageResult, Window, added
 
 QUERIES = Queries("horizon.pipeline")
+STEPS_ALONE = 2  # the second is soon over, and who takes up the first has a processor meanwhile
 
 PlainRun = Callable[[Connection, Window], StageResult]
 StepwiseRun = Callable[[Connection, Window], Iterator[StageResult]]
@@ -193,15 +194,16 @@ class Runner:
         window: Window,
         steps: Steps,
     ) -> None:
-        """All steps: the first alone, so that what it brings is there soon, then side by side."""
+        """All steps: the first ones alone, so that what they bring goes on soon, then in lanes."""
 
         def lane() -> None:
             with closing_connection(self.database.connect(Role.WORKER, autocommit=True)) as beside:
                 more = stage.run(beside, window)
                 steps.all_of(beside, window, _results(more))
 
-        if not steps.next_of(connection, window, results):
-            return
+        for _ in range(STEPS_ALONE):
+            if not steps.next_of(connection, window, results):
+                return
         with ThreadPoolExecutor(stage.lanes, "lane") as pool:
             lanes = [pool.submit(lane) for _ in range(stage.lanes - 1)]
             steps.all_of(connection, window, results)

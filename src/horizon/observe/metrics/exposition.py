@@ -15,9 +15,10 @@ from prometheus_client.registry import Collector
 
 from horizon.counters import ROLES, folder_of, read_counters
 from horizon.observe.metrics.figures import QUICK, SLOW
+from horizon.observe.metrics.gauges import Gauge, Sample
 from horizon.observe.metrics.place import place_samples
 from horizon.observe.metrics.refresh import Group, Tables
-from horizon.observe.metrics.samples import Gauge, Sample, shown, shown_counters
+from horizon.observe.metrics.samples import shown, shown_counters
 from horizon.observe.metrics.shipper import shipper_samples
 from horizon.postgres.database import Database
 from horizon.settings import Settings

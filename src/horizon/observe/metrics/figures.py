@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from horizon.observe.metrics.samples import Gauge, Sample
+from horizon.observe.metrics.gauges import Gauge, Sample
 from horizon.postgres.database import Connection, row_dicts
 from horizon.postgres.queries import Queries
 from horizon.stage import STAGES

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from horizon import __version__
-from horizon.observe.metrics.samples import Gauge, Sample
+from horizon.observe.metrics.gauges import Gauge, Sample
 from horizon.settings import Settings
 
 FREE = Gauge(

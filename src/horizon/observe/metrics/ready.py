@@ -8,8 +8,8 @@ from typing import Final
 
 from croniter import croniter
 
+from horizon.observe.metrics.gauges import Sample
 from horizon.observe.metrics.place import FREE, LOG, SIZE
-from horizon.observe.metrics.samples import Sample
 
 LEAST_FREE: Final = 0.05  # of a disk
 PATIENCE: Final = 3  # turns of the pipeline

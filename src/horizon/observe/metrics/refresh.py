@@ -13,7 +13,7 @@ import psycopg
 from horizon import clock
 from horizon.errors import HorizonError
 from horizon.observe.metrics.figures import Figure, read_figures
-from horizon.observe.metrics.samples import Gauge, Sample
+from horizon.observe.metrics.gauges import Gauge, Sample
 from horizon.postgres.database import Database, Role, closing_connection
 
 SHARE: Final = 0.02  # of one core at most: what took 1 s is read again 50 s later

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client.core import (
@@ -15,21 +14,7 @@ from prometheus_client.core import (
 
 from horizon.counters.families import BY_NAME, Family
 from horizon.counters.reading import Counted
-
-
-@dataclass(frozen=True, slots=True)
-class Gauge:
-    name: str
-    help: str
-    labels: tuple[str, ...] = ()
-    unit: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    gauge: Gauge
-    labels: tuple[str, ...]
-    value: float
+from horizon.observe.metrics.gauges import Gauge, Sample
 
 
 def shown(samples: Iterable[Sample]) -> list[Metric]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from horizon.observe.metrics.samples import Gauge, Sample
+from horizon.observe.metrics.gauges import Gauge, Sample
 from horizon.observe.shipper.state import Lag, lag
 from horizon.settings import Settings
 
