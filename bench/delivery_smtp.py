@@ -23,7 +23,7 @@ from horizon.delivery.channels.smtp.channel import EmailChannel
 from horizon.delivery.channels.smtp.transport import SmtpTransport
 from horizon.delivery.ports import Claimed, Means, Parcel
 from horizon.delivery.templating import MailTemplate, compile_template
-from horizon.pipeline import stages
+from horizon.pipeline import outgoing
 from horizon.pipeline.installation import Installation, open_installation
 from horizon.postgres.database import Role, closing_connection
 from horizon.postgres.queries import Queries
@@ -117,7 +117,7 @@ def _senders(horizon: Installation, size: int) -> float:
         calm_memory()
         own = open_installation(horizon.settings)
         ready.wait()
-        stages.send(own, open_channel=lambda _, means: BenchChannel(means))
+        outgoing.send(own, open_channel=lambda _, means: BenchChannel(means))
 
     took_s = _at_once(work)
     with horizon.database.transaction(Role.OWNER) as tx:

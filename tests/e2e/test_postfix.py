@@ -13,7 +13,7 @@ import pytest
 
 from horizon import clock, links
 from horizon.delivery.feedback import record_feedback
-from horizon.pipeline import stages
+from horizon.pipeline import outgoing
 from horizon.postgres.database import Role
 from tests.parts import certificate
 from tests.servers.postfix import DOMAIN, IDN_DOMAIN, SENDER, Postfix
@@ -67,8 +67,8 @@ def test_mails_are_read_back_as_they_were_written(
         world = _sending(world, postfix)
         addresses = [*USERS, f"zoë@{DOMAIN}", "王@bücher.example"]
         assert world.planned(*addresses) == len(addresses)
-        stages.send(world.horizon)
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
+        outgoing.send(world.horizon)
         rows = _rows(world)
         assert {row.status for row in rows.values()} == {"sent"}
         for address, row in rows.items():
@@ -92,7 +92,7 @@ def test_an_unknown_user_bounces_and_is_never_written_to_again(
         addresses = [*USERS, *nobody]
         assert world.planned(*addresses) == len(addresses)
         for _ in range(3):
-            stages.send(world.horizon)
+            outgoing.send(world.horizon)
             world.rows("UPDATE outbox SET due_at = now() RETURNING 1")
         rows = _rows(world)
         for user in USERS:
@@ -120,7 +120,7 @@ def test_what_bounces_after_it_was_taken_and_what_waits_in_the_queue(
         world = _sending(world, postfix)
         addresses = [*USERS, gone, later]
         assert world.planned(*addresses) == len(addresses)
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         rows = _rows(world)
         assert {row.status for row in rows.values()} == {"sent"}  # it has taken them
         (report,) = postfix.wait_for(SENDER)
@@ -160,7 +160,7 @@ def test_over_verified_tls(
     with Postfix(free_port(), USERS, tls=tls) as postfix:
         world = _sending(world, postfix)
         assert world.planned(*USERS) == len(USERS)
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         for user in USERS:
             (mail,) = postfix.wait_for(user)
             assert "using TLSv1.3" in " ".join(mail.get_all("Received", []))

@@ -10,7 +10,7 @@ import pytest
 
 from horizon import keys as keyring
 from horizon.errors import DatabaseError, HorizonError, UsageError
-from horizon.pipeline import stages
+from horizon.pipeline import outgoing, stages
 from horizon.pipeline.installation import Installation, open_installation
 from horizon.postgres import backup as backups
 from horizon.postgres.database import Role
@@ -71,7 +71,7 @@ def test_everything_comes_back_also_the_keys(sending: World, tmp_path: Path) -> 
     sending.score()
     sending.alert()
     sending.plan()
-    stages.send(sending.horizon)
+    outgoing.send(sending.horizon)
     file, home = tmp_path / "kept", sending.horizon.settings.home
     backups.backup(sending.horizon.database, home, file)
     before, key = _contents(sending), keyring.load(home)
@@ -92,7 +92,7 @@ def test_a_restore_sends_nothing_again(sending: World, tmp_path: Path) -> None:
     sending.plan()
     file = tmp_path / "kept"
     backups.backup(sending.horizon.database, sending.horizon.settings.home, file)
-    stages.send(sending.horizon)
+    outgoing.send(sending.horizon)
     sending.person("after", 13 * DAY)
     stages.run_all(sending.horizon, sending.now)
     assert _received(sending) == 2

@@ -13,7 +13,7 @@ import pytest
 
 from horizon.delivery.outbox import Outbox, connect
 from horizon.delivery.ports import Claimed
-from horizon.pipeline import stages
+from horizon.pipeline import outgoing
 from horizon.postgres.database import Role, closing_connection
 from tests.servers.smtp_recorder import SmtpRecorder
 from tests.world import DAY, World
@@ -124,7 +124,7 @@ def test_of_two_rows_with_one_address_one_is_sent(
         " FROM (SELECT * FROM messages LIMIT 1) one RETURNING 1"
     )
     with SmtpRecorder(tmp_path) as recorder:
-        stages.send(world.sending(recorder.port, SMTP_CONNECTIONS=connections).horizon)
+        outgoing.send(world.sending(recorder.port, SMTP_CONNECTIONS=connections).horizon)
         assert len(recorder.messages()) == 1
     rows = world.rows("SELECT status, reason FROM messages ORDER BY status")
     assert [tuple(row) for row in rows] == [("sent", None), ("skipped", "already_reached")]
@@ -183,7 +183,7 @@ def test_less_often_holds_for_two_campaigns_that_were_planned_before_either_was_
     _twice_planned(world)
     with SmtpRecorder(tmp_path) as recorder:
         sending = world.sending(recorder.port, SMTP_CONNECTIONS=connections)
-        stages.send(sending.horizon, now=world.now)
+        outgoing.send(sending.horizon, now=world.now)
         assert len(recorder.messages()) == 1
     assert _verdicts(world) == [("skipped", "less_often"), ("sent", None)]
 

@@ -13,7 +13,7 @@ from horizon import clock
 from horizon.campaigns import stage as campaigns
 from horizon.delivery.outbox import Outbox, settle
 from horizon.errors import UsageError
-from horizon.pipeline import stages
+from horizon.pipeline import outgoing, stages
 from horizon.postgres.database import Role, closing_connection
 from tests.servers.smtp_recorder import SmtpRecorder
 from tests.world import DAY, World, chunks_of
@@ -29,11 +29,11 @@ def test_paused_nothing_leaves_and_resumed_all_does(world: World, tmp_path: Path
         world = world.sending(recorder.port)
         world.planned("ann", "bob")
         _set(world, "paused")
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         assert recorder.messages() == []
         assert set(world.states().values()) == {"planned"}
         _set(world, "active")
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         assert len(recorder.messages()) == 2
 
 
@@ -42,7 +42,7 @@ def test_paused_while_it_is_sent(world: World, tmp_path: Path) -> None:
     with SmtpRecorder(tmp_path, [{"at": "content", "action": "slow", "seconds": 0.1}]) as recorder:
         world = world.sending(recorder.port, SMTP_CONNECTIONS=1)
         world.planned(*(f"u{number}" for number in range(20)))
-        sending = threading.Thread(target=lambda: stages.send(world.horizon))
+        sending = threading.Thread(target=lambda: outgoing.send(world.horizon))
         sending.start()
         recorder.wait_for(2)
         _set(world, "paused")
@@ -52,7 +52,7 @@ def test_paused_while_it_is_sent(world: World, tmp_path: Path) -> None:
         states = list(world.states().values())
         assert (states.count("sent"), states.count("planned")) == (left, 20 - left)
         _set(world, "active")
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         received = [message["rcpt"][0] for message in recorder.messages()]
     assert len(received) == len(set(received)) == 20
 
@@ -117,7 +117,7 @@ def test_a_rate_is_kept_over_all_connections(world: World, tmp_path: Path) -> No
         world = world.sending(recorder.port)
         world.planned(*(f"u{number}" for number in range(21)))
         started = time.monotonic()
-        stages.send(world.horizon, rate=20)
+        outgoing.send(world.horizon, rate=20)
         took_s = time.monotonic() - started
         assert len(recorder.messages()) == 21
     assert 1.0 <= took_s < 4
@@ -143,5 +143,5 @@ def test_a_campaign_that_is_stopped_while_it_is_planned_mails_nobody_afterwards(
         assert [row.status for row in world.rows("SELECT status FROM messages")] == ["cancelled"]
         with world.horizon.database.transaction(Role.WORKER) as tx:
             campaigns.set_status(tx, "miss_you", "active", world.now)
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         assert recorder.messages() == []

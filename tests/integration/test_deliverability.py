@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from horizon.cli.main import app
 from horizon.delivery.channels.smtp.advice import advice
 from horizon.delivery.channels.smtp.transport import ADDRESS_INVALID
-from horizon.pipeline import stages
+from horizon.pipeline import outgoing
 from horizon.postgres.database import Role
 from horizon.settings import Settings
 from tests.link_pages import FORM, MULTIPART, ONE_CLICK
@@ -59,7 +59,7 @@ def test_only_an_address_that_is_none_is_suppressed_at_first_sight(
     with SmtpRecorder(tmp_path, script) as recorder:
         world = world.sending(recorder.port)
         world.planned(*(f"u{number}" for number in range(len(said))), "zed")
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
     states = world.states()
     assert states.pop("zed") == "sent"
     for number, answer in enumerate(said):
@@ -79,7 +79,7 @@ def test_a_server_s_word_of_a_null_mx_ends_the_mails_to_that_address(
     with SmtpRecorder(tmp_path, [rule]) as recorder:
         world = world.sending(recorder.port)
         world.planned("ann")
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         world.now += 30 * DAY
         world.put(world.track("ann", 13 * DAY))
         world.score()
@@ -110,7 +110,7 @@ def mails(world: World, tmp_path: Path) -> list[EmailMessage]:
         yes = {"context": {"consent": {"categoryPreferences": {"tracking.email": True}}}}
         world.put({**world.identify("ann", 2 * DAY), **yes})
         world.planned("bob")
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         envelopes = [one["mail_from"] for one in recorder.messages()]
         received = _received(recorder)
     assert set(envelopes) == {"hello@horizon.example"}
@@ -166,7 +166,7 @@ def test_the_mail_s_own_links_work_as_its_provider_uses_them(
     with SmtpRecorder(tmp_path, keep_content=True) as recorder:
         world = world.sending(recorder.port, TRACKING_URL="https://links.shop.example")
         world.planned("ann")
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         (mail,) = _received(recorder)
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     link = str(mail["List-Unsubscribe"])
@@ -191,7 +191,7 @@ def test_the_message_id_is_in_the_database_before_the_mail_leaves(
         world = world.sending(recorder.port)
         world.planned("ann")
         (row,) = world.rows("SELECT message_id FROM messages WHERE status = 'planned'")
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         (mail,) = _received(recorder)
     assert mail["Message-ID"] == f"<{row.message_id}@horizon.example>"
 
@@ -204,7 +204,7 @@ def test_neither_log_nor_answers_name_an_address(world: World, tmp_path: Path) -
     with SmtpRecorder(tmp_path, script) as recorder:
         world = world.sending(recorder.port)
         world.planned("ann", "bob", "zed")
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
     log = Path(world.horizon.settings.LOG_PATH).read_text()
     assert "(address)" in log
     answers = [row.answer for row in world.rows("SELECT answer FROM notifications_log")]

@@ -24,7 +24,7 @@ from horizon.delivery.rules import Verdict
 from horizon.delivery.sender import Sender
 from horizon.edge.unsubscribe import unsubscribe
 from horizon.errors import TransportError
-from horizon.pipeline import stages
+from horizon.pipeline import outgoing, stages
 from horizon.postgres.database import Role, closing_connection
 from tests.servers.smtp_recorder import SmtpRecorder
 from tests.world import DAY, World
@@ -34,8 +34,8 @@ def test_sent_once_and_the_alert_is_notified(world: World, tmp_path: Path) -> No
     with SmtpRecorder(tmp_path, keep_content=True) as recorder:
         world = world.sending(recorder.port)
         world.planned("ann", "bob")
-        stages.send(world.horizon)
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
+        outgoing.send(world.horizon)
         received = recorder.messages()
     assert sorted(message["rcpt"][0] for message in received) == [
         "ann@example.com",
@@ -54,7 +54,7 @@ def test_what_arrives_is_a_whole_mail(world: World, tmp_path: Path) -> None:
     with SmtpRecorder(tmp_path, keep_content=True) as recorder:
         world = world.sending(recorder.port, MAIL_FROM="Käthe & Söhne <shop@shop.example>")
         world.planned("zoë")
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         (received,) = recorder.messages()
     mail = email.message_from_bytes(b64decode(received["content"]), policy=email.policy.SMTP)
     (row,) = world.rows("SELECT message_id FROM messages")
@@ -100,7 +100,7 @@ def test_each_refusal_stands_in_its_row_and_harms_no_other(
     with SmtpRecorder(tmp_path, [{"match": "odd", **rule}]) as recorder:
         world = world.sending(recorder.port, SMTP_CONNECTIONS=1, SMTP_TIMEOUT_S=1)
         world.planned("ann", "odd", "zed")
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         received = [message["rcpt"][0] for message in recorder.messages()]
     assert world.states() == {"ann": "sent", "odd": status, "zed": "sent"}
     assert sorted(received) == ["ann@example.com", "zed@example.com"]
@@ -121,7 +121,7 @@ def test_who_unsubscribes_between_plan_and_send_gets_nothing(world: World, tmp_p
         world.now = clock.now()
         world.put(world.identify("ann", timedelta(0), consent=False))
         world.runner.run(stages.identity_stage(world.horizon.keys))
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         received = [message["rcpt"][0] for message in recorder.messages()]
     assert received == ["bob@example.com"]
     (row,) = world.rows("SELECT reason FROM messages WHERE status = 'skipped'")
@@ -138,10 +138,10 @@ def test_a_server_that_is_away_loses_nothing(
     recorder.kill()
     world.planned("ann", "bob")
     with pytest.raises(TransportError, match=r"SMTP_HOST.*2 messages wait; run `horizon send`"):
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
     assert set(world.states().values()) == {"planned"}
     recorder.start()
-    stages.send(world.horizon)
+    outgoing.send(world.horizon)
     recorder.stop()
     assert len(recorder.messages()) == 2
 
@@ -193,8 +193,8 @@ def test_what_was_sending_when_its_sender_died_is_unknown_and_stays_so(
     threading.Event().wait(0.3)
     with SmtpRecorder(tmp_path) as recorder:
         world = world.sending(recorder.port)
-        sent = stages.send(world.horizon)
-        stages.send(world.horizon)
+        sent = outgoing.send(world.horizon)
+        outgoing.send(world.horizon)
         assert recorder.messages() == []
     assert sent.counts == {("miss_you", "unknown"): 1}
     assert world.states() == {"ann": "unknown"}
@@ -218,7 +218,7 @@ def test_nobody_is_reached_twice_by_one_occasion(world: World, tmp_path: Path) -
     world.rows("UPDATE messages SET occasion = 'same' RETURNING 1")
     world.rows("UPDATE nodes SET profile_id = (SELECT min(profile_id) FROM nodes) RETURNING 1")
     with SmtpRecorder(tmp_path) as recorder:
-        stages.send(world.sending(recorder.port, SMTP_CONNECTIONS=1).horizon)
+        outgoing.send(world.sending(recorder.port, SMTP_CONNECTIONS=1).horizon)
         assert len(recorder.messages()) == 1
     rows = world.rows("SELECT status, reason FROM messages ORDER BY status")
     assert [tuple(row) for row in rows] == [("sent", None), ("skipped", "already_reached")]
@@ -230,7 +230,7 @@ def test_a_stopped_sender_gives_its_claims_back(world: World, tmp_path: Path) ->
         world.planned(*(f"u{number}" for number in range(30)))
         stop = threading.Event()
         threading.Timer(0.3, stop.set).start()
-        stages.send(world.horizon, stop=stop)
+        outgoing.send(world.horizon, stop=stop)
         received = len(recorder.messages())
     states = list(world.states().values())
     assert 0 < received < 30
@@ -253,7 +253,7 @@ def test_demo_mode_writes_to_the_operator_alone(
             now=world.now,
             correlation_id=run,
         )
-        stages.send_demo(world.horizon, run, "me@example.org", aggregated=aggregated)
+        outgoing.send_demo(world.horizon, run, "me@example.org", aggregated=aggregated)
         received = recorder.messages()
     assert [message["rcpt"] for message in received] == [["me@example.org"]] * (
         1 if aggregated else 3
@@ -282,7 +282,7 @@ def test_with_a_now_a_consent_that_came_later_is_not_there(
             received_at=world.now + 3 * DAY,
         )  # fmt: skip
         world.runner.run(stages.identity_stage(world.horizon.keys), world.now)
-        stages.send(world.horizon, now=world.now + days * DAY)
+        outgoing.send(world.horizon, now=world.now + days * DAY)
     assert world.states() == {"ann": status}
 
 
@@ -296,10 +296,10 @@ def test_a_server_that_serves_us_not_at_all_burns_no_message(
         world = world.sending(recorder.port)
         world.planned("ann", "bob")
         with pytest.raises(TransportError, match=r"SMTP_USER.*2 messages wait"):
-            stages.send(world.horizon)
+            outgoing.send(world.horizon)
         assert set(world.states().values()) == {"planned"}
         recorder.restart([])
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         assert set(world.states().values()) == {"sent"}
 
 
@@ -317,7 +317,7 @@ def test_demo_mails_that_did_not_leave_are_cancelled(
         world.horizon, "me@example.org", aggregated=False, now=world.now, correlation_id=run
     )
     with pytest.raises(TransportError, match="cancelled"):
-        stages.send_demo(world.horizon, run, "me@example.org", aggregated=False)
+        outgoing.send_demo(world.horizon, run, "me@example.org", aggregated=False)
     assert world.states() == {"ann": "planned", "me": "cancelled"}
 
 
@@ -337,14 +337,14 @@ def test_who_unsubscribes_from_demo_mails_gets_no_more_and_harms_nobody(
                 now=world.now,
                 correlation_id=run,
             )
-            stages.send_demo(world.horizon, run, "me@example.org", aggregated=aggregated)
+            outgoing.send_demo(world.horizon, run, "me@example.org", aggregated=aggregated)
             (message,) = world.rows(
                 "SELECT message_id FROM messages WHERE correlation_id = %s", run
             )
             with world.horizon.database.transaction(Role.EDGE) as tx:
                 assert unsubscribe(tx, message.message_id, "page", clock.now(), era=1)
         world.score()
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         received = [message["rcpt"][0] for message in recorder.messages()]
     assert received == ["me@example.org", "ann@example.com"]
 
@@ -368,12 +368,12 @@ def test_an_answer_that_cannot_be_recorded_is_never_sent_again(
                 " FOR EACH ROW EXECUTE FUNCTION full_disk()".encode()
             )
         with pytest.raises(psycopg.errors.DiskFull):
-            stages.send(world.horizon)
+            outgoing.send(world.horizon)
         with world.horizon.database.transaction(Role.OWNER) as tx:
             tx.execute(f"DROP TRIGGER full_disk ON {table}".encode())
         for _ in range(2):
             threading.Event().wait(0.6)
-            stages.send(world.horizon)
+            outgoing.send(world.horizon)
         received = [message["rcpt"][0] for message in recorder.messages()]
     assert sorted(received) == ["ann@example.com", "bob@example.com"]
     assert sorted(world.states().values()) == ["sent", "unknown"]
@@ -419,9 +419,9 @@ def test_a_sender_sends_its_campaign_s_mails_and_no_demo_s(world: World, tmp_pat
         stages.plan_demo(
             world.horizon, "me@example.org", aggregated=True, now=world.now, correlation_id=uuid4()
         )
-        stages.send(world.horizon, campaign="good_activity")
+        outgoing.send(world.horizon, campaign="good_activity")
         assert world.states() == {"ann": "planned", "fan": "sent", "me": "planned"}
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         assert world.states() == {"ann": "sent", "fan": "sent", "me": "planned"}
 
 
@@ -436,7 +436,7 @@ def test_an_alert_that_is_over_stays_over_and_a_failure_notifies_nobody(
             "UPDATE alerts SET status = 'RESOLVED' WHERE alert_id ="
             " (SELECT alert_id FROM messages WHERE to_addr LIKE 'ann%%') RETURNING 1"
         )
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
     query = "SELECT m.to_addr, a.status FROM alerts a JOIN messages m USING (alert_id)"
     assert {row.to_addr[:3]: row.status for row in world.rows(query)} == {
         "ann": "RESOLVED",

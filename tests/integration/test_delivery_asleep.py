@@ -12,7 +12,7 @@ import pytest
 
 from horizon.delivery.outbox import Outbox, Result, connect, settle
 from horizon.delivery.rules import Verdict
-from horizon.pipeline import stages
+from horizon.pipeline import outgoing
 from horizon.postgres.database import closing_connection
 from tests.servers.smtp_recorder import SmtpRecorder
 from tests.world import World
@@ -82,9 +82,9 @@ def test_a_begin_whose_answer_was_lost_leaves_nothing_in_doubt(
         world.planned("ann", "bob")
         world = world.sending(recorder.port, SMTP_CONNECTIONS=1)
         with pytest.raises(psycopg.OperationalError):
-            stages.send(world.horizon)
+            outgoing.send(world.horizon)
         assert set(world.states().values()) == {"planned"}
         assert world.rows("SELECT FROM outbox WHERE claim IS NOT NULL") == []
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         assert len(recorder.messages()) == 2
     assert set(world.states().values()) == {"sent"}

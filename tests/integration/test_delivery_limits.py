@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from horizon.delivery.limits import DomainLimits, Limit, parse_limits
 from horizon.errors import SettingsError
-from horizon.pipeline import stages
+from horizon.pipeline import outgoing
 from tests.servers.smtp_recorder import SmtpRecorder
 from tests.world import DAY, World
 
@@ -63,7 +63,7 @@ def test_one_domain_is_slow_and_the_others_are_not(world: World, tmp_path: Path)
             world.person(f"slow{number}", 13 * DAY, email=f"slow{number}@slow.example")
         world.planned(*(f"quick{number}" for number in range(30)))
         started = time.time()
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         took_s = time.time() - started
         received = recorder.messages()
     assert set(world.states().values()) == {"sent"}

@@ -27,7 +27,7 @@ from horizon.delivery.channels.smtp.resolver import (
     parse_servers,
 )
 from horizon.errors import SettingsError
-from horizon.pipeline import lookups, stages
+from horizon.pipeline import lookups, outgoing, stages
 from horizon.postgres.database import Role
 from horizon.settings import Settings
 from tests.servers.dns import DnsServer, Say, Zone
@@ -168,7 +168,7 @@ def test_a_domain_with_a_null_mx_is_written_to_no_more(looking: World) -> None:
     looking.planned("zed")
     _look(looking, lambda: len(_stopped(looking)) == 2)
     assert _stopped(looking) == {"nomail.example": "null_mx", "bücher.example": "null_mx"}
-    stages.send(looking.horizon)
+    outgoing.send(looking.horizon)
     assert looking.states() == {"ann": "skipped", "bob": "skipped", "zed": "sent"}
     rows = looking.rows("SELECT DISTINCT reason FROM messages WHERE status = 'skipped'")
     assert [row.reason for row in rows] == ["domain_null_mx"]
@@ -177,7 +177,7 @@ def test_a_domain_with_a_null_mx_is_written_to_no_more(looking: World) -> None:
 def test_planning_refuses_it_too(looking: World) -> None:
     _person(looking, "ann", "nomail.example")
     looking.planned("zed")
-    stages.send(looking.horizon)
+    outgoing.send(looking.horizon)
     _person(looking, "eve", "nomail.example")
     looking.now += DAY
     looking.score()
@@ -195,7 +195,7 @@ def test_what_nobody_knows_or_nobody_has_is_counted_and_blocks_nothing(
         _person(looking, user, domain)
     looking.planned("zed")
     run = uuid4()
-    stages.send(looking.horizon, run)
+    outgoing.send(looking.horizon, run)
     states = looking.states()
     assert {states[user] for user in ("ann", "bob", "cat", "dan", "zed")} == {"sent"}
     assert list(_stopped(looking)) == ["nomail.example"]
@@ -276,7 +276,7 @@ def test_a_domain_that_takes_mail_again_is_freed_and_the_operator_s_word_stays(
     with looking.horizon.database.transaction(Role.OWNER) as tx:
         tx.execute("INSERT INTO suppressed_domains VALUES ('shop.example', 'manual', now())")
     _look(looking, lambda: "nomail.example" in _stopped(looking))
-    stages.send(looking.horizon)
+    outgoing.send(looking.horizon)
     name_server.zone["nomail.example"] = ["10 mail.shop.example."]
     _look(looking)
     assert "nomail.example" in _stopped(looking)
@@ -311,7 +311,7 @@ def test_a_silent_name_server_delays_no_mail(
     looking.planned(*(f"somebody@{domain}" for domain in silent))
     started = time.monotonic()
     took_s = []
-    stages.send(looking.horizon, on_messages=lambda _: took_s.append(time.monotonic() - started))
+    outgoing.send(looking.horizon, on_messages=lambda _: took_s.append(time.monotonic() - started))
     assert max(took_s) < 1.9  # before the first of four rounds of questions is over
     assert time.monotonic() - started < 5
     assert set(looking.states().values()) == {"sent"}

@@ -14,7 +14,7 @@ from horizon.cli.main import run
 from horizon.delivery import channels
 from horizon.edge.unsubscribe import unsubscribe
 from horizon.keys import Keys
-from horizon.pipeline import stages
+from horizon.pipeline import outgoing
 from horizon.postgres.database import Database, Role
 from horizon.settings import Settings
 from tests.servers.collector import Application
@@ -140,7 +140,7 @@ def test_a_message_s_story_tells_of_its_opens(
         yes = {"context": {"consent": {"categoryPreferences": {"tracking.email": True}}}}
         world.put({**world.identify("ann", 2 * DAY), **yes})
         world.planned()
-        stages.send(sending.horizon)
+        outgoing.send(sending.horizon)
     (row,) = world.rows("SELECT message_id FROM messages")
     with Application(world.horizon.settings) as collector:
         path = f"/o/{links.sign(keys.link, row.message_id, 'track')}"

@@ -18,7 +18,7 @@ from horizon.delivery.lane import Common, Lane
 from horizon.delivery.limits import DomainLimits, parse_limits
 from horizon.delivery.outbox import Outbox, connect
 from horizon.delivery.pace import Pace
-from horizon.pipeline import stages
+from horizon.pipeline import outgoing, stages
 from horizon.postgres.database import Role, closing_connection
 from tests.servers.smtp_recorder import SmtpRecorder
 from tests.world import DAY, World, chunks_of
@@ -38,11 +38,11 @@ def test_a_sender_that_is_blocked_opens_the_breaker_and_stops(
     with SmtpRecorder(tmp_path, [{"match": "example.com", **blocked}]) as recorder:
         world = world.sending(recorder.port, SMTP_CONNECTIONS=1)
         world.planned(*_users(60))
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         ended = Counter(world.states().values())
         assert ended["failed"] + ended["planned"] == 60
         assert 10 <= ended["failed"] < 30
-        stages.send(world.horizon)  # and nobody tries again
+        outgoing.send(world.horizon)  # and nobody tries again
         assert Counter(world.states().values())["failed"] == ended["failed"]
     with world.horizon.database.transaction(Role.WORKER) as tx:
         (held,) = breaker.open_breakers(tx)
@@ -63,7 +63,7 @@ def test_at_a_slow_server_consent_is_asked_again_within_a_group(
         world = world.sending(recorder.port, SMTP_CONNECTIONS=1)
         world.planned(*_users(20))
         # With a rate a group leaves at once: ten of 50 a second.
-        sending = threading.Thread(target=lambda: stages.send(world.horizon, rate=50))
+        sending = threading.Thread(target=lambda: outgoing.send(world.horizon, rate=50))
         sending.start()
         recorder.wait_for(1)
         world.rows(
@@ -85,7 +85,7 @@ def test_what_a_slow_server_took_too_long_for_leaves_in_the_same_run(
     with SmtpRecorder(tmp_path, [slow]) as recorder:
         world = world.sending(recorder.port, SMTP_CONNECTIONS=1)
         world.planned(*_users(8))
-        stages.send(world.horizon, rate=50)  # one group
+        outgoing.send(world.horizon, rate=50)  # one group
         assert len(recorder.messages()) == 8
     assert set(world.states().values()) == {"sent"}
 
@@ -122,12 +122,12 @@ def test_what_has_left_is_told_whatever_the_database_says(
         world.planned("ann", "bob", "cid")
         _fails_at_turn(monkeypatch, 2, fail)
         with pytest.raises(psycopg.Error):
-            stages.send(world.horizon)
+            outgoing.send(world.horizon)
         left = len(recorder.messages())
         assert Counter(world.states().values()) == {"sent": left, "planned": 3 - left}
         assert 0 < left < 3
         assert world.rows("SELECT FROM outbox WHERE claim IS NOT NULL") == []
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         assert len(recorder.messages()) == 3
     assert set(world.states().values()) == {"sent"}
 
@@ -157,7 +157,7 @@ def _sent_within(world: World, seconds: float) -> bool:
 
     def send() -> None:
         try:
-            stages.send(world.horizon, stop=stop)
+            outgoing.send(world.horizon, stop=stop)
         except BaseException as exc:
             failed.append(exc)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from horizon.events.rejection import Rejected
-from horizon.pipeline import stages
+from horizon.pipeline import outgoing
 from tests.servers.smtp_recorder import SmtpRecorder
 from tests.world import DAY, World
 
@@ -102,7 +102,7 @@ def _arrived(world: World, folder: Path) -> dict[str, EmailMessage]:
     with SmtpRecorder(folder, keep_content=True) as recorder:
         changed = world.horizon.settings.changed(SMTP_HOST="127.0.0.1", SMTP_PORT=recorder.port)
         one = world.horizon
-        stages.send(type(one)(changed, one.database, one.keys, one.log, one.lines))
+        outgoing.send(type(one)(changed, one.database, one.keys, one.log, one.lines))
         received = recorder.messages()
     assert all(len(mail["rcpt"]) == 1 for mail in received)
     return {mail["rcpt"][0]: _whole(b64decode(mail["content"])) for mail in received}

@@ -11,7 +11,7 @@ import pytest
 
 from horizon.delivery import lane
 from horizon.errors import TransportError
-from horizon.pipeline import stages
+from horizon.pipeline import outgoing
 from tests.parts import certificate
 from tests.servers.smtp_recorder import SmtpRecorder
 from tests.world import World
@@ -82,7 +82,7 @@ def test_each_fault_ends_its_own_message_and_no_other(
         world = _sending(world, recorder, SMTP_CONNECTIONS=4)
         assert world.planned(*FAULTS, *_people()) == len(FAULTS) + PEOPLE
         started = time.monotonic()
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         took_s = time.monotonic() - started
         received = _received(recorder)
     rows = _rows(world)
@@ -115,14 +115,14 @@ def test_a_server_that_breaks_off_with_each_counts_as_away(
         assert world.planned(*_people()) == PEOPLE
         started = time.monotonic()
         with pytest.raises(TransportError, match=r"broke off 5 times.*messages wait"):
-            stages.send(world.horizon)
+            outgoing.send(world.horizon)
         assert time.monotonic() - started < 2 + lane.BREAKS * TIMEOUT_S
         states = Counter(row.status for row in _rows(world).values())
         assert states["unknown"] + states["planned"] == PEOPLE
         assert states["unknown"] <= lane.BREAKS + 1  # the other connection's
         recorder.restart([])
         world.rows("UPDATE outbox SET due_at = now() RETURNING 1")
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         assert max(_received(recorder).values()) == 1
         assert len(recorder.messages()) == PEOPLE - states["unknown"]
 
@@ -138,11 +138,11 @@ def test_what_passes_is_tried_again(world: World, tmp_path: Path, rule: dict[str
     with SmtpRecorder(tmp_path, [{**rule, "times": 2}]) as recorder:
         world = _sending(world, recorder)
         assert world.planned(*_people()) == PEOPLE
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         waiting = sum(row.status == "planned" for row in _rows(world).values())
         assert waiting == (2 if rule["at"] == "mail" else 0)
         world.rows("UPDATE outbox SET due_at = now() RETURNING 1")
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         assert _received(recorder) == Counter(_people())
 
 
@@ -163,11 +163,11 @@ def test_a_server_that_refuses_tls_it_offered_gets_nothing(
         world = _sending(world, recorder)
         assert world.planned(*_people()) == PEOPLE
         with pytest.raises(TransportError, match=f"does not serve us.*{PEOPLE} messages wait"):
-            stages.send(world.horizon)
+            outgoing.send(world.horizon)
         assert recorder.messages() == []
         assert {row.status for row in _rows(world).values()} == {"planned"}
         recorder.restart([])
-        stages.send(world.horizon)
+        outgoing.send(world.horizon)
         assert _received(recorder) == Counter(_people())
         assert all(mail["tls"] for mail in recorder.messages())
 
@@ -187,7 +187,7 @@ def test_a_bad_certificate_gets_nothing_and_says_which(
         world = _sending(world, recorder)
         assert world.planned(*_people()) == PEOPLE
         with pytest.raises(TransportError, match=f"(?i)({said}).*{PEOPLE} messages wait"):
-            stages.send(world.horizon)
+            outgoing.send(world.horizon)
         assert recorder.messages() == []
     assert {row.status for row in _rows(world).values()} == {"planned"}
 

@@ -23,7 +23,7 @@ from horizon.delivery.outbox import waiting
 from horizon.delivery.rules import parse_rate
 from horizon.delivery.sender import Sent
 from horizon.errors import UsageError
-from horizon.pipeline import stages
+from horizon.pipeline import outgoing, stages
 from horizon.pipeline.installation import Installation, open_installation
 from horizon.postgres.audit import write_audit
 from horizon.postgres.database import Role, row_dicts
@@ -196,7 +196,7 @@ def send(rate: Rate = None, now: Now = None, database: DatabaseName = None) -> N
     horizon = installed(database)
     warn(horizon.settings)
     sent = send_with_progress(
-        lambda stop, progress: stages.send(
+        lambda stop, progress: outgoing.send(
             horizon, stop=stop, on_messages=progress.sent, rate=_rate(rate), now=now
         ),
         _waiting(horizon),
@@ -234,7 +234,7 @@ def demo_campaign(
         say("No alert is open: run `horizon score` and `horizon alert` first.")
         return
     sent = send_with_progress(
-        lambda stop, progress: stages.send_demo(
+        lambda stop, progress: outgoing.send_demo(
             horizon, run, to, aggregated=aggregated, stop=stop, on_messages=progress.sent
         ),
         _waiting(horizon, run),
