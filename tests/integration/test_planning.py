@@ -14,8 +14,8 @@ import pytest
 from bench.delivery_plan import fill
 from horizon.campaigns import stage as campaigns
 from horizon.errors import DatabaseError
-from horizon.pipeline import stages
-from horizon.postgres.database import Role
+from horizon.pipeline import runner, stages
+from horizon.postgres.database import Database, Role
 from tests.world import DAY, World, chunks_of
 
 CAMPAIGNS = pytest.mark.parametrize("campaign", ["miss_you", "good_activity"])
@@ -171,6 +171,96 @@ def test_a_lane_that_fails_stops_the_others_and_what_they_kept_counts(
     failing("nobody")
     assert world.plan().figures["planned"] == 24 - kept
     assert _verdicts(world) == dict.fromkeys(users, "planned")
+
+
+def _sent(world: World) -> None:
+    """All that waited has left."""
+    with world.horizon.database.transaction(Role.OWNER) as tx:
+        tx.execute(
+            "UPDATE messages SET status = 'sent', finished_at = planned_at WHERE status = 'planned'"
+        )
+        tx.execute("DELETE FROM outbox")
+
+
+def test_one_mail_an_address_also_where_the_first_has_left_meanwhile(
+    world: World, small_chunks: None
+) -> None:
+    """Each alert is an occasion of its own, so that only the run tells that these belong together."""
+    _people(world, "miss_you", "ann", email="both@example.com")
+    _people(world, "miss_you", *(f"u{number}" for number in range(5)))
+    _people(world, "miss_you", "bob", email="BOTH@example.com")
+    _due(world)
+    stages.plan_campaign(world.horizon, "miss_you", world.now, on_planned=lambda _: _sent(world))
+    assert _verdicts(world)["bob"] == "same_address"
+
+
+def test_one_mail_an_address_and_day_also_where_the_first_has_left(world: World) -> None:
+    _people(world, "good_activity", "ann", email="both@example.com")
+    _due(world)
+    world.plan("good_activity")
+    _sent(world)
+    _people(world, "good_activity", "bob", email="BOTH@example.com")
+    _due(world)
+    assert world.plan("good_activity").figures["reasons"] == {"same_address": 1}
+
+
+def test_lanes_are_beside_each_other_and_take_addresses_in_turn(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two people of one address, each planned before either has taken it."""
+    chunks_of(monkeypatch, 1, lanes=2)
+    monkeypatch.setattr(runner, "STEPS_ALONE", 1)
+    _people(world, "miss_you", "first")
+    _people(world, "miss_you", "ann", "bob", email="both@example.com")
+    _due(world)
+    both = threading.Barrier(2, timeout=10)
+    decide = campaigns.Planning._decided
+    alone = []
+
+    def decided(planning: Any, tx: Any, chunk: Any) -> Any:
+        if not alone:
+            alone.append(chunk)
+            return decide(planning, tx, chunk)
+        if len(alone) < 3:  # ann's and bob's; the last chunk is empty
+            alone.append(chunk)
+            return decide(planning, Paused(tx, both), chunk)
+        return decide(planning, tx, chunk)
+
+    monkeypatch.setattr(campaigns.Planning, "_decided", decided)
+    figures = world.plan().figures
+    assert figures == {"planned": 2, "skipped": 1, "reasons": {"same_address": 1}}
+
+
+def test_a_lane_that_gets_no_connection_is_done_without(
+    world: World, many_lanes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = Database.connect
+
+    def connected(database: Database, *role: Any, **more: Any) -> Any:
+        if threading.current_thread().name.startswith("lane"):
+            raise psycopg.OperationalError("too many clients already")
+        return connect(database, *role, **more)
+
+    monkeypatch.setattr(Database, "connect", connected)
+    users = [f"u{number}" for number in range(9)]
+    _people(world, "miss_you", *users)
+    _due(world)
+    assert world.plan().figures["planned"] == 9
+
+
+class Paused:
+    """A connection that waits for the other lane once its chunk's messages are written."""
+
+    def __init__(self, tx: Any, both: threading.Barrier) -> None:
+        self._tx, self._both = tx, both
+
+    def execute(self, query: Any, *more: Any, **options: Any) -> Any:
+        if query == campaigns.QUERIES["one_at_a_time"]:
+            self._both.wait()
+        done = self._tx.execute(query, *more, **options)
+        if query == campaigns.QUERIES["one_at_a_time"]:
+            time.sleep(0.2)  # were it not in turn, the other would look for the address now as well
+        return done
 
 
 @pytest.fixture

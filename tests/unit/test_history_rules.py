@@ -56,6 +56,20 @@ def test_a_batch_that_is_forged_whole_is_seen_by_the_next_one(
     assert check_head([*seals[:place], forged], seals[place].hash.hex()) is not None
 
 
+def test_to_forge_a_batch_is_to_change_every_hash_after_it() -> None:
+    found = [Body(number, 1, bytes([number]) * 32) for number in (1, 2)]
+    seals = chained(FIRST, found, AT)
+    forged = replace(seals[0], body=bytes(32))
+    forged = replace(forged, hash=seal_hash(forged))
+    followed = replace(seals[1], previous=forged.hash)
+    planted = [replace(found[0], body=bytes(32)), found[1]]
+    [problem] = check_chain([forged, followed], planted)
+    assert (problem.batch, problem.what) == (2, "its seal was changed")
+    anew = replace(followed, hash=seal_hash(followed))
+    assert check_chain([forged, anew], planted) == []
+    assert check_head([forged, anew], seals[1].hash.hex()) is not None
+
+
 def test_entries_without_a_seal_are_seen() -> None:
     found = [Body(1, 1, bytes(32)), Body(2, 1, bytes(32))]
     assert [one.batch for one in check_chain(chained(FIRST, found[:1], AT), found)] == [2]

@@ -197,9 +197,12 @@ class Runner:
         """All steps: the first ones alone, so that what they bring goes on soon, then in lanes."""
 
         def lane() -> None:
-            with closing_connection(self.database.connect(Role.WORKER, autocommit=True)) as beside:
-                more = stage.run(beside, window)
-                steps.all_of(beside, window, _results(more))
+            try:
+                beside = self.database.connect(Role.WORKER, autocommit=True)
+            except (HorizonError, psycopg.Error):
+                return  # no connection is left for it: the first lane does all
+            with closing_connection(beside):
+                steps.all_of(beside, window, _results(stage.run(beside, window)))
 
         for _ in range(STEPS_ALONE):
             if not steps.next_of(connection, window, results):
