@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -107,6 +108,30 @@ def test_an_unreadable_place_begins_again(tmp_path: Path) -> None:
     (tmp_path / "sent").write_text("")
     assert queue.place() == Place()
     assert taken(queue) == [b"one"]
+
+
+def test_a_new_part_s_name_is_on_disk_before_its_first_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = Queue(tmp_path / "queue", 10**6)
+    both = [queue.folder, tmp_path]
+    synced: list[tuple[Path, int]] = []
+
+    def fsync(file: int) -> None:
+        folder = next(one for one in both if one.stat().st_ino == os.fstat(file).st_ino)
+        sizes = [path.stat().st_size for path in queue.parts().values()]
+        synced.append((folder, len(sizes)))
+        assert sizes[-1] == 0, "the name comes before the line"
+        sync(file)
+
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", fsync)
+    for _ in range(6):
+        queue.append(b"x" * 60)  # two a part
+    assert synced == [(folder, number) for number in (1, 2, 3) for folder in both]
+    queue.parts()[3].write_bytes(b"")  # as where a writer is killed before it could
+    queue.append(b"again")
+    assert synced[6:] == [(folder, 3) for folder in both]
 
 
 @pytest.mark.slow

@@ -54,7 +54,13 @@ class Queue:
             number = max([*parts, self.place().part, 1])
             if number in parts and parts[number].stat().st_size >= PART_BYTES:
                 number += 1
-            append_whole(self._part(number), line + b"\n")
+            part = self._part(number)
+            if number not in parts or part.stat().st_size == 0:
+                part.touch(0o600)
+                # Before its first line, so that one with lines is sure to be found again.
+                _sync_folder(self.folder)
+                _sync_folder(self.folder.parent)
+            append_whole(part, line + b"\n")
 
     def parts(self) -> dict[int, Path]:
         paths = self.folder.glob(f"*{SUFFIX}")
@@ -116,6 +122,15 @@ class Queue:
 
     def _part(self, number: int) -> Path:
         return self.folder / f"{number:010d}{SUFFIX}"
+
+
+def _sync_folder(folder: Path) -> None:
+    """A file's name is on disk once its folder is."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def append_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
