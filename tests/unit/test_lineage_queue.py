@@ -31,6 +31,17 @@ while True:
     number += 1
 """
 
+EACH = 100
+AT_ONCE = f"""
+import sys
+from pathlib import Path
+from horizon.observe.lineage import queue as module
+module.PART_BYTES = 50_000
+queue = module.Queue(Path(sys.argv[1]), 10**9)
+for number in range({EACH}):
+    queue.append(b"%d %d " % (int(sys.argv[2]), number) + b"x" * 20_001)
+"""
+
 
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,6 +143,27 @@ def test_a_new_part_s_name_is_on_disk_before_its_first_line(
     queue.parts()[3].write_bytes(b"")  # as where a writer is killed before it could
     queue.append(b"again")
     assert synced[6:] == [(folder, 3) for folder in both]
+
+
+def test_writers_at_once_lose_and_tear_nothing(tmp_path: Path) -> None:
+    """Four processes append while a fifth takes and tidies."""
+    queue = Queue(tmp_path / "queue", 10**9)
+    queue.append(b"9 0 ")
+    writers = [
+        subprocess.Popen([sys.executable, "-c", AT_ONCE, str(queue.folder), str(number)])
+        for number in range(4)
+    ]
+    got: list[bytes] = []
+    while any(writer.poll() is None for writer in writers):
+        got += taken(queue)
+        queue.tidy()
+        time.sleep(0.005)
+    assert [writer.returncode for writer in writers] == [0] * 4
+    got += taken(queue)
+    assert all(len(line) == 4 + len(line.split()[1]) + 20_000 for line in got[1:])
+    for number in range(4):
+        told = [int(line.split()[1]) for line in got[1:] if line.startswith(b"%d " % number)]
+        assert told == list(range(EACH))
 
 
 @pytest.mark.slow
