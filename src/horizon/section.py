@@ -19,7 +19,9 @@ CHANNELS = Path(__file__).parent / "delivery" / "channels"
 
 # Who asks, before an @, as in //USER:PASSWORD@HOST. A mail's address has neither // nor a colon
 # before it, nor a port after it, and is shown.
-_WHO_ASKS = re.compile(r"(//.*|[^\s,/:]*:(?!//)[^\s,]*|[^\s,]+(?=@[^\s,@]+:\d))@", re.DOTALL)
+_WHO_ASKS = re.compile(
+    r"(//.*|[^\s,/:]*:(?!//)[^\s,]*|((?!//)[^\s,])+(?=@[^\s,@]+:\d))@", re.DOTALL
+)
 _QUERY = re.compile(r"\?\S.*", re.DOTALL)
 
 

@@ -54,6 +54,11 @@ def test_a_wrong_setting_is_quoted_without_them(
         assert SECRET not in shown.out + shown.err
 
 
+def test_the_rest_of_an_address_is_quoted(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"LINEAGE_TO is 'http://\*\*\*@127\.0\.0\.1:1/x'"):
+        load({"LINEAGE_TO": f"http://u:{SECRET}@127.0.0.1:1/x"}, tmp_path)
+
+
 def test_a_list_in_the_file_is_quoted_without_them(tmp_path: Path) -> None:
     (tmp_path / "horizon.toml").write_text(f'LINEAGE_TO = ["http://u:{SECRET}@h"]')
     with pytest.raises(SettingsError, match="LINEAGE_TO is") as refused:
