@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,13 @@ from horizon.errors import SettingsError
 # A channel's settings begin with its folder's name, and the channel itself checks them. The ground
 # knows of channels no more than that there is a folder.
 CHANNELS = Path(__file__).parent / "delivery" / "channels"
+
+# Who asks, before an @, as in //USER:PASSWORD@HOST. A mail's address has neither // nor a colon
+# before it, nor a port after it, and is shown.
+_WHO_ASKS = re.compile(
+    r"(//.*|[^\s,/:]*:(?!//)[^\s,]*|((?!//)[^\s,])+(?=@[^\s,@]+:\d))@", re.DOTALL
+)
+_QUERY = re.compile(r"\?\S.*", re.DOTALL)
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -127,8 +135,20 @@ def _check(kind: type[Section], name: str, value: Any) -> None:
 
 
 def _error(kind: type[Section], name: str, value: Any, wanted: str) -> SettingsError:
-    shown = "not what it should be" if name in kind.secrets else repr(value)
+    shown = "not what it should be" if name in kind.secrets else quoted(value)
     return SettingsError(f"{name} is {shown}: it should be {wanted}.")
+
+
+def quoted(value: Any) -> str:
+    """As an error shows it: without what an address may hold of passwords and keys."""
+    return repr(masked(value)) if isinstance(value, str) else masked(repr(value))
+
+
+def masked(text: str) -> str:
+    def leave(found: re.Match[str]) -> str:
+        return "//***@" if found[1].startswith("//") else "***@"
+
+    return _QUERY.sub("?***", _WHO_ASKS.sub(leave, text))
 
 
 def _wanted(kind: type[Section], name: str) -> str:

@@ -164,6 +164,14 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def outbound_allow(self) -> list[str]:
         return self.OUTBOUND_ALLOW.replace(",", " ").split()
 
+    @property
+    def lineage_place(self) -> str:
+        """LINEAGE_TO as it is shown: of a server no path and no query, which may hold a key."""
+        if not _is_url(self.LINEAGE_TO):
+            return self.LINEAGE_TO
+        parts = urlsplit(self.LINEAGE_TO)
+        return f"{parts.scheme}://{parts.netloc}"
+
     def changed(self, **values: object) -> Settings:
         return convert(Settings, {**msgspec.structs.asdict(self), **values})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -28,6 +29,17 @@ while True:
     queue.append(b"%d " % number + b"x" * 3000)
     print(number, flush=True)
     number += 1
+"""
+
+EACH = 100
+AT_ONCE = f"""
+import sys
+from pathlib import Path
+from horizon.observe.lineage import queue as module
+module.PART_BYTES = 50_000
+queue = module.Queue(Path(sys.argv[1]), 10**9)
+for number in range({EACH}):
+    queue.append(b"%d %d " % (int(sys.argv[2]), number) + b"x" * 20_001)
 """
 
 
@@ -107,6 +119,51 @@ def test_an_unreadable_place_begins_again(tmp_path: Path) -> None:
     (tmp_path / "sent").write_text("")
     assert queue.place() == Place()
     assert taken(queue) == [b"one"]
+
+
+def test_a_new_part_s_name_is_on_disk_before_its_first_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = Queue(tmp_path / "queue", 10**6)
+    both = [queue.folder, tmp_path]
+    synced: list[tuple[Path, int]] = []
+
+    def fsync(file: int) -> None:
+        folder = next(one for one in both if one.stat().st_ino == os.fstat(file).st_ino)
+        sizes = [path.stat().st_size for path in queue.parts().values()]
+        synced.append((folder, len(sizes)))
+        assert sizes[-1] == 0, "the name comes before the line"
+        sync(file)
+
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", fsync)
+    for _ in range(6):
+        queue.append(b"x" * 60)  # two a part
+    assert synced == [(folder, number) for number in (1, 2, 3) for folder in both]
+    queue.parts()[3].write_bytes(b"")  # as where a writer is killed before it could
+    queue.append(b"again")
+    assert synced[6:] == [(folder, 3) for folder in both]
+
+
+def test_writers_at_once_lose_and_tear_nothing(tmp_path: Path) -> None:
+    """Four processes append while a fifth takes and tidies."""
+    queue = Queue(tmp_path / "queue", 10**9)
+    queue.append(b"9 0 ")
+    writers = [
+        subprocess.Popen([sys.executable, "-c", AT_ONCE, str(queue.folder), str(number)])
+        for number in range(4)
+    ]
+    got: list[bytes] = []
+    while any(writer.poll() is None for writer in writers):
+        got += taken(queue)
+        queue.tidy()
+        time.sleep(0.005)
+    assert [writer.returncode for writer in writers] == [0] * 4
+    got += taken(queue)
+    assert all(len(line) == 4 + len(line.split()[1]) + 20_000 for line in got[1:])
+    for number in range(4):
+        told = [int(line.split()[1]) for line in got[1:] if line.startswith(b"%d " % number)]
+        assert told == list(range(EACH))
 
 
 @pytest.mark.slow

@@ -111,7 +111,7 @@ def _greet(horizon: Installation) -> None:
     shipped = f", shipped into {settings.ES_INDEX}" if settings.ES_URL else ""
     say(f"  log      {settings.log_path}{shipped}")
     if settings.LINEAGE_TO != "off":
-        say(f"  lineage  to {settings.LINEAGE_TO}")
+        say(f"  lineage  to {settings.lineage_place}")
     say("Ctrl-C stops it.")
 
 

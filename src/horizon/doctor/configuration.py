@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from horizon.delivery.channels import sections
 from horizon.delivery.channels.smtp.advice import advice
 from horizon.doctor.finding import Case, Finding, ok, problem, warning
-from horizon.section import Section
+from horizon.section import Section, masked
 from horizon.settings import LOOPBACK, Settings
 
 PART: Final = "settings"
@@ -70,7 +70,8 @@ def _addresses(settings: Settings) -> Iterator[Finding]:
         parts = urlsplit(getattr(settings, name))
         if parts.scheme == "http" and parts.hostname not in LOOPBACK:
             yield warning(
-                PART, f"{name} is {parts.geturl()}, so events and clicks travel in the clear",
+                PART, f"{name} is {masked(parts.geturl())}, so events and clicks travel in the "
+                "clear",
                 f"Set {name} to an https:// address.",
             )  # fmt: skip
     if settings.METRICS_HOST not in LOOPBACK:
@@ -91,8 +92,8 @@ def _mails(case: Case) -> Iterator[Finding]:
         )  # fmt: skip
     if urlsplit(settings.tracking_url).hostname in LOOPBACK | EVERYWHERE:
         yield problem(
-            PART, f"mails leave, and their links lead to {settings.tracking_url}: nobody can "
-            "unsubscribe by them",
+            PART, f"mails leave, and their links lead to {masked(settings.tracking_url)}: nobody "
+            "can unsubscribe by them",
             "Set TRACKING_URL or PUBLIC_URL to an https:// address that the world reaches.",
         )  # fmt: skip
     for sentence in advice(settings):

@@ -46,7 +46,7 @@ def _file(path: Path) -> Finding:
 
 def _server(case: Case) -> Iterator[Finding]:
     """Asked for a page: any answer is one, and no event is sent."""
-    url = case.settings.LINEAGE_TO
+    url, place = case.settings.LINEAGE_TO, case.settings.lineage_place
     key = case.settings.LINEAGE_API_KEY
     try:
         allow = AllowList.read([*case.settings.outbound_allow, read_target(url).place])
@@ -54,14 +54,14 @@ def _server(case: Case) -> Iterator[Finding]:
             answer = outbound.get(url, {"Authorization": f"Bearer {key}"} if key else {})
     except OutboundError as exc:
         yield problem(
-            PART, f"{url} does not answer ({exc})",
+            PART, f"{place} does not answer ({exc})",
             "Look at LINEAGE_TO and whether that server runs; events wait on disk meanwhile.",
         )  # fmt: skip
         return
     if answer.status in (401, 403):
-        yield problem(PART, f"{url} does not let us in ({answer.status})", "Set LINEAGE_API_KEY.")
+        yield problem(PART, f"{place} does not let us in ({answer.status})", "Set LINEAGE_API_KEY.")
     else:
-        yield ok(PART, f"{url} answers")
+        yield ok(PART, f"{place} answers")
     with suppress(KeyError, ValueError, TypeError):
         theirs = parsedate_to_datetime(answer.headers["date"])
         yield compare("the lineage server's", theirs, case.clock, exact_s=ANSWER_S)

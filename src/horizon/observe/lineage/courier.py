@@ -13,7 +13,7 @@ import msgspec
 
 from horizon import clock
 from horizon.observe.lineage.delivery import AwayError, RefusedError, Target
-from horizon.observe.lineage.queue import Queue, QueueFullError, queue_of
+from horizon.observe.lineage.queue import Queue, QueueFullError, append_whole, queue_of
 from horizon.observe.lineage.runs import Fact, abort_killed
 from horizon.settings import Settings
 
@@ -97,8 +97,12 @@ class Courier:
             if self.refused_path.stat().st_size >= self._queue.max_bytes:
                 self.refused_path.replace(self.refused_path.with_suffix(".old"))
         told = {"time": clock.now(), "why": why, "line": line.decode(errors="replace")}
-        with self.refused_path.open("ab") as file:
-            file.write(msgspec.json.encode(told) + b"\n")
+        try:
+            append_whole(self.refused_path, msgspec.json.encode(told) + b"\n")
+        except OSError as exc:
+            raise AwayError(
+                f"{self.refused_path} takes nothing ({exc.strerror}): free some disk."
+            ) from exc
 
     def serve(self, stop: Event, complain: Callable[[str], None]) -> None:
         """Deliver until ``stop``; wait longer and longer while nobody takes it."""

@@ -9,6 +9,7 @@ from typing import Protocol, TextIO
 from urllib.parse import urlsplit
 
 from horizon.errors import HorizonError, OutboundError
+from horizon.observe.lineage.queue import append_whole
 from horizon.outbound.client import HttpOutbound, Outbound
 from horizon.outbound.rules import AllowList, read_target
 from horizon.settings import Settings
@@ -67,12 +68,18 @@ class FileTarget:
     def send(self, event: bytes) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
-                file.write(event + b"\n")
+            self._write(event + b"\n")
         except OSError as exc:
             raise AwayError(
                 f"{self.path} takes no lineage ({exc.strerror}): free some disk, or set LINEAGE_TO."
             ) from exc
+
+    def _write(self, line: bytes) -> None:
+        if self.path.exists() and not self.path.is_file():  # a pipe: nothing can be taken back
+            with self.path.open("ab") as pipe:
+                pipe.write(line)
+        else:
+            append_whole(self.path, line, 0o666)  # less the umask, since others read it
 
     def close(self) -> None:
         pass

@@ -16,6 +16,7 @@ from pathlib import Path
 from horizon.settings import Settings
 
 PART_BYTES = 1_000_000
+LOOK_BYTES = 65_536
 SUFFIX = ".jsonl"
 
 
@@ -53,7 +54,13 @@ class Queue:
             number = max([*parts, self.place().part, 1])
             if number in parts and parts[number].stat().st_size >= PART_BYTES:
                 number += 1
-            _append_whole(self._part(number), line + b"\n")
+            part = self._part(number)
+            if number not in parts or part.stat().st_size == 0:
+                part.touch(0o600)
+                # Before its first line, so that one with lines is sure to be found again.
+                _sync_folder(self.folder)
+                _sync_folder(self.folder.parent)
+            append_whole(part, line + b"\n")
 
     def parts(self) -> dict[int, Path]:
         paths = self.folder.glob(f"*{SUFFIX}")
@@ -117,9 +124,18 @@ class Queue:
         return self.folder / f"{number:010d}{SUFFIX}"
 
 
-def _append_whole(path: Path, data: bytes) -> None:
+def _sync_folder(folder: Path) -> None:
+    """A file's name is on disk once its folder is."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def append_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write it whole or not at all, after what a killed process left of a line is cut away."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, mode)
     try:
         size = _cut_half_line(file)
         try:
@@ -138,6 +154,12 @@ def _cut_half_line(file: int) -> int:
     size = os.fstat(file).st_size
     if size == 0 or os.pread(file, 1, size - 1) == b"\n":
         return size
-    whole = os.pread(file, size, 0).rfind(b"\n") + 1
+    whole = size
+    while whole:  # from its end, since a file of lineage may be larger than memory
+        start = max(0, whole - LOOK_BYTES)
+        found = os.pread(file, whole - start, start).rfind(b"\n") + 1
+        whole = start + found
+        if found:
+            break
     os.ftruncate(file, whole)
     return whole
