@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 # What becomes of one document: None where it is taken, else the item's status and error.
-Verdict = Callable[[dict[str, Any], int], tuple[int, dict[str, str]] | None]
+Verdict = Callable[[dict[str, Any], int], tuple[int, dict[str, Any]] | None]
 
 
 class BulkEndpoint:

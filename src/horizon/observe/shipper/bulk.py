@@ -102,7 +102,8 @@ def _sorted(items: list[bytes], answer: Answer, outcome: Outcome) -> tuple[list[
         return items, "The search server's answer to a bulk request is none."
     for item, result in zip(items, results, strict=True):
         status, error = _status(result)
-        match rules.fate(status, error.get("type", "")):
+        cause = error.get("caused_by") or {}
+        match rules.fate(status, error.get("type", ""), cause.get("type", "")):
             case Fate.THERE if status == 409:
                 outcome.there += 1
             case Fate.THERE:
