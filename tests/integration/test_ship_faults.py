@@ -618,6 +618,41 @@ def test_an_index_elsewhere_is_loaded_from_the_start(log: Path, endpoint: BulkEn
         assert ship(settings.changed(ES_URL=other.url)).indexed == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "body"),
+    [
+        ("_refresh", 503, {}),
+        ("_refresh", 200, {"_shards": {"failed": 1}}),
+        ("_search", 503, {}),
+        ("_search", 200, {"timed_out": False, "_shards": {"failed": 1}}),
+        ("_search", 200, {"timed_out": True, "_shards": {"failed": 0}}),
+        ("_search", 200, []),
+    ],
+)
+def test_what_a_data_stream_does_not_know_for_sure_is_not_sent_again(
+    log: Path, path: str, status: int, body: object
+) -> None:
+    bad, looked = threading.Event(), []
+
+    def say(asked: str, due: int, answer: Any) -> tuple[int, Any]:
+        if path not in asked:
+            return due, answer
+        looked.append(asked)
+        return (status, body) if bad.is_set() and len(looked) < 4 else (due, answer)
+
+    with BulkEndpoint(say=say) as endpoint:
+        log.write_text("".join(line(n) for n in range(10)))
+        settings = settings_for(log, endpoint.url, ES_DATA_STREAM="on")
+        assert ship(settings).indexed == 10
+        (settings.home / "shipper" / "position.json").unlink()
+        bad.set()
+        looked.clear()
+        assert ship(settings).there == 10
+        assert (endpoint.requests, endpoint.there) == (1, 0), "no line was sent a second time"
+        assert len(looked) == 4
+        assert path != "_search" or "allow_partial_search_results=false" in looked[0]
+
+
 def test_without_es_url_it_says_what_to_set(log: Path) -> None:
     with pytest.raises(SettingsError, match="ES_URL is not set: set it to"):
         ship(Settings(LOG_PATH=str(log), HORIZON_HOME=str(log.parent)))
