@@ -36,6 +36,26 @@ READ_ONLY = (
     },
 )
 NO_TYPE = (400, {"type": "mapper_parsing_exception", "reason": "failed to parse field [user_id]"})
+IMMENSE: tuple[int, dict[str, Any]] = (
+    400,
+    {
+        "type": "illegal_argument_exception",
+        "reason": "an immense term",
+        "caused_by": {
+            "type": "max_bytes_length_exceeded_exception",
+            "reason": "bytes can be at most 32766",
+        },
+    },
+)
+CLOSED = (400, {"type": "index_closed_exception", "reason": "closed"})
+NO_SHARDS = (400, {"type": "validation_exception", "reason": "maximum shards open"})
+NO_WRITE_INDEX = (
+    400,
+    {
+        "type": "illegal_argument_exception",
+        "reason": "no write index is defined for alias [cdp_events]",
+    },
+)
 BROKEN = (503, {"type": "unavailable_shards_exception", "reason": "primary shard is not active"})
 
 
@@ -253,21 +273,33 @@ def test_what_cannot_be_a_document_is_a_dead_letter(
     assert len(letters(settings)) == len(bad), "a dead letter is written once"
 
 
-def test_one_refused_type_does_not_stop_the_rest(log: Path) -> None:
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        (NO_TYPE, "refused: mapper_parsing_exception: failed to parse field [user_id]"),
+        (
+            IMMENSE,
+            "refused: illegal_argument_exception: an immense term (bytes can be at most 32766)",
+        ),
+    ],
+)
+def test_one_refused_line_does_not_stop_the_rest(
+    log: Path, verdict: tuple[int, dict[str, Any]], said: str
+) -> None:
     with BulkEndpoint(
-        lambda document, _: NO_TYPE if document["count"] % 10 == 3 else None
+        lambda document, _: verdict if document["count"] % 10 == 3 else None
     ) as endpoint:
         log.write_text("".join(line(n) for n in range(40)))
         settings = settings_for(log, endpoint.url)
         done = ship(settings)
         assert (done.indexed, done.refused) == (36, 4)
-        assert {letter["reason"] for letter in letters(settings)} == {
-            "refused: mapper_parsing_exception: failed to parse field [user_id]"
-        }
+        assert {letter["reason"] for letter in letters(settings)} == {said}
         assert ship(settings).refused == 0
 
 
-@pytest.mark.parametrize("verdict", [TOO_MANY, BROKEN, READ_ONLY, (429, READ_ONLY[1])])
+@pytest.mark.parametrize(
+    "verdict", [TOO_MANY, BROKEN, READ_ONLY, (429, READ_ONLY[1]), CLOSED, NO_SHARDS, NO_WRITE_INDEX]
+)
 def test_what_the_server_cannot_take_now_is_asked_again(
     log: Path, verdict: tuple[int, dict[str, str]]
 ) -> None:
@@ -584,6 +616,41 @@ def test_an_index_elsewhere_is_loaded_from_the_start(log: Path, endpoint: BulkEn
     ship(settings)
     with BulkEndpoint() as other:
         assert ship(settings.changed(ES_URL=other.url)).indexed == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "body"),
+    [
+        ("_refresh", 503, {}),
+        ("_refresh", 200, {"_shards": {"failed": 1}}),
+        ("_search", 503, {}),
+        ("_search", 200, {"timed_out": False, "_shards": {"failed": 1}}),
+        ("_search", 200, {"timed_out": True, "_shards": {"failed": 0}}),
+        ("_search", 200, []),
+    ],
+)
+def test_what_a_data_stream_does_not_know_for_sure_is_not_sent_again(
+    log: Path, path: str, status: int, body: object
+) -> None:
+    bad, looked = threading.Event(), []
+
+    def say(asked: str, due: int, answer: Any) -> tuple[int, Any]:
+        if path not in asked:
+            return due, answer
+        looked.append(asked)
+        return (status, body) if bad.is_set() and len(looked) < 4 else (due, answer)
+
+    with BulkEndpoint(say=say) as endpoint:
+        log.write_text("".join(line(n) for n in range(10)))
+        settings = settings_for(log, endpoint.url, ES_DATA_STREAM="on")
+        assert ship(settings).indexed == 10
+        (settings.home / "shipper" / "position.json").unlink()
+        bad.set()
+        looked.clear()
+        assert ship(settings).there == 10
+        assert (endpoint.requests, endpoint.there) == (1, 0), "no line was sent a second time"
+        assert len(looked) == 4
+        assert path != "_search" or "allow_partial_search_results=false" in looked[0]
 
 
 def test_without_es_url_it_says_what_to_set(log: Path) -> None:

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 # What becomes of one document: None where it is taken, else the item's status and error.
-Verdict = Callable[[dict[str, Any], int], tuple[int, dict[str, str]] | None]
+Verdict = Callable[[dict[str, Any], int], tuple[int, dict[str, Any]] | None]
 
 
 class BulkEndpoint:
@@ -18,19 +18,21 @@ class BulkEndpoint:
 
     ``judge(document, request)`` decides of each document, with the number of the bulk request;
     ``whole(request, size)`` may answer a whole request instead: a status, or 0 to hang up.
+    ``say`` may change any other answer: it has the path, and the status and body that are due.
     """
 
     def __init__(
         self,
         judge: Verdict = lambda _d, _n: None,
         whole: Callable[[int, int], int] = lambda _n, _s: 200,
+        say: Callable[[str, int, Any], tuple[int, Any]] = lambda _p, status, body: (status, body),
     ) -> None:
         self.documents: dict[str, dict[str, Any]] = {}
         self.requests = 0
         self.there = 0
         self.headers: list[dict[str, str]] = []
         self.puts: list[str] = []
-        self.judge, self.whole = judge, whole
+        self.judge, self.whole, self.say = judge, whole, say
         self._lock = threading.Lock()
         endpoint = self
 
@@ -51,7 +53,12 @@ class BulkEndpoint:
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
                 endpoint.headers.append(dict(self.headers))
-                status, answer = endpoint.bulk(body)
+                path = self.path.partition("?")[0]
+                if path.endswith(("_refresh", "_search")):
+                    status, answer = 200, endpoint.look(body)
+                else:
+                    status, answer = endpoint.bulk(body)
+                status, answer = endpoint.say(self.path, status, answer)
                 if status == 0:
                     self.connection.close()
                     self.close_connection = True
@@ -92,6 +99,12 @@ class BulkEndpoint:
             ]
             errors = any(item["create"]["status"] > 299 for item in items)
             return status, {"errors": errors, "items": items}
+
+    def look(self, body: bytes) -> dict[str, Any]:
+        """Which of the ids that a search names are there; a refresh names none."""
+        named = json.loads(body)["query"]["ids"]["values"] if body else []
+        hits = [{"_id": id_} for id_ in named if id_ in self.documents]
+        return {"timed_out": False, "_shards": {"failed": 0}, "hits": {"hits": hits}}
 
     def _one(self, id_: str, source: bytes) -> dict[str, Any]:
         document = json.loads(source)

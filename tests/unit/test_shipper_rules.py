@@ -120,6 +120,23 @@ def test_fates(status: int, kind: str, expected: Fate) -> None:
     assert rules.fate(status, kind) is expected
 
 
+@pytest.mark.parametrize(
+    ("kind", "cause", "expected"),
+    [
+        ("strict_dynamic_mapping_exception", "", Fate.REFUSED), ("x_content_parse_exception", "", Fate.REFUSED),
+        ("illegal_argument_exception", "max_bytes_length_exceeded_exception", Fate.REFUSED),
+        ("mapper_parsing_exception", "illegal_argument_exception", Fate.REFUSED),
+        ("index_closed_exception", "", Fate.LATER), ("validation_exception", "", Fate.LATER),
+        ("illegal_argument_exception", "", Fate.LATER), ("cluster_block_exception", "", Fate.LATER),
+        ("invalid_index_template_exception", "mapper_parsing_exception", Fate.LATER), ("", "", Fate.LATER),
+    ],
+)  # fmt: skip
+def test_a_400_is_for_ever_only_where_it_is_the_document_s(
+    kind: str, cause: str, expected: Fate
+) -> None:
+    assert rules.fate(400, kind, cause) is expected
+
+
 @given(st.integers(1, 10_000), st.floats(0, 1))
 def test_waits_grow_and_end(attempt: int, chance: float) -> None:
     wait = rules.wait_s(attempt, chance)

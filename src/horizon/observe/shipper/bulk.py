@@ -16,6 +16,9 @@ from horizon.observe.shipper.rules import Fate
 # What the server then says of a line that it took is 28 bytes and not 200.
 REQUEST = "_bulk?filter_path=errors,items.*.status,items.*.error"
 
+WHOLE = "filter_path=timed_out,_shards.failed"
+SEARCH = f"_search?allow_partial_search_results=false&{WHOLE},hits.hits._id"
+
 
 class StoppedError(Exception):
     """Told to stop while the server was away: what is under way is shipped by the next shipper."""
@@ -102,7 +105,8 @@ def _sorted(items: list[bytes], answer: Answer, outcome: Outcome) -> tuple[list[
         return items, "The search server's answer to a bulk request is none."
     for item, result in zip(items, results, strict=True):
         status, error = _status(result)
-        match rules.fate(status, error.get("type", "")):
+        cause = error.get("caused_by") or {}
+        match rules.fate(status, error.get("type", ""), cause.get("type", "")):
             case Fate.THERE if status == 409:
                 outcome.there += 1
             case Fate.THERE:
@@ -144,22 +148,37 @@ def _halved(
 
 
 def _absent(client: Client, index: str, items: list[bytes], outcome: Outcome) -> list[bytes]:
-    """Those whose ids are nowhere in the data stream."""
-    client.ask("POST", f"/{index}/_refresh")
+    """Those whose ids are nowhere in the data stream. What is not known for sure is no absence:
+    it raises SearchServerAwayError, since a line would be there twice."""
+    refreshed = client.ask("POST", f"/{index}/_refresh?{WHOLE}")
+    if refreshed.status == 404:
+        return items
+    _whole(client, index, refreshed)
     ids = [rules.id_of(item).decode() for item in items]
     there: set[str] = set()
     for start in range(0, len(ids), 5000):  # a search gives at most 10,000
         some = ids[start : start + 5000]
         body = {"query": {"ids": {"values": some}}, "size": len(some), "_source": False}
-        answer = client.ask("POST", f"/{index}/_search?filter_path=hits.hits._id", body)
+        answer = client.ask("POST", f"/{index}/{SEARCH}", body)
         if answer.status == 404:
             return items
-        if answer.status != 200:
-            raise SearchServerAwayError(refusal(client, index, answer))
-        hits = answer.json().get("hits", {}).get("hits", [])
+        hits = _whole(client, index, answer).get("hits", {}).get("hits", [])
         there.update(hit["_id"] for hit in hits)
     outcome.there += len(there)
     return [item for item, id_ in zip(items, ids, strict=True) if id_ not in there]
+
+
+def _whole(client: Client, index: str, answer: Answer) -> dict[str, Any]:
+    """What every shard answered. Raises SearchServerAwayError where one did not."""
+    if answer.status != 200:
+        raise SearchServerAwayError(refusal(client, index, answer))
+    told = answer.json()
+    shards = told.get("_shards") if isinstance(told, dict) else None
+    if not isinstance(shards, dict) or shards.get("failed") != 0 or told.get("timed_out"):
+        raise SearchServerAwayError(
+            f"The search server at {client.name} cannot read all of {index}: see its shards."
+        )
+    return dict(told)
 
 
 def refusal(client: Client, index: str, answer: Answer) -> str:

@@ -22,6 +22,15 @@ TIMES = ("@timestamp", "ts", "timestamp", "time")  # where a line's time may sta
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _ID = slice(len('{"create":{"_id":"'), len('{"create":{"_id":"') + 20)
 
+IMMENSE_TERM = "max_bytes_length_exceeded_exception"  # the cause of an illegal argument
+# Errors that are the document's own. A server answers 400 to an item for its own state too: a
+# closed index, an alias without a write index, no shards left. Those pass, and the line must wait.
+OF_THE_DOCUMENT = frozenset({
+    "mapper_parsing_exception", "document_parsing_exception", "strict_dynamic_mapping_exception",
+    "parsing_exception", "parse_exception", "json_parse_exception", "x_content_parse_exception",
+    IMMENSE_TERM,
+})  # fmt: skip
+
 WAIT_FIRST_S = 0.5
 WAIT_LONGEST_S = 30.0
 
@@ -146,13 +155,14 @@ class Fate(Enum):
     REFUSED = "refused"  # it never will
 
 
-def fate(status: int, kind: str) -> Fate:
-    """What an item's status and its error's type mean."""
+def fate(status: int, kind: str, cause: str = "") -> Fate:
+    """What an item's status, its error's type and the type of that error's cause mean."""
     if status < 300 or status == 409:
         return Fate.THERE
-    if kind == "cluster_block_exception":  # read-only, by a full disk
-        return Fate.LATER
-    return Fate.REFUSED if status in {400, 413} else Fate.LATER
+    if status == 413:
+        return Fate.REFUSED
+    its_own = kind in OF_THE_DOCUMENT or cause == IMMENSE_TERM
+    return Fate.REFUSED if status == 400 and its_own else Fate.LATER
 
 
 def wait_s(attempt: int, chance: float) -> float:
