@@ -125,7 +125,8 @@ def counts(endpoint: BulkEndpoint) -> list[int]:
 
 def letters(settings: Settings) -> list[dict[str, Any]]:
     path = settings.home / "shipper" / "dead-letters.jsonl"
-    return [json.loads(text) for text in path.read_text().splitlines()] if path.exists() else []
+    lines = path.read_bytes().split(b"\n") if path.exists() else []  # a line may hold U+0085
+    return [json.loads(text) for text in lines if text]
 
 
 def test_what_the_log_and_its_rotated_files_hold(log: Path, endpoint: BulkEndpoint) -> None:
@@ -460,7 +461,8 @@ def test_a_line_of_10_mb_arrives_and_one_of_40_is_a_dead_letter(
 def test_garbage_without_an_end_waits_and_does_not_fill_memory(
     log: Path, endpoint: BulkEndpoint
 ) -> None:
-    log.write_bytes(line(1).encode() + os.urandom(1000).replace(b"\n", b"") * 40_000)
+    odd = os.urandom(1000).replace(b"\n", b"") + "\x85".encode()
+    log.write_bytes(line(1).encode() + odd * 40_000)
     settings = settings_for(log, endpoint.url)
     ship(settings)
     assert (counts(endpoint), letters(settings)) == ([1], [])
@@ -651,6 +653,29 @@ def test_what_a_data_stream_does_not_know_for_sure_is_not_sent_again(
         assert (endpoint.requests, endpoint.there) == (1, 0), "no line was sent a second time"
         assert len(looked) == 4
         assert path != "_search" or "allow_partial_search_results=false" in looked[0]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        "a page",
+        {"errors": True, "items": None},
+        {"errors": True, "items": [7] * 10},
+        {"errors": True, "items": [{"create": {"status": 201}}] * 9},
+        {"errors": False, "items": [{"create": {"status": 201}}] * 9},
+        {"errors": False},
+    ],
+)
+def test_an_answer_that_is_none_is_asked_again(log: Path, body: object) -> None:
+    with BulkEndpoint(
+        say=lambda _, status, due: (status, body if endpoint.requests < 3 else due)
+    ) as endpoint:
+        log.write_text("".join(line(n) for n in range(10)))
+        settings = settings_for(log, endpoint.url)
+        done = ship(settings)
+        assert (done.indexed, done.there, endpoint.requests) == (0, 10, 3)
+        assert letters(settings) == []
 
 
 def test_without_es_url_it_says_what_to_set(log: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 from rich.console import Console
 
-from horizon.demo import page, summary
+from horizon.demo import page, records, summary
 from horizon.demo.evidence import (
     Activity,
     Alert,
@@ -263,3 +263,10 @@ def test_a_page_of_nobody_can_be_read() -> None:
     )  # fmt: skip
     assert "Nobody has been mailed yet." in _parsed(page.render(figures)).words
     assert "nobody was due for a mail" in _summary(figures)
+
+
+def test_a_line_of_the_log_ends_at_its_line_break_alone(tmp_path: Path) -> None:
+    run = UUID(int=7)
+    log = tmp_path / "log"
+    log.write_text(f'{{"correlation_id":"{run}","message":"a\x85b\u2028c"}}\n', encoding="utf-8")
+    assert len(records.read_log(log, run).lines) == 1

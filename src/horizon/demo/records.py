@@ -102,7 +102,7 @@ def _lines_of(path: Path, run: str) -> Iterable[tuple[str, dict[str, Any]]]:
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return
-    for raw in text.splitlines():
+    for raw in text.split("\n"):  # splitlines() cuts a line at U+0085 and its like too
         if run not in raw:
             continue
         try:

@@ -96,15 +96,16 @@ def _try(
 
 
 def _sorted(items: list[bytes], answer: Answer, outcome: Outcome) -> tuple[list[bytes], str]:
-    if answer.body.startswith(b'{"errors":false'):
+    fine = answer.body.startswith(b'{"errors":false')
+    if fine and answer.body.count(b'"status":') == len(items):
         outcome.indexed += len(items)
         return [], ""
     left, why = [], ""
-    results = answer.json().get("items", [])
+    results = _results(answer)
     if len(results) != len(items):
         return items, "The search server's answer to a bulk request is none."
     for item, result in zip(items, results, strict=True):
-        status, error = _status(result)
+        status, error = result
         cause = error.get("caused_by") or {}
         match rules.fate(status, error.get("type", ""), cause.get("type", "")):
             case Fate.THERE if status == 409:
@@ -119,10 +120,19 @@ def _sorted(items: list[bytes], answer: Answer, outcome: Outcome) -> tuple[list[
     return left, why
 
 
+def _results(answer: Answer) -> list[tuple[int, dict[str, Any]]]:
+    """Every item's status and error; none where the answer is no search server's."""
+    told = answer.json()
+    try:
+        return [_status(result) for result in told["items"]]
+    except (AttributeError, KeyError, StopIteration, TypeError):
+        return []
+
+
 def _status(result: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     told = next(iter(result.values()))
     error = told.get("error") or {}
-    return told["status"], error if isinstance(error, dict) else {"reason": str(error)}
+    return int(told["status"]), error if isinstance(error, dict) else {"reason": str(error)}
 
 
 def _sentence(error: dict[str, Any]) -> str:
