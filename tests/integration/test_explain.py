@@ -16,9 +16,10 @@ from horizon.cli import main
 from horizon.observe.explain import page
 from horizon.observe.explain.gather import explain_message
 from horizon.observe.explain.story import Story
-from horizon.pipeline import stages
+from horizon.pipeline import outgoing, stages
 from horizon.postgres.database import Role
 from horizon.settings import Settings
+from tests.servers.smtp_recorder import SmtpRecorder
 from tests.story_ids import follow
 from tests.world import DAY, World
 
@@ -143,6 +144,40 @@ def test_an_address_is_masked_as_the_preference_page_masks_it(address: str, worl
     [row] = world.rows("SELECT masked_address(%s) AS masked", message)
     assert explained(world, "ada").person.address == row.masked
     assert row.masked != address
+
+
+def _says_again(world: World, *, consent: bool) -> None:
+    """Ada answers once more, an hour after it was decided; then what waits is sent."""
+    world.now += timedelta(hours=1)
+    world.put(world.identify("ada", timedelta(0), email="ada@example.com", consent=consent))
+    world.identify_all()
+
+
+def test_consent_is_told_as_it_was_when_decided_and_as_it_was_when_sent(
+    world: World, tmp_path: Path
+) -> None:
+    _says_again(world, consent=True)
+    with SmtpRecorder(tmp_path) as recorder:
+        outgoing.send(world.sending(recorder.port).horizon)
+    one = explained(world, "ada")
+    assert one.decision.status == "sent"
+    assert {record.time for record in one.consent.when_decided} == {
+        world.now - timedelta(hours=1) - 25 * DAY
+    }
+    assert {record.time for record in one.consent.when_sent} == {world.now}
+
+
+def test_a_no_that_came_after_the_decision_is_shown_as_the_reason(
+    world: World, tmp_path: Path
+) -> None:
+    _says_again(world, consent=False)
+    with SmtpRecorder(tmp_path) as recorder:
+        outgoing.send(world.sending(recorder.port).horizon)
+    one = explained(world, "ada")
+    assert (one.decision.status, one.decision.reason) == ("skipped", "refused")
+    assert {(record.granted, record.time) for record in one.consent.when_decided} == {
+        (False, world.now)
+    }
 
 
 def test_a_skipped_message_says_why(world: World) -> None:

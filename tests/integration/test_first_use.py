@@ -81,6 +81,8 @@ def test_messages_of_one_campaign(command: Command, world: World) -> None:
     assert "No message of nobody is sent" not in out
     code, out, _ = command("message", "list", "--campaign", "miss_you", "--status", "sent")
     assert (code, out) == (0, "No message of miss_you is sent.\n")
+    code, _, err = command("message", "list", "--campaign", "nosuch")
+    assert (code, "no campaign 'nosuch': choose one of" in err) == (2, True)
 
 
 def test_what_demo_mode_needs_is_no_campaign_of_anybody_s(command: Command) -> None:

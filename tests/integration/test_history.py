@@ -167,12 +167,17 @@ def test_a_row_that_is_slipped_in_is_found(world: World) -> None:
     own(world, "INSERT INTO messages (message_id, campaign, profile_id, occasion, template, template_digest, "
         "status, correlation_id, planned_at) SELECT '01000000-0000-7000-8000-000000000000', campaign, profile_id, 'x', "
         "template, template_digest, 'sent', correlation_id, planned_at FROM messages LIMIT 1")  # fmt: skip
+    own(world, "INSERT INTO alerts (alert_id, rule, node, profile_id, score, tier, threshold, status, created_at, "
+        "quiet_until, correlation_id) OVERRIDING SYSTEM VALUE SELECT -6, rule, gen_random_uuid(), -6, score, tier, "
+        "threshold, 'RESOLVED', created_at, created_at, correlation_id FROM alerts LIMIT 1")  # fmt: skip
+    own(world, "INSERT INTO audit (audit_id, actor, action, object) "
+        "OVERRIDING SYSTEM VALUE VALUES (-7, 'nobody', 'campaign:added', 'x')")  # fmt: skip
     seal(world)
-    found = {(one.thing, one.id, one.what) for one in verified(world).problems}
+    found = {(one.thing, one.id) for one in verified(world).problems}
     assert found == {
-        ("consent", "-5", "was slipped in: no pass has met it"),
-        ("message", "01000000-0000-7000-8000-000000000000", "was slipped in: no pass has met it"),
+        ("consent", "-5"), ("message", "01000000-0000-7000-8000-000000000000"), ("alert", "-6"), ("audit", "-7"),
     }  # fmt: skip
+    assert {one.what for one in verified(world).problems} == {"was slipped in: no pass has met it"}
 
 
 def test_an_end_that_was_cut_off_is_known_by_its_head(world: World) -> None:

@@ -41,6 +41,8 @@ def test_names_are_listed_with_who_writes_them(capsys: pytest.CaptureFixture[str
     assert {"column": "scores.score", "written_by": "score"} in listed
     assert run(["lineage", "list", "segment_api", "--json"]) == 0
     assert {row["written_by"] for row in json.loads(capsys.readouterr().out)} == {"from outside"}
+    assert run(["lineage", "list", "alertz"]) == 2
+    assert "no table 'alertz': leave it out to see all" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

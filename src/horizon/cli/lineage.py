@@ -68,7 +68,9 @@ def lineage_list(
         for column in graph.columns
         if table in (None, column.table)
     ]
-    show(rows, as_json=as_json, empty=f"There is no table {table}: leave it out to see all.")
+    if not rows:
+        raise UsageError(f"There is no table {table!r}: leave it out to see all.")
+    show(rows, as_json=as_json, empty="")
 
 
 def lineage_flush() -> None:

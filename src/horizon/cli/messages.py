@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from horizon.campaigns import stage as campaigns
 from horizon.cli.options import AsJson, DatabaseName, MessageId, installed
 from horizon.cli.output import say, show
 from horizon.delivery.outbox import QUERIES as DELIVERY
@@ -46,6 +47,8 @@ def message_list(
     with installed(database).database.transaction(Role.WORKER) as tx:
         wanted = {"status": status, "campaign": campaign, "most": limit}
         rows = row_dicts(tx.execute(DELIVERY["list"], wanted))
+        if campaign and not rows:
+            campaigns.find(tx, campaign)  # which says so where there is none of that name
     of = f" of {campaign}" if campaign else ""
     empty = f"No message yet{of}: `horizon campaign run {campaign or 'NAME'}`."
     if status:

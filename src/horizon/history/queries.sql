@@ -181,7 +181,7 @@ ORDER BY 1, 2 LIMIT %(most)s;
 -- name: differing_audit
 SELECT h.batch, h.place, 'audit' AS thing, h.number::text AS id,
        CASE WHEN a.audit_id IS NULL THEN 'is gone' ELSE 'is not what was sealed' END AS what
-FROM history h LEFT JOIN audit_digests(-1) a ON a.audit_id = h.number
+FROM history h LEFT JOIN audit_digests('-9223372036854775808'::bigint) a ON a.audit_id = h.number
 WHERE h.thing = 'audit' AND (a.audit_id IS NULL OR h.digest <> a.digest OR h.at <> a.at)
 ORDER BY 1, 2 LIMIT %(most)s;
 
@@ -198,6 +198,6 @@ SELECT 'consent', c.consent_id::text FROM consents c, history_from() f
 WHERE c.consent_id <= f.consent_id
   AND NOT EXISTS (SELECT FROM history h WHERE h.thing = 'consent' AND h.number = c.consent_id)
 UNION ALL
-SELECT 'audit', a.audit_id::text FROM audit_digests(-1) a, history_from() f
+SELECT 'audit', a.audit_id::text FROM audit_digests('-9223372036854775808'::bigint) a, history_from() f
 WHERE a.audit_id <= f.audit_id AND NOT EXISTS (SELECT FROM history h WHERE h.thing = 'audit' AND h.number = a.audit_id)
 ORDER BY 1, 2 LIMIT %(most)s;
