@@ -362,6 +362,8 @@ def test_without_the_database_a_click_still_goes_on_and_is_written_later(
     mail = Mail(database, keys)
     mail.consent()
     with Application(settings) as collector:
+        # Asked after the targets were: the one that comes now is not among those it knows.
+        assert collector.ask("GET", "/readyz").status == 200
         unseen = Mail(database, keys).target("https://shop.example/new")
         assert_redirects(collector.ask("GET", mail.link, headers=BROWSER))
         written(database, 1)
