@@ -155,6 +155,11 @@ def test_a_read_only_folder(case: Case, tmp_path: Path, monkeypatch: pytest.Monk
     says(told, PROBLEM, f"{shut} cannot be written", "set LOG_PATH to a folder of yours")
 
 
+def test_a_folder_that_takes_no_file_whoever_asks(case: Case) -> None:
+    told = list(folders.check_folders(changed(case, LOG_PATH="/proc/nope/cdp_events.log")))
+    says(told, PROBLEM, "/proc cannot be written", "set LOG_PATH to a folder of yours")
+
+
 def test_keys_that_are_missing_damaged_or_open(case: Case) -> None:
     folder = case.settings.home / "keys"
     (folder / "NODE_KEY").chmod(0o644)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -15,7 +16,9 @@ from bench.delivery_plan import fill
 from horizon.campaigns import stage as campaigns
 from horizon.errors import DatabaseError
 from horizon.pipeline import runner, stages
-from horizon.postgres.database import Database, Role
+from horizon.pipeline.steps import Steps
+from horizon.postgres.database import Database, Role, closing_connection
+from horizon.stage import StageResult, Window
 from tests.world import DAY, World, chunks_of
 
 CAMPAIGNS = pytest.mark.parametrize("campaign", ["miss_you", "good_activity"])
@@ -229,6 +232,27 @@ def test_lanes_are_beside_each_other_and_take_addresses_in_turn(
     monkeypatch.setattr(campaigns.Planning, "_decided", decided)
     figures = world.plan().figures
     assert figures == {"planned": 2, "skipped": 1, "reasons": {"same_address": 1}}
+
+
+def test_after_a_failure_no_lane_takes_another_step(world: World) -> None:
+    steps = Steps(lambda _: None)
+    window = Window(world.now, uuid4(), uuid4(), 1, "1:1:")
+    taken: list[int] = []
+
+    def failing() -> Iterator[StageResult]:
+        yield StageResult({"planned": 2})
+        raise ZeroDivisionError
+
+    def going_on() -> Iterator[StageResult]:
+        for number in range(3):
+            taken.append(number)
+            yield StageResult({"planned": 1})
+
+    with closing_connection(world.horizon.database.connect(Role.WORKER, autocommit=True)) as lane:
+        with pytest.raises(ZeroDivisionError):
+            steps.all_of(lane, window, failing())
+        steps.all_of(lane, window, going_on())
+    assert (taken, steps.figures) == ([], {"planned": 2})
 
 
 def test_a_lane_that_gets_no_connection_is_done_without(

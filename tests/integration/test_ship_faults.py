@@ -339,6 +339,18 @@ def test_a_request_that_is_too_much_is_halved_down_to_the_line(log: Path, status
         assert letter["reason"].startswith(f"refused: {status}")
 
 
+def test_a_page_in_place_of_an_answer_is_no_line_s_fault(log: Path) -> None:
+    """Of a proxy that is set up wrongly, say: the log waits until it is mended."""
+    with BulkEndpoint(
+        whole=lambda number, _: 400 if number < 5 else 200,
+        say=lambda _, status, body: (status, "<html>Bad Request" if status == 400 else body),
+    ) as endpoint:
+        log.write_text("".join(line(n) for n in range(8)))
+        settings = settings_for(log, endpoint.url)
+        assert ship(settings).indexed == 8
+        assert letters(settings) == []
+
+
 def test_a_server_that_stays_away_ends_once_with_a_sentence(
     log: Path, free_port: Callable[[], int]
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 from horizon import keys
 from horizon.doctor.finding import Case, Finding, ok, problem, warning
 from horizon.errors import HorizonError
-from horizon.observe.metrics.place import existing
+from horizon.observe.metrics.place import existing, takes_files
 from horizon.settings import Settings
 
 PROBLEM_BYTES: Final = 500_000_000
@@ -38,7 +38,7 @@ def _folder(part: str, folder: Path, name: str) -> Finding:
     there = existing(folder)
     if not there.is_dir():
         return problem(part, f"{there} is no folder", f"Take it away, or set {name}.")
-    if not os.access(there, os.W_OK | os.X_OK):
+    if not takes_files(there):
         return problem(
             part, f"{there} cannot be written",
             f"Run as the user who owns it, or set {name} to a folder of yours.",

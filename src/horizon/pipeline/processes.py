@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
@@ -17,7 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-from horizon.errors import AlreadyRunningError, HorizonError, PortInUseError
+from horizon.alone import alone
+from horizon.errors import HorizonError, PortInUseError
 from horizon.settings import Settings
 
 READY_TIMEOUT_S = 30
@@ -137,16 +137,8 @@ def free_port(wanted: int, host: str = "127.0.0.1") -> int:
 def only_one(home: Path) -> Iterator[None]:
     """Serve a home once. Raises AlreadyRunningError, which names the process that does."""
     home.mkdir(parents=True, exist_ok=True)
-    with (home / "up.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            lock.seek(0)
-            raise AlreadyRunningError(
-                f"Horizon serves {home} already (process {lock.read().strip() or 'unknown'}): stop "
-                "that one with Ctrl-C, or set HORIZON_HOME to another folder."
-            ) from exc
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+    with alone(home / "up.lock", lambda process: (
+        f"Horizon serves {home} already ({process}): stop that one with Ctrl-C, or set "
+        "HORIZON_HOME to another folder."
+    )):  # fmt: skip
         yield

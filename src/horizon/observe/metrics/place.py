@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -40,8 +41,16 @@ def existing(path: Path) -> Path:
     return next(one for one in (path, *path.parents) if one.exists())
 
 
+def takes_files(folder: Path) -> bool:
+    """Whether a file can be made in it, by making one without a name: root may write anywhere on
+    paper, and /proc or a disk that is mounted read-only refuses all the same."""
+    with suppress(OSError), tempfile.TemporaryFile(dir=folder):
+        return os.access(folder, os.W_OK | os.X_OK)
+    return False
+
+
 def writable(path: Path) -> bool:
     """Whether a line could be appended: to the file, or to one made in its folder."""
     with suppress(OSError):
-        return os.access(path if path.exists() else existing(path.parent), os.W_OK)
+        return os.access(path, os.W_OK) if path.exists() else takes_files(existing(path.parent))
     return False

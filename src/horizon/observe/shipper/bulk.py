@@ -148,6 +148,8 @@ def _halved(
 ) -> tuple[list[bytes], str]:
     """The request as a whole was refused: its halves are asked, down to the line that spoils it."""
     if len(items) == 1:
+        if not answer.is_error:  # a proxy that says 400 to everything would drain the log
+            return items, refusal(client, index, answer)
         outcome.refused.append((items[0], f"{answer.status}: {answer.reason}"))
         return [], ""
     middle = len(items) // 2

@@ -35,6 +35,12 @@ class Answer:
             return {}
 
     @property
+    def is_error(self) -> bool:
+        """Whether a search server says so, and not what stands before it."""
+        answer = self.json()
+        return self.status == 413 or (isinstance(answer, dict) and "error" in answer)
+
+    @property
     def reason(self) -> str:
         """What the server says is wrong, on one line."""
         answer = self.json()

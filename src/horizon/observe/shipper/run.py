@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import count
@@ -17,7 +16,8 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from horizon import clock
-from horizon.errors import AlreadyRunningError, HorizonError
+from horizon.alone import alone
+from horizon.errors import HorizonError
 from horizon.observe.shipper import bulk, position
 from horizon.observe.shipper.batch import Batch
 from horizon.observe.shipper.bulk import Outcome, Patience, StoppedError
@@ -93,7 +93,7 @@ class Shipper:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as exc:
             raise HorizonError(_unwritable(self._folder, exc)) from exc
-        with self._alone():
+        with alone(self._folder / "lock", _runs_already):
             ready()
             self._letters = DeadLetters(self._folder / "dead-letters.jsonl")
             target = f"{self._clients[0].name}/{self._settings.ES_INDEX}"
@@ -265,18 +265,9 @@ class Shipper:
             self._status.server, self._status.said = "well", ""
             self._status.since = clock.utc_text(clock.now())
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        with (self._folder / "lock").open("a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as exc:
-                lock.seek(0)
-                raise AlreadyRunningError(
-                    f"A shipper runs already (process {lock.read().strip() or 'unknown'}; "
-                    "`horizon up` starts one where ES_URL is set): stop that one first."
-                ) from exc
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
-            yield
+
+def _runs_already(process: str) -> str:
+    return (
+        f"A shipper runs already ({process}; `horizon up` starts one where ES_URL is set): stop "
+        "that one first."
+    )
