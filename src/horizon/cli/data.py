@@ -16,6 +16,7 @@ from horizon.pipeline import intake
 from horizon.postgres.audit import write_audit
 from horizon.postgres.database import Role, row_dicts
 from horizon.postgres.queries import Queries
+from horizon.sources import registry
 
 PANEL = "Bring events in"
 
@@ -97,7 +98,7 @@ def source_add(
 def source_list(as_json: AsJson = False, database: DatabaseName = None) -> None:
     """The sources there are."""
     with installed(database).database.transaction(Role.WORKER) as tx:
-        rows = [row._asdict() for row in sources.sources(tx)]
+        rows = registry.sources(tx)
     show(rows, as_json=as_json, empty="No source yet: `horizon source add NAME` makes one.")
 
 

@@ -28,6 +28,11 @@ class Source:
     source_id: int
     name: str
     kind: SourceKind
+    enabled: bool = True
+    origins: tuple[str, ...] = ()  # of the web pages that may send; none: all may
+    rate: float | None = None  # events a second; none: no limit
+    burst: float | None = None  # events at once; none: what comes in ten seconds
+    key_expires_at: datetime | None = None  # of the key that it was found by
 
     @property
     def trusted(self) -> bool:
