@@ -17,14 +17,22 @@ class KeyUse:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._used: set[bytes] = set()
+        self._noted: set[bytes] = set()
         self._waiting: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
 
     def note(self, digest: bytes) -> None:
         self._used.add(digest)
-        if self._waiting is None:
-            loop = asyncio.get_running_loop()
-            self._waiting = loop.call_later(NOTED_AFTER_S, self._begin)
+        if digest not in self._noted:  # somebody may wait to see that it is used
+            self._noted.add(digest)
+            self._note_in(0.0)
+        elif self._waiting is None:
+            self._note_in(NOTED_AFTER_S)
+
+    def _note_in(self, seconds: float) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+        self._waiting = asyncio.get_running_loop().call_later(seconds, self._begin)
 
     def _begin(self) -> None:
         self._waiting = None

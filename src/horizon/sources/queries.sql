@@ -51,3 +51,20 @@ UPDATE source_keys SET expires_at = %(until)s WHERE source_id = %(source_id)s AN
 UPDATE source_keys SET expires_at = %(now)s
 WHERE source_id = %(source_id)s AND expires_at > %(now)s
 RETURNING hint, last_used_at
+
+-- name: poll_snapshot
+SELECT pg_current_snapshot()::text AS until
+
+-- name: first_event
+-- The first of a source's events that were committed between two snapshots: by the index of the
+-- windows, so that a look costs what came since the last one.
+SELECT e.type, e.name, e.received_at
+FROM events_between(%(era)s, %(until)s::pg_snapshot, %(era)s, %(seen)s::pg_snapshot) e
+WHERE e.source_id = %(source_id)s
+ORDER BY e.received_at LIMIT 1
+
+-- name: refusals_since
+SELECT code, message, count(*)::int AS events
+FROM rejected_events
+WHERE source_id = %(source_id)s AND received_at >= %(since)s
+GROUP BY code, message ORDER BY code, message LIMIT 5

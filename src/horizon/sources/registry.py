@@ -24,13 +24,13 @@ def sources(tx: Connection, name: str | None = None) -> list[dict[str, Any]]:
     """A row a source, or the one of this name. Raises UsageError where there is none."""
     rows = row_dicts(tx.execute(_queries["sources"], {"name": name}))
     if name is not None and not rows:
-        raise _unknown(name)
+        raise unknown(name)
     return rows
 
 
 def enable(tx: Connection, name: str, *, enabled: bool) -> None:
     if not tx.execute(_queries["enable_source"], {"name": name, "enabled": enabled}).fetchone():
-        raise _unknown(name)
+        raise unknown(name)
 
 
 def change(
@@ -46,7 +46,7 @@ def change(
     listed = None if origins is None else sorted(set(origins))
     rows = row_dicts(tx.execute(_queries["change_source"], {**values, "origins": listed}))
     if not rows:
-        raise _unknown(name)
+        raise unknown(name)
     return rows[0]
 
 
@@ -76,11 +76,11 @@ def finish_rotation(tx: Connection, name: str, *, now: datetime) -> OldKey:
 def _locked(tx: Connection, name: str) -> int:
     row = tx.execute(_queries["lock_source"], {"name": name}).fetchone()
     if row is None:
-        raise _unknown(name)
+        raise unknown(name)
     if row.kind not in ("public", "server"):
         raise UsageError(f"{name!r} is a source of kind {row.kind} and has no key.")
     return int(row.source_id)
 
 
-def _unknown(name: str) -> UsageError:
+def unknown(name: str) -> UsageError:
     return UsageError(f"There is no source {name!r}: `horizon source list` shows those there are.")
