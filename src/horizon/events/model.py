@@ -97,6 +97,8 @@ def _event_of(
     event_type = message.type_of(read)
     who = message.identifiers_of(read)
     traits = message.traits_of(read) if event_type in ("identify", "group") else None
+    if event_type == "identify" and not traits:  # RudderStack's SDKs have them there alone
+        traits = around.traits or traits
     email = message.email_in(traits) if event_type == "identify" and source.trusted else None
     message_id = message.message_id_of(read)
     original, time, flag = message.times_of(read, sent_at, received_at)
