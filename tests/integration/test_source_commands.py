@@ -26,6 +26,7 @@ def here(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World
     settings = world.horizon.settings
     for name in ("PG_DSN", "HORIZON_HOME", "LOG_PATH"):
         monkeypatch.setenv(name, getattr(settings, name))
+    monkeypatch.setenv("COLLECTOR_PORT", str(settings.COLLECTOR_PORT))
     monkeypatch.setenv("COLUMNS", "1000")
     monkeypatch.chdir(tmp_path)
     return world
@@ -74,12 +75,32 @@ def test_a_source_is_added_with_its_limits_and_its_key_is_kept_nowhere(
     assert actions(here) == ["source:added"]
 
 
+def test_the_key_is_printed_in_what_to_paste(here: World, capsys: Said) -> None:
+    url = here.horizon.settings.public_url
+    assert source("add", "shop") == 0
+    out = capsys.readouterr().out
+    key = out.split("again: ")[1].split()[0]
+    assert "--- @segment/analytics-node ---" in out
+    assert out.count(key) > 3
+    assert "<script>" not in out  # a page cannot keep a secret
+    assert source("add", "web", "--kind", "public", "--sdk", "page") == 0
+    out = capsys.readouterr().out
+    assert out.count("---") == 2
+    assert "<script>" in out
+    assert source("add", "third", "--sdk", "Python", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["url"], told["kind"]) == (url, "server")
+    assert sorted(told["snippets"]) == ["rudder-sdk-python", "segment-analytics-python"]
+    assert all(told["key"] in text for text in told["snippets"].values())
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         (("add", "a b"), "cannot be typed well"),
         (("add", "shop", "--kind", "file"), "use public or server"),
         (("add", "shop", "--origin", "shop.example"), "like https://shop.example"),
+        (("add", "shop", "--sdk", "kotlin"), "there are those for segment-analytics-python"),
         (("show", "nope"), "`horizon source list`"),
         (("enable", "nope"), "`horizon source list`"),
         (("set", "nope", "--no-limit"), "`horizon source list`"),

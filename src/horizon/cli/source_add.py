@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -19,6 +20,7 @@ from horizon.pipeline.installation import Installation
 from horizon.postgres.audit import write_audit
 from horizon.postgres.database import Role
 from horizon.sources.first_event import FirstEvent, Watcher
+from horizon.sources.snippets import Snippet, snippets
 
 LOOK_EVERY_S = 0.5
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -56,6 +58,10 @@ def source_add(
     origin: Origins = None,
     rate: Rate = None,
     burst: Burst = None,
+    sdk: Annotated[
+        str | None,
+        typer.Option("--sdk", metavar="NAME", help="Print the snippet for this SDK alone."),
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for its first event; exit code 1 if none comes.")
     ] = False,
@@ -63,28 +69,46 @@ def source_add(
     as_json: AsJson = False,
     database: DatabaseName = None,
 ) -> None:
-    """Add a source and print its write key, once."""
+    """Add a source and print its write key, once, in a snippet for each SDK."""
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot be typed well: name it with letters, digits, dots, - and _."
         )
     horizon = installed(database)
     origins = [read_origin(one) for one in origin or []]
+    _chosen("", "", kind, sdk)  # a mistake in its name is told before there is a source
     with horizon.database.transaction(Role.WORKER) as tx:
         key = sources.add_source(tx, name, kind, origins=origins, rate=rate, burst=burst)  # type: ignore[arg-type]
         about = {"kind": kind, "origins": origins, "rate": rate, "burst": burst}
         write_audit(tx, "source:added", name, about)
         watcher = Watcher.begin(tx, name, clock.now())
-    if as_json:
-        print_json({"name": name, "kind": kind, "key": key, "url": horizon.settings.public_url})
-    else:
-        say(f"The write key of {name}, which is not shown again: {key}")
-        say(
-            f"Point a Segment SDK at {horizon.settings.public_url} with it; `horizon up` takes "
-            "what it sends."
-        )
+    _show(horizon.settings.public_url, name, key, kind, sdk, as_json=as_json)
     if wait:
-        wait_for(horizon, watcher, wait_s)
+        wait_for(horizon, watcher, wait_s, sys.stderr if as_json else sys.stdout)
+
+
+def _show(url: str, name: str, key: str, kind: str, sdk: str | None, *, as_json: bool) -> None:
+    chosen = _chosen(url, key, kind, sdk)
+    if as_json:
+        texts = {one.name: one.text for one in chosen}
+        print_json({"name": name, "kind": kind, "key": key, "url": url, "snippets": texts})
+        return
+    say(f"The write key of {name}, which is not shown again: {key}")
+    say(f"Point a Segment SDK at {url} with it; `horizon up` takes what it sends.")
+    for one in chosen:
+        say(f"\n--- {one.name} ---\n{one.text.rstrip()}")
+
+
+def _chosen(url: str, key: str, kind: str, sdk: str | None) -> list[Snippet]:
+    """Those for this kind of source whose SDK's name holds ``sdk``. Raises UsageError."""
+    fit = snippets(url, key, "public" if kind == "public" else "server")
+    chosen = [one for one in fit if (sdk or "").lower() in one.name.lower()]
+    if not chosen:
+        raise UsageError(
+            f"There is no snippet for {sdk!r} with a {kind} source's key: there are those for "
+            f"{', '.join(one.name for one in fit)}."
+        )
+    return chosen
 
 
 def source_wait(
@@ -96,19 +120,21 @@ def source_wait(
     horizon = installed(database)
     with horizon.database.transaction(Role.WORKER) as tx:
         watcher = Watcher.begin(tx, name, clock.now())
-    wait_for(horizon, watcher, wait_s)
+    wait_for(horizon, watcher, wait_s, sys.stdout)
 
 
-def wait_for(horizon: Installation, watcher: Watcher, wait_s: float) -> None:
+def wait_for(horizon: Installation, watcher: Watcher, wait_s: float, out: TextIO) -> None:
     """Until an event has come. Raises HorizonError where none does."""
-    say(f"Waiting {wait_s:g} s for an event of {watcher.name}; Ctrl-C ends it, the source stays.")
+    text = f"Waiting {wait_s:g} s for an event of {watcher.name}; Ctrl-C ends it, the source stays."
+    print(text, file=out, flush=True)
     until_s = time.monotonic() + wait_s
     try:
         while time.monotonic() < until_s:
-            found = _look(horizon, watcher)
+            found = _look(horizon, watcher, out)
             if found is not None:
                 named = f" {found.name!r}" if found.name else ""
-                say(f"It came: {found.type}{named}, at {utc_text(found.received_at)}.")
+                text = f"It came: {found.type}{named}, at {utc_text(found.received_at)}."
+                print(text, file=out, flush=True)
                 return
             time.sleep(LOOK_EVERY_S)
     except KeyboardInterrupt:
@@ -116,10 +142,10 @@ def wait_for(horizon: Installation, watcher: Watcher, wait_s: float) -> None:
     raise HorizonError(_to_check(horizon, watcher))
 
 
-def _look(horizon: Installation, watcher: Watcher) -> FirstEvent | None:
+def _look(horizon: Installation, watcher: Watcher, out: TextIO) -> FirstEvent | None:
     with horizon.database.transaction(Role.WORKER) as tx:
         for refusal in watcher.refusals(tx):
-            say(f"One was refused. {refusal}")
+            print(f"One was refused. {refusal}", file=out, flush=True)
         return watcher.look(tx)
 
 
