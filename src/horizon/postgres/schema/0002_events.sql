@@ -73,6 +73,17 @@ RETURNS SETOF events LANGUAGE sql STABLE AS $$
        OR (e.era = era_seen AND era_seen < era_now AND NOT pg_visible_in_snapshot(e.tx, seen))
 $$;
 
+-- A user id or an anonymous id; NULL where it identifies nobody, so that it is no node of its event.
+-- The same values as events/blocked.py.
+CREATE FUNCTION unblocked(value text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN btrim(value, '0-') <> '' AND (length(value) > 17 OR lower(value COLLATE "C") NOT IN (
+        'null', 'nil', 'none', 'nan', 'undefined', 'unknown', 'anonymous', 'anon', 'guest', 'visitor',
+        'user', 'userid', 'user_id', 'distinctid', 'distinct_id', 'anonymousid', 'anonymous_id', 'id',
+        'email', 'true', 'false', 'n/a', 'na', '(null)', '<null>', '(none)', '(not set)', 'not set',
+        '[object object]', '{}', '[]', 'not_authenticated', 'not authenticated', 'invalid', '-1',
+        '-1.0', '0.0')) THEN value END
+$$;
+
 -- Makes the partitions that events of these days need. The edge may not make tables, so it runs
 -- as its owner. Ids that wait in the default partition move to the new one.
 CREATE FUNCTION ensure_partitions(first_day date, last_day date) RETURNS void
