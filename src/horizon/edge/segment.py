@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 from horizon import clock
+from horizon.edge.erased_nodes import CODE as ERASED
+from horizon.edge.erased_nodes import ErasedNodes
 from horizon.edge.group_commit import Full, GroupCommit, NotStorable
 from horizon.edge.held import Unavailable
 from horizon.edge.http import Refusal, Reply, Request, busy, json_reply, unavailable
@@ -56,9 +58,12 @@ _decode_batch = msgspec.json.Decoder(_Batch).decode
 
 
 class SegmentApi:
-    def __init__(self, commit: GroupCommit, sources: KnownSources, node_key: bytes) -> None:
+    def __init__(
+        self, commit: GroupCommit, sources: KnownSources, erased: ErasedNodes, node_key: bytes
+    ) -> None:
         self._commit = commit
         self._sources = sources
+        self._erased = erased
         self._node_key = node_key
 
     async def answer(self, request: Request, call: str) -> Reply:
@@ -86,7 +91,8 @@ class SegmentApi:
         envelope, body = _decode(body, call)
         key = _basic_key(request.headers.get(b"authorization", b"")) or _key_in(envelope)
         source = await self._source(key)
-        reader = _Reader(source, key, self._node_key, clock.now())
+        self._erased.known()
+        reader = _Reader(source, key, self._erased, self._node_key, clock.now())
         if isinstance(envelope, _Batch):
             reader.read_batch(envelope)
         else:
@@ -109,11 +115,14 @@ class SegmentApi:
 class _Reader:
     """Reads a request's messages: the good ones are kept, the bad ones noted."""
 
-    def __init__(self, source: Source, key: str, node_key: bytes, received_at: datetime) -> None:
+    def __init__(
+        self, source: Source, key: str, erased: ErasedNodes, node_key: bytes, received_at: datetime
+    ) -> None:
         self.events: list[Event] = []
         self.rejected: list[RejectedEvent] = []
         self._source = source
         self._key = key
+        self._erased = erased
         self._node_key = node_key
         self._received_at = received_at
 
@@ -137,10 +146,13 @@ class _Reader:
                 item, source=self._source, received_at=self._received_at, sent_at=sent_at,
                 node_key=self._node_key, message_type=message_type, context=context,
             )  # fmt: skip
+            self._erased.refuse(event)
         except Rejected as reason:
+            # Of an erased person nothing is kept but that something came.
+            body = "" if reason.code == ERASED else storable_body(bytes(item), self._key)
             self.rejected.append(RejectedEvent(
                 self._source.source_id, self._received_at, index, reason.code, reason.message,
-                storable_body(bytes(item), self._key),
+                body,
             ))  # fmt: skip
         else:
             self.events.append(event)

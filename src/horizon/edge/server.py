@@ -16,6 +16,7 @@ from horizon import keys
 from horizon.counters import open_counters
 from horizon.edge.app import App
 from horizon.edge.confirm import ConfirmLink
+from horizon.edge.erased_nodes import ErasedNodes
 from horizon.edge.group_commit import GroupCommit
 from horizon.edge.held import Desk, HeldConnection
 from horizon.edge.known_sources import KnownSources
@@ -92,12 +93,13 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
     watch = Watch(open_counters(settings, "collector"))
     commit = GroupCommit(HeldConnection(database, log), log, watch)
     desk = Desk(HeldConnection(database, log))
+    erased = ErasedNodes(desk)
     pages = Pages(settings.BRAND)
     # A thread and a connection of its own: a group of responses holds up nobody's question.
     recorder = Recorder(Desk(HeldConnection(database, log)), log)
     tracking = TrackingLinks(Targets(desk), recorder, [own_keys.link], pages)
     return App(
-        SegmentApi(commit, KnownSources(desk), own_keys.node),
+        SegmentApi(commit, KnownSources(desk), erased, own_keys.node),
         {
             "/u/": UnsubscribeLink(desk, [own_keys.link], pages).answer,
             "/p/": PreferencesLink(desk, [own_keys.link], pages).answer,
@@ -106,19 +108,23 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
             "/o/": tracking.open,
         },
         desk,
-        _Life(commit, tracking, desk),
+        _Life(commit, tracking, erased, desk),
         log,
         watch,
     )
 
 
 class _Life:
-    def __init__(self, commit: GroupCommit, tracking: TrackingLinks, desk: Desk) -> None:
+    def __init__(
+        self, commit: GroupCommit, tracking: TrackingLinks, erased: ErasedNodes, desk: Desk
+    ) -> None:
         self._commit = commit
         self._tracking = tracking
+        self._erased = erased
         self._desk = desk
 
     async def start(self) -> None:
+        await self._erased.start()
         self._commit.start()
         self._tracking.start()
 
@@ -126,6 +132,7 @@ class _Life:
         """Write what waits. A second call finds nothing to do."""
         await asyncio.get_running_loop().run_in_executor(None, self._commit.stop)
         await self._tracking.stop()
+        await self._erased.stop()
         self._desk.close()
 
 

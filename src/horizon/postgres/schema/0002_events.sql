@@ -60,6 +60,14 @@ CREATE TABLE rejected_events (
     body text NOT NULL
 );
 
+-- Whom nobody may bring back: events of such a node from before its erasure are refused.
+CREATE TABLE erased_nodes (
+    node uuid PRIMARY KEY,
+    erased_at timestamptz NOT NULL,
+    tx xid8 NOT NULL DEFAULT pg_current_xact_id()
+);
+CREATE INDEX erased_nodes_by_tx ON erased_nodes (tx);  -- the edge reads what is new
+
 -- The rows of a window: committed after the snapshot seen (of its era) was taken and before the
 -- snapshot until (of the current era). Sequence values and times are not in commit order, so a
 -- reader that remembers the highest one would miss what commits late. Inlined by the planner.
@@ -115,6 +123,8 @@ GRANT EXECUTE ON FUNCTION ensure_partitions(date, date) TO horizon_edge, horizon
 
 GRANT SELECT ON sources TO horizon_edge, horizon_worker, horizon_console;
 GRANT INSERT, UPDATE ON sources TO horizon_worker, horizon_console;
+GRANT SELECT ON erased_nodes TO horizon_edge, horizon_worker, horizon_console;
+GRANT INSERT ON erased_nodes TO horizon_worker;
 GRANT SELECT, INSERT ON event_ids TO horizon_edge, horizon_worker;
 GRANT INSERT ON events, rejected_events TO horizon_edge, horizon_worker;
 GRANT SELECT ON events, rejected_events TO horizon_worker, horizon_console, horizon_reader;
