@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 import psycopg
@@ -17,7 +16,6 @@ from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
 
 FRESH_S = 3.0  # what comes in so soon after an erasure, the erasure itself has to find
-CODE: Final = "erased"
 _BEFORE_ALL = "1:1:"  # a snapshot that sees nothing
 
 _queries = Queries("horizon.edge")
@@ -56,7 +54,7 @@ class ErasedNodes:
             erased_at = self._erased.get(node)
             if erased_at is not None and event.time < erased_at:
                 raise Rejected(
-                    CODE, "The person was erased after this event: do not send it again."
+                    "erased", "The person was erased after this event: do not send it again."
                 )
 
     async def _follow(self) -> None:

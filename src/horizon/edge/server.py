@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import resource
 import signal
 import socket
 
 import psycopg
 import uvloop
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from horizon import keys
@@ -35,7 +37,13 @@ from horizon.postgres.database import Database, Role, find
 from horizon.postgres.era import current_era
 from horizon.settings import Settings
 
-CONNECTIONS = 1024
+CONNECTIONS = 4096  # open at once, 20 KB each; who comes after them waits
+OTHER_FILES = 200  # that a process has open besides
+LISTEN_QUEUE = 1024
+# Before and within a request's head, so that silent connections make room. A load balancer in
+# front has to let go of an idle connection earlier than this.
+IDLE_TIMEOUT_S = 30
+HEAD_BYTES = 65_536
 GRACE_S = 5  # for requests under way when it is told to stop
 
 
@@ -58,7 +66,10 @@ async def _serve(
     # In this process and not in a worker's: one kill ends it, and no orphan holds the port.
     server = Server(
         app, address=host, port=port, interface=Interfaces.ASGI, http=HTTPModes.http1,
-        websockets=False, backlog=CONNECTIONS, log_enabled=False,
+        websockets=False, backlog=LISTEN_QUEUE, backpressure=_connections(), log_enabled=False,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=IDLE_TIMEOUT_S * 1000, max_buffer_size=HEAD_BYTES
+        ),
     )  # fmt: skip
     server.workers_kill_timeout = GRACE_S
     loop = asyncio.get_running_loop()
@@ -72,6 +83,20 @@ async def _serve(
         loop.set_exception_handler(lambda *_: None)
     greeting.cancel()
     await app.stop()
+
+
+def _connections() -> int:
+    """CONNECTIONS, or as many as this process may have files open."""
+    wanted = CONNECTIONS + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:  # often 1,024, and the hard one far above
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return (
+        CONNECTIONS
+        if soft == resource.RLIM_INFINITY
+        else max(1, min(CONNECTIONS, soft - OTHER_FILES))
+    )
 
 
 async def _greet(host: str, port: int) -> None:
