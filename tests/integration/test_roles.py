@@ -26,6 +26,7 @@ GRANTS = {
     "current_scores":   ("", "S", "S", "S"),
     "domains":          ("", "SIU", "S", "S"),
     "eras":             ("S", "S", "S", "S"),
+    "erased_nodes":     ("S", "SI", "S", ""),
     "event_ids":        ("SI", "SI", "", ""),
     "events":           ("I", "SI", "S", "S"),
     "history":          ("", "SI", "S", "S"),
