@@ -231,6 +231,6 @@ def refusal(client: Client, index: str, answer: Answer) -> str:
     if answer.status == 403:
         return (
             f"The search server at {client.name} forbids it (403: {answer.reason}): give the "
-            f"account create_index, create_doc and manage on {index}."
+            f"account manage_index_templates, and create_index, create_doc and manage on {index}."
         )
     return f"The search server at {client.name} answers {answer.status}: {answer.reason}"
