@@ -35,6 +35,7 @@ GRANTS = {
     "history_passes":   ("", "SID", "", ""),
     "history_seals":    ("", "SI", "S", "S"),
     "message_responses": ("", "S", "S", "S"),
+    "lineage_kept":     ("", "SID", "", ""),
     "messages":         ("", "SI", "S", "S"),
     "nodes":            ("", "SIU", "S", "S"),
     "notifications_log": ("", "S", "S", "S"),
