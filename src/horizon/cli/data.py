@@ -10,7 +10,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from horizon import clock
 from horizon.cli.options import AsJson, DatabaseName, installed
-from horizon.cli.output import console, say, show
+from horizon.cli.output import console, many, say, show
 from horizon.events import sources
 from horizon.pipeline import intake
 from horizon.postgres.audit import write_audit
@@ -56,8 +56,8 @@ def ingest(
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
     say(
-        f"{result.read:,} lines read: {result.inserted:,} new events, {result.duplicates:,} known "
-        f"already, {result.rejected:,} rejected."
+        f"{many(result.read, 'line')} read: {many(result.inserted, 'new event')}, "
+        f"{result.duplicates:,} known already, {result.rejected:,} rejected."
         + (" `horizon rejected list` tells why." if result.rejected else "")
     )
 

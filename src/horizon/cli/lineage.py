@@ -10,7 +10,7 @@ import typer
 
 from horizon import settings as setting
 from horizon.cli.options import AsJson
-from horizon.cli.output import complain, say, show
+from horizon.cli.output import complain, many, say, show
 from horizon.errors import HorizonError, UsageError
 
 PANEL = "Start, stop, look"
@@ -87,9 +87,10 @@ def lineage_flush() -> None:
         delivered = courier.flush()
     except AwayError as exc:
         waiting = queue_of(settings).waiting()
-        raise HorizonError(f"{exc} {waiting} events wait; none is lost.") from exc
+        wait = "waits" if waiting == 1 else "wait"
+        raise HorizonError(f"{exc} {many(waiting, 'event')} {wait}; none is lost.") from exc
     if delivered is None:
         complain("another process is delivering already: `horizon up`, most likely.")
         return
     kept = f", {delivered.refused} refused: see {courier.refused_path}" if delivered.refused else ""
-    complain(f"{delivered.sent} events delivered{kept}.")
+    complain(f"{many(delivered.sent, 'event')} delivered{kept}.")

@@ -102,7 +102,10 @@ class SegmentApi:
             )  # fmt: skip
         source = await self._sources.find(key)
         if source is None:
-            raise Refusal(401, "unknown_key", "No enabled source has this key: mend it.")
+            raise Refusal(
+                401, "unknown_key",
+                "No source has this key: mend it, or make one with `horizon source add NAME`.",
+            )  # fmt: skip
         return source
 
 

@@ -41,7 +41,11 @@ class Shown:
         """Each measure's name, what it comes to in all, and its colour where there are several."""
         several = len(self.panel.measures) > 1
         return [
-            (one.title, told(one, headline(one, self.rows)), one.colour if several else "")
+            (
+                one.largest or one.title,
+                told(one, headline(one, self.rows)),
+                one.colour if several else "",
+            )
             for one in self.panel.measures
         ]
 
@@ -79,7 +83,7 @@ def rows_of(tx: Connection, panel: Panel) -> list[Row]:
 
 def headline(measure: Measure, rows: Sequence[Row]) -> float:
     values = [row[measure.name] for row in rows]
-    return max(values, default=0) if measure.most else sum(values)
+    return max(values, default=0) if measure.largest else sum(values)
 
 
 def render(report: Report) -> str:

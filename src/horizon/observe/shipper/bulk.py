@@ -116,7 +116,10 @@ def _sorted(items: list[bytes], answer: Answer, outcome: Outcome) -> tuple[list[
                 outcome.refused.append((item, _sentence(error)))
             case Fate.LATER:
                 left.append(item)
-                why = f"The search server takes no lines now: {_sentence(error)}"
+                why = (
+                    f"The search server takes no lines now ({_sentence(error)}): look at its log "
+                    "and its disk."
+                )
     return left, why
 
 
@@ -205,4 +208,9 @@ def refusal(client: Client, index: str, answer: Answer) -> str:
             f"The search server at {client.name} forbids it (403: {answer.reason}): give the "
             f"account create_index, create_doc and manage on {index}."
         )
-    return f"The search server at {client.name} answers {answer.status}: {answer.reason}"
+    said = f"The search server at {client.name} answers {answer.status}"
+    if answer.reason:
+        said += f" ({answer.reason.rstrip('.')})"
+    if answer.status == 429 or answer.status >= 500:
+        return f"{said}: it is overloaded or ill; look at its log."
+    return f"{said}: see whether ES_URL is its address, and its log."
