@@ -16,9 +16,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup, escape
 
+from horizon import look
 from horizon.observe.kibana.panels import MOST_RUNS, PANELS, Chart, Column, Measure, Panel
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
@@ -88,10 +88,7 @@ def headline(measure: Measure, rows: Sequence[Row]) -> float:
 
 def render(report: Report) -> str:
     scripts = {"plotly": _plotly(), "page": (_FOLDER / "report.js").read_text()}
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True,
-        lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
+    templates = look.templates(_FOLDER)
     templates.globals.update(cell=_cell, moment=_moment, is_measure=_is_measure)
     templates.filters["code"] = _code
     return templates.get_template("report.html").render(
