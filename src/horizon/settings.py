@@ -55,6 +55,7 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Every setting by the name its user types; units stand in the names where they need one."""
 
     secrets = SECRETS
+    addresses = ("ES_URL",)
 
     PG_DSN: Text | None = None  # none: the embedded PostgreSQL in HORIZON_HOME
     HORIZON_HOME: Named = "./.horizon"

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from horizon import clock
 from horizon.cli import sources
 from horizon.cli.options import AsJson, DatabaseName, installed
-from horizon.cli.output import console, say, show
+from horizon.cli.output import console, many, say, show
 from horizon.pipeline import intake
 from horizon.postgres.database import Role, row_dicts
 from horizon.postgres.queries import Queries
@@ -52,8 +52,8 @@ def ingest(
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
     say(
-        f"{result.read:,} lines read: {result.inserted:,} new events, {result.duplicates:,} known "
-        f"already, {result.rejected:,} rejected."
+        f"{many(result.read, 'line')} read: {many(result.inserted, 'new event')}, "
+        f"{result.duplicates:,} known already, {result.rejected:,} rejected."
         + (" `horizon rejected list` tells why." if result.rejected else "")
     )
 
