@@ -23,6 +23,7 @@ from horizon.edge.pages import Pages
 from horizon.edge.preferences import PreferencesLink
 from horizon.edge.responses import Recorder
 from horizon.edge.segment import SegmentApi
+from horizon.edge.sites import Sites
 from horizon.edge.targets import Targets
 from horizon.edge.tracking import TrackingLinks
 from horizon.edge.unsubscribe import UnsubscribeLink
@@ -95,9 +96,11 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
     pages = Pages(settings.BRAND)
     # A thread and a connection of its own: a group of responses holds up nobody's question.
     recorder = Recorder(Desk(HeldConnection(database, log)), log)
+    sources = KnownSources(desk)
     tracking = TrackingLinks(Targets(desk), recorder, [own_keys.link], pages)
+    segment = SegmentApi(commit, sources, own_keys.node)
     return App(
-        SegmentApi(commit, KnownSources(desk), own_keys.node),
+        segment,
         {
             "/u/": UnsubscribeLink(desk, [own_keys.link], pages).answer,
             "/p/": PreferencesLink(desk, [own_keys.link], pages).answer,
@@ -109,6 +112,7 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
         _Life(commit, tracking, desk),
         log,
         watch,
+        Sites(segment, sources, settings.public_url),
     )
 
 
