@@ -66,6 +66,12 @@ def test_settings_are_for_the_keys_of_public_sources(app: Application, database:
     refused = app.ask("GET", f"/v1/projects/{secret}/settings")
     assert code(refused) == (403, "secret_key")
     assert secret not in refused.body.decode()
+    with database.transaction(Role.WORKER) as tx:
+        picky = add_source(tx, "picky", "public", origins=["https://shop.example"])
+    path = f"/v1/projects/{picky}/settings"
+    assert app.ask("GET", path, headers={"Origin": "https://shop.example"}).status == 200
+    other = app.ask("GET", path, headers={"Origin": "https://other.example"})
+    assert code(other) == (403, "origin_not_allowed")
     assert code(app.ask("POST", f"/v1/projects/{secret}/settings")) == (405, "wrong_method")
     assert app.ask("GET", "/v1/projects/a/b/settings").status == 404
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from horizon.edge.admission import Admission
 from horizon.edge.http import Refusal, Reply, Request, json_reply
 from horizon.edge.known_sources import KnownSources
 
@@ -15,19 +16,18 @@ _KEPT: Final = {"cache-control": "public, max-age=120"}
 
 class ProjectSettings:
     def __init__(self, sources: KnownSources, public_url: str) -> None:
-        self._sources = sources
+        self._admission = Admission(sources)
         self._public_url = public_url
 
     async def answer(self, request: Request, key: str) -> Reply:
-        """Raises Refusal and Unavailable."""
+        """For whoever may send with this key. Raises Refusal and Unavailable."""
         if request.method not in ("GET", "HEAD"):
             raise Refusal(405, "wrong_method", "Fetch it with GET.", {"allow": "GET, HEAD"})
-        source = await self._sources.find(key)
-        if source is None:
-            raise Refusal(
-                404, "unknown_key",
-                "No enabled source has this key: take one that `horizon source add` has shown.",
-            )  # fmt: skip
+        try:
+            source = await self._admission.source(key, request.headers)
+        except Refusal as refusal:
+            status = 404 if refusal.code == "unknown_key" else refusal.status
+            raise Refusal(status, refusal.code, refusal.message) from refusal
         if source.kind != "public":
             raise Refusal(
                 403, "secret_key",
