@@ -28,6 +28,7 @@ GRANTS = {
     "eras":             ("S", "S", "S", "S"),
     "event_ids":        ("SI", "SI", "", ""),
     "events":           ("I", "SI", "S", "S"),
+    "file_progress":    ("", "SIU", "S", "S"),
     "history":          ("", "SI", "S", "S"),
     "history_open_alerts": ("", "SIUD", "", ""),
     "history_open_messages": ("", "SIUD", "", ""),

@@ -17,7 +17,9 @@ from horizon.postgres.database import Connection, Role
 from horizon.postgres.queries import Queries
 from horizon.sources import files
 from horizon.sources.files import FileResult
+from horizon.sources.lines import OnProgress
 from horizon.sources.mapping import load_mapping
+from horizon.sources.opening import limits_of, open_stored
 
 QUERIES = Queries("horizon.pipeline")
 SIMULATOR = "simulator"
@@ -33,22 +35,29 @@ class Simulated:
 
 def ingest_file(
     horizon: Installation,
-    path: Path,
-    mapping: str,
+    name: str,
+    mapping: str | None,
     *,
     source_name: str | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    again: bool = False,
+    on_progress: OnProgress = lambda *_: None,
+    stopping: Callable[[], bool] = lambda: False,
     correlation_id: UUID | None = None,
 ) -> FileResult:
-    """Bring a file in. Raises UsageError or MappingError before anything is written."""
-    chosen = load_mapping(mapping)
+    """Bring a file in; go on where a run before was ended, unless ``again`` says otherwise.
+
+    Raises UsageError or MappingError before anything is written.
+    """
+    chosen = load_mapping(mapping) if mapping else None
     with (
+        open_stored(name, horizon.settings) as stored,
         _recording(horizon, "file", correlation_id) as figures,
         horizon.lineage.run("ingest", clock.now(), parent=correlation_id) as lineage,
     ):
         result = files.ingest_file(
-            horizon.database, path, chosen, source_name=source_name or FILES,
-            node_key=horizon.keys.node, era=horizon.era(), now=clock.now(), on_progress=on_progress,
+            horizon.database, stored, chosen, source_name=source_name or FILES,
+            node_key=horizon.keys.node, era=horizon.era(), now=clock.now(), again=again,
+            limits=limits_of(horizon.settings), on_progress=on_progress, stopping=stopping,
         )  # fmt: skip
         figures.update(
             inserted=result.inserted, skipped=result.duplicates, rejected=result.rejected
