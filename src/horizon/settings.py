@@ -128,7 +128,7 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
         int, Meta(ge=10_000, description="a whole number of bytes, at least 10000")
     ] = 100_000_000  # of the queue on disk: 350,000 events
     FILE_LINE_BYTES: Bytes = 1_048_576  # a longer line is rejected
-    FILE_ROW_GROUP_BYTES: Bytes = 1_073_741_824  # of Parquet, unpacked
+    FILE_ROW_GROUP_BYTES: Bytes = 4_294_967_296  # of Parquet, unpacked
     FILE_UNPACKED_BYTES: Bytes = 1_000_000_000_000
     FILE_UNPACKED_RATIO: Annotated[
         int, Meta(ge=2, le=1_000_000, description="a whole number from 2 to 1000000")

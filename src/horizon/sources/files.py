@@ -92,7 +92,7 @@ class Interpreter:
             received_at=self.received_at,
             position=number,
             code=code,
-            message=f"file {self.digest[:12]}, line {number}: {message}",
+            message=f"file {self.digest[:12]}, {self.reader.unit} {number}: {message}",
             body=storable_body(self.reader.body(item)),
         )
 
@@ -163,11 +163,12 @@ class _Run:
         return self._result(counts, before, position, stopped=stopped)
 
     def _batch(self, batch: Batch, start: Position, before: Progress) -> Counts:
+        reader = self.interpreter.reader
         made = self.interpreter.events(batch.items)
         if not made.events and len(made.rejected) >= HOPELESS_LINES and start.number <= 1:
             raise UsageError(
-                f"{self.stored.name}: none of its first {len(made.rejected):,} lines is an event ("
-                f"{made.rejected[0].message}): look with --dry-run, and mend the mapping."
+                f"{self.stored.name}: none of its first {len(made.rejected):,} {reader.unit}s is "
+                f"an event ({made.rejected[0].message}): look with --dry-run, and mend the mapping."
             )
         with self.connection.transaction():
             rejected = made.rejected

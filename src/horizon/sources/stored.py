@@ -16,7 +16,7 @@ class Limits:
     """What a file may ask of memory and of time; each is a setting, FILE_..."""
 
     line_bytes: int = 2**20
-    row_group_bytes: int = 2**30
+    row_group_bytes: int = 2**32
     unpacked_bytes: int = 10**12
     unpacked_ratio: int = 500
 

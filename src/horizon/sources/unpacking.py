@@ -110,17 +110,23 @@ def _source(stored: Stored, packing: Packing) -> Any:
     if packing == "zstd":
         import pyarrow  # 40 ms and 60 MB that only some files need
 
-        return pyarrow.CompressedInputStream(pyarrow.PythonFile(_Lent(stored), "r"), "zstd")
+        return pyarrow.CompressedInputStream(pyarrow.PythonFile(Lent(stored), "r"), "zstd")
     return stored
 
 
-class _Lent:
-    """Arrow closes what it was given when it has no more use for it."""
+class Lent:
+    """For Arrow, which closes what it was given when it has no more use for it."""
 
     closed = False
 
     def __init__(self, stored: Stored) -> None:
-        self.read = stored.read
+        self.read, self.seek, self.tell = stored.read, stored.seek, stored.tell
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
 
     def close(self) -> None:
         pass
