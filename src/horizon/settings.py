@@ -192,6 +192,8 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def wanted_instead(cls, name: str, value: Any) -> str | None:
         if name in URLS and value and not _is_url(value):
             return "an address, like https://example.com"
+        if name == "S3_ENDPOINT" and value and "@" in value:
+            return "an address without who asks, like https://example.com"
         if name in PATHS and not _is_path(value):
             return "a path, and the user after ~ has to exist"
         if name == "PIPELINE_CRON" and not croniter.is_valid(value):

@@ -19,6 +19,7 @@ from horizon.clock import utc_text
 from horizon.pipeline import intake
 from horizon.sources.files import FileResult
 from horizon.sources.lines import OnProgress
+from horizon.sources.opening import expand
 
 _STEP_S = 30.0  # where there is no terminal, a line so often
 
@@ -55,13 +56,14 @@ def ingest(
     horizon = installed(database)
     calm_memory()
     stop = stop_at_signals()
-    for name in files:
+    names = expand(files, horizon.settings)
+    for name in names:
         with _progress(name) as on_progress:
             result = intake.ingest_file(
                 horizon, name, mapping, source_name=source, again=again,
                 on_progress=on_progress, stopping=stop.is_set,
             )  # fmt: skip
-        say(_sentence(result, f"{name}: " if len(files) > 1 else ""))
+        say(_sentence(result, f"{name}: " if len(names) > 1 else ""))
         if result.stopped:
             raise typer.Exit(1)
 

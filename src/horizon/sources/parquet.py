@@ -84,7 +84,8 @@ class ParquetReader:
             return b""
 
     def done_bytes(self) -> int:
-        return self._stored.size_bytes * self._row // max(1, self._file.metadata.num_rows)
+        rows = int(self._file.metadata.num_rows)
+        return self._stored.size_bytes * self._row // max(1, rows)
 
     def _opened(self, stored: Stored) -> Any:
         stored.seek(0)
@@ -170,7 +171,7 @@ def _holds(schema: Any, column: str) -> bool:
     inner = schema.field(first).type
     for name in others:
         if not pa.types.is_struct(inner) or inner.get_field_index(name) < 0:
-            return pa.types.is_map(inner)
+            return bool(pa.types.is_map(inner))
         inner = inner.field(name).type
     return True
 
