@@ -6,7 +6,7 @@ file that comes again adds nothing, and lines that repeat each other are separat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -75,9 +75,13 @@ class Interpreter:
                     made.events.append(event)
         return made
 
+    def message_id(self, number: int) -> str:
+        """Of a line that has none of its own."""
+        return f"{self.digest[:32]}:{number}"
+
     def event(self, number: int, item: Any) -> Event | None:
         """Raises BadLineError and Rejected."""
-        message = self.reader.message(f"{self.digest[:32]}:{number}", item)
+        message = self.reader.message(self.message_id(number), item)
         if message is None:
             return None
         # A line's sentAt is of a clock long ago. Sent when it was received, its time is its own.
@@ -188,6 +192,14 @@ class _Run:
             counts.read, *counts, self.key.digest, went_on_after=before.position.number,
             last_line=end.number, stopped=stopped, finished_at=finished_at,
         )  # fmt: skip
+
+
+def rejects(tx: Connection, source_name: str, digest: str) -> Iterator[dict[str, Any]]:
+    """A file's rejected lines in their order, with number and reason, of whatever run."""
+    values = {"source": source_name, "file": f"file {digest[:12]}, %"}
+    with tx.cursor(name="rejects") as found:
+        for row in found.execute(QUERIES["file_rejects"], values):
+            yield {"line": row.position, "code": row.code, "reason": row.message}
 
 
 def _new_rejects(tx: Connection, rejected: Sequence[RejectedEvent]) -> Sequence[RejectedEvent]:

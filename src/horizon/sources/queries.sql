@@ -40,6 +40,13 @@ WHERE source_id = %(source_id)s AND digest = %(digest)s AND mapping = %(mapping)
 UPDATE file_progress SET finished_at = %(now)s
 WHERE source_id = %(source_id)s AND digest = %(digest)s AND mapping = %(mapping)s
 
+-- name: file_rejects
+-- A file's rejected lines: their messages begin with its digest.
+SELECT DISTINCT position, code, message
+FROM rejected_events
+WHERE source_id = (SELECT source_id FROM sources WHERE name = %(source)s) AND message LIKE %(file)s
+ORDER BY position
+
 -- name: keep_simulation
 -- The first run's epoch counts: later runs send the same messages again.
 INSERT INTO simulations (name, epoch, seed) VALUES (%(name)s, %(epoch)s, %(seed)s)
