@@ -106,6 +106,8 @@ COLUMN_GRANTS = {
     ("campaigns", "status"): "horizon_worker=w",
     ("messages", "address_hash"): "horizon_edge=r",
     ("source_keys", "last_used_at"): "horizon_edge=w",
+    **{("rejected_events", column): "horizon_worker=w,horizon_console=w"
+       for column in ("code", "message", "replayed_at", "event_id")},
     ("messages", "campaign"): "horizon_edge=r",
     ("messages", "message_id"): "horizon_edge=r",
     ("messages", "node"): "horizon_edge=r",

@@ -18,7 +18,7 @@ from horizon.edge.http import Refusal, Reply, Request, busy, json_reply, unavail
 from horizon.edge.known_sources import KnownSources
 from horizon.events.json_text import without_lone_surrogates
 from horizon.events.model import Event, Source, read_message
-from horizon.events.rejection import Rejected, RejectedEvent, storable_body
+from horizon.events.rejection import Rejected, RejectedEvent, refused
 from horizon.events.times import read_time
 
 BODY_BYTES = 512_000
@@ -129,9 +129,9 @@ class _Reader:
                 node_key=self._node_key, message_type=message_type, context=context,
             )  # fmt: skip
         except Rejected as reason:
-            self.rejected.append(RejectedEvent(
-                self._source.source_id, self._received_at, index, reason.code, reason.message,
-                storable_body(bytes(item), self._key),
+            self.rejected.append(refused(
+                self._source.source_id, self._received_at, index, reason, bytes(item),
+                key=self._key, call=message_type, sent_at=sent_at, context=context,
             ))  # fmt: skip
         else:
             self.events.append(event)

@@ -28,7 +28,9 @@ _EVENT_TYPES = (
     "timestamptz", "timestamptz", "timestamptz", "text", "bool", "bool", "text", "text", "text",
     "text", "int4",
 )  # fmt: skip
-_REJECTED_TYPES = ("int4", "timestamptz", "int8", "text", "text", "text")
+_REJECTED_TYPES = (
+    "int4", "timestamptz", "int8", "text", "text", "text", "bool", "text", "timestamptz", "text",
+)  # fmt: skip
 
 _queries = Queries("horizon.events")
 _next_try_s = 0.0
@@ -42,8 +44,9 @@ def store(
     Two writers with the same ids wait for each other: an event counts where it commits first.
     For READ COMMITTED: a stricter transaction fails where a copy was committed meanwhile.
     """
-    if events:
+    if events or rejected:
         received = [event.received_at for event in events]
+        received += [refused.received_at for refused in rejected]
         ensure_partitions(tx, _day(min(received)), _day(max(received)))
     # Reversed, so that of copies within the batch the first one counts.
     ids = {(hour_of(one.original_timestamp), one.event_id): one for one in reversed(events)}

@@ -82,6 +82,7 @@ class _Reader:
             code=code,
             message=f"file {self.digest[:12]}, line {number}: {message}",
             body=storable_body(raw.rstrip(b"\r\n")),
+            cut=code == "too_long",
         )
 
 

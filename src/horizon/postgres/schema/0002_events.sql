@@ -64,15 +64,25 @@ CREATE TABLE events_default PARTITION OF events DEFAULT;
 CREATE INDEX events_by_tx ON events (era, tx);       -- the windows of stages
 CREATE INDEX events_by_node ON events ((nodes[1]));  -- a profile's page, explain
 
+-- With all that its reader was given, so that it can be read again after something was mended.
 CREATE TABLE rejected_events (
-    rejected_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    rejected_id bigint GENERATED ALWAYS AS IDENTITY,
     source_id int NOT NULL,
     received_at timestamptz NOT NULL,
     position bigint NOT NULL,  -- in its request, or the line in its file
-    code text NOT NULL,
+    code text NOT NULL,        -- of the last reading
     message text NOT NULL,
-    body text NOT NULL
-);
+    body text NOT NULL,
+    cut boolean NOT NULL,      -- the body was longer
+    call text,                 -- its type where the address named it
+    sent_at timestamptz,       -- its batch's
+    context text,              -- its batch's
+    replayed_at timestamptz DEFAULT NULL,  -- when it became an event
+    event_id uuid DEFAULT NULL,
+    PRIMARY KEY (rejected_id, received_at)
+) PARTITION BY RANGE (received_at);
+CREATE TABLE rejected_events_default PARTITION OF rejected_events DEFAULT;
+CREATE INDEX rejected_events_by_source ON rejected_events (source_id, received_at);  -- list, replay, ingest
 
 -- The rows of a window: committed after the snapshot seen (of its era) was taken and before the
 -- snapshot until (of the current era). Sequence values and times are not in commit order, so a
@@ -95,19 +105,21 @@ DECLARE
     day date;
     part text;
     parent text;
+    key text;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('horizon.ensure_partitions'));
-    FOREACH parent IN ARRAY ARRAY['events', 'event_ids'] LOOP
+    FOREACH parent IN ARRAY ARRAY['events', 'event_ids', 'rejected_events'] LOOP
+        key := CASE parent WHEN 'event_ids' THEN 'hour' ELSE 'received_at' END;
         FOR day IN SELECT d::date FROM generate_series(first_day::timestamp, last_day, '1 day') d LOOP
             part := parent || '_' || to_char(day, 'YYYYMMDD');
             CONTINUE WHEN to_regclass(part) IS NOT NULL;
             -- A row that another writer adds to the default after the move would fail the ATTACH.
             EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', parent || '_default');
-            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', part, parent);
+            -- An identity of its own is refused from PostgreSQL 17 on: it takes its parent's.
+            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL EXCLUDING IDENTITY)', part, parent);
             EXECUTE format(
                 'WITH moved AS (DELETE FROM %I WHERE %I >= %L AND %I < %L RETURNING *) INSERT INTO %I SELECT * FROM moved',
-                parent || '_default', CASE parent WHEN 'events' THEN 'received_at' ELSE 'hour' END, day || ' 00:00+00',
-                CASE parent WHEN 'events' THEN 'received_at' ELSE 'hour' END, day + 1 || ' 00:00+00', part);
+                parent || '_default', key, day || ' 00:00+00', key, day + 1 || ' 00:00+00', part);
             EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
                 parent, part, day || ' 00:00+00', day + 1 || ' 00:00+00');
         END LOOP;
@@ -123,4 +135,5 @@ GRANT UPDATE (last_used_at) ON source_keys TO horizon_edge;
 GRANT INSERT, UPDATE, DELETE ON source_keys TO horizon_worker, horizon_console;
 GRANT SELECT, INSERT ON event_ids TO horizon_edge, horizon_worker;
 GRANT INSERT ON events, rejected_events TO horizon_edge, horizon_worker;
+GRANT UPDATE (code, message, replayed_at, event_id) ON rejected_events TO horizon_worker, horizon_console;
 GRANT SELECT ON events, rejected_events TO horizon_worker, horizon_console, horizon_reader;
