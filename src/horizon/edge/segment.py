@@ -17,8 +17,9 @@ from horizon.edge.held import Unavailable
 from horizon.edge.http import Refusal, Reply, Request, busy, json_reply, unavailable
 from horizon.edge.known_sources import KnownSources
 from horizon.events.json_text import without_lone_surrogates
-from horizon.events.model import Event, Source, read_message
+from horizon.events.model import Source, read_message
 from horizon.events.rejection import Rejected, RejectedEvent, refused
+from horizon.events.rows import Row, row_of
 from horizon.events.times import read_time
 
 BODY_BYTES = 512_000
@@ -93,7 +94,7 @@ class SegmentApi:
             reader.read_batch(envelope)
         else:
             reader.read(0, body, message_type=call)
-        await self._commit.commit(reader.events, reader.rejected, len(body))
+        await self._commit.commit(reader.events, reader.rejected, reader.received_at, len(body))
         return json_reply(200, {"success": True, "rejected": _told(reader.rejected)})
 
 
@@ -101,12 +102,12 @@ class _Reader:
     """Reads a request's messages: the good ones are kept, the bad ones noted."""
 
     def __init__(self, source: Source, key: str, node_key: bytes, received_at: datetime) -> None:
-        self.events: list[Event] = []
+        self.events: list[Row] = []
         self.rejected: list[RejectedEvent] = []
         self._source = source
         self._key = key
         self._node_key = node_key
-        self._received_at = received_at
+        self.received_at = received_at
 
     def read_batch(self, batch: _Batch) -> None:
         sent_at = read_time(batch.sent_at)
@@ -125,16 +126,16 @@ class _Reader:
     ) -> None:
         try:
             event = read_message(
-                item, source=self._source, received_at=self._received_at, sent_at=sent_at,
+                item, source=self._source, received_at=self.received_at, sent_at=sent_at,
                 node_key=self._node_key, message_type=message_type, context=context,
             )  # fmt: skip
         except Rejected as reason:
             self.rejected.append(refused(
-                self._source.source_id, self._received_at, index, reason, bytes(item),
+                self._source.source_id, self.received_at, index, reason, bytes(item),
                 key=self._key, call=message_type, sent_at=sent_at, context=context,
             ))  # fmt: skip
         else:
-            self.events.append(event)
+            self.events.append(row_of(event))
 
 
 def _told(rejected: Sequence[RejectedEvent]) -> list[dict[str, object]]:

@@ -16,13 +16,15 @@ COPY event_ids (hour, digest) FROM STDIN (FORMAT binary)
 
 -- name: claim_ids
 -- The way for a batch that holds a copy: waits for whoever claims the same id, and gives back
--- what is new. Sorted as copy_ids is, so that two writers never wait for each other.
+-- what is new. Sorted as copy_ids is, so that two writers never wait for each other. A key is the
+-- hour since 1970 in 8 bytes and the digest in 16.
 INSERT INTO event_ids (hour, digest)
-SELECT hour, digest
-FROM unnest(%(hours)s::timestamptz[], %(digests)s::uuid[]) AS claimed (hour, digest)
-ORDER BY hour, digest
+SELECT to_timestamp(0) + ('x' || encode(substr(key, 1, 8), 'hex'))::bit(64)::bigint * interval '1 hour',
+       encode(substr(key, 9), 'hex')::uuid
+FROM unnest(%(keys)s::bytea[]) AS claimed (key)
+ORDER BY key
 ON CONFLICT DO NOTHING
-RETURNING hour, digest
+RETURNING int8send((extract(epoch FROM hour) / 3600)::bigint) || uuid_send(digest) AS key
 
 -- name: copy_events
 COPY events (
