@@ -144,6 +144,8 @@ ASKED = "SELECT * FROM asked_opt_in(gen_random_uuid(), now())"
 CONFIRM = "SELECT confirm_opt_in(gen_random_uuid(), now(), gen_random_uuid())"
 
 MAY = [
+    (WORKER, "SELECT drop_days('rejected_events', '2020-01-01')"),
+    (WORKER, "SELECT drop_days('event_ids', '2020-01-01')"),
     (EDGE, EVENT),
     (EDGE, CONSENT),
     (EDGE, MESSAGE_TARGET),
@@ -198,6 +200,14 @@ MAY_NOT = [
     (READER, CONSENT),
     (READER, AUDIT),
     (READER, "SELECT * FROM audit"),
+    *[
+        (role, "SELECT drop_days('rejected_events', '2020-01-01')")
+        for role in (EDGE, CONSOLE, READER)
+    ],
+    *[
+        (WORKER, f"SELECT drop_days('{name}', '2020-01-01')")
+        for name in ("events", "consents", "x")
+    ],
     (READER, "SELECT key_sha256 FROM source_keys"),
     (EDGE, "UPDATE source_keys SET expires_at = NULL"),
     (READER, "SELECT ensure_partitions('2026-01-01', '2026-01-01')"),

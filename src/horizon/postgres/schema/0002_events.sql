@@ -128,6 +128,37 @@ END $$;
 REVOKE EXECUTE ON FUNCTION ensure_partitions(date, date) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ensure_partitions(date, date) TO horizon_edge, horizon_worker;
 
+-- The days that a table has partitions of.
+CREATE FUNCTION day_partitions(parent text) RETURNS SETOF date LANGUAGE sql STABLE AS $$
+    SELECT to_date(right(part.relname, 8), 'YYYYMMDD')
+    FROM pg_inherits i JOIN pg_class part ON part.oid = i.inhrelid
+    WHERE i.inhparent = to_regclass('public.' || parent) AND part.relname ~ ('^' || parent || '_[0-9]{8}$')
+$$;
+
+-- Drops the partitions of the days before first_day, and tells which. Only of what has its time, and
+-- of ids never those of the last sixty days of the server's clock: a --now that is far ahead must
+-- not forget them.
+CREATE FUNCTION drop_days(parent text, first_day date) RETURNS SETOF date
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    day date;
+BEGIN
+    IF parent NOT IN ('rejected_events', 'event_ids') THEN
+        RAISE insufficient_privilege USING MESSAGE = parent || ' has no days that may be dropped';
+    END IF;
+    IF parent = 'event_ids' THEN
+        first_day := least(first_day, (clock_timestamp() AT TIME ZONE 'UTC')::date - 60);
+    ELSE  -- the few that came while there was no partition for their day
+        EXECUTE format('DELETE FROM %I WHERE received_at < %L', parent || '_default', first_day || ' 00:00+00');
+    END IF;
+    FOR day IN SELECT d FROM day_partitions(parent) d WHERE d < first_day ORDER BY d LOOP
+        EXECUTE format('DROP TABLE %I', parent || '_' || to_char(day, 'YYYYMMDD'));
+        RETURN NEXT day;
+    END LOOP;
+END $$;
+REVOKE EXECUTE ON FUNCTION drop_days(text, date) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION drop_days(text, date) TO horizon_worker;
+
 GRANT SELECT ON sources TO horizon_edge, horizon_worker, horizon_console;
 GRANT INSERT, UPDATE ON sources TO horizon_worker, horizon_console;
 GRANT SELECT ON source_keys TO horizon_edge, horizon_worker, horizon_console;
