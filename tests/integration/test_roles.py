@@ -109,6 +109,8 @@ COLUMN_GRANTS = {
     ("campaigns", "status"): "horizon_worker=w",
     ("messages", "address_hash"): "horizon_edge=r",
     ("source_keys", "last_used_at"): "horizon_edge=w",
+    **{("rejected_events", column): "horizon_worker=w,horizon_console=w"
+       for column in ("code", "message", "replayed_at", "event_id")},
     ("messages", "campaign"): "horizon_edge=r",
     ("messages", "message_id"): "horizon_edge=r",
     ("messages", "node"): "horizon_edge=r",
@@ -145,6 +147,8 @@ ASKED = "SELECT * FROM asked_opt_in(gen_random_uuid(), now())"
 CONFIRM = "SELECT confirm_opt_in(gen_random_uuid(), now(), gen_random_uuid())"
 
 MAY = [
+    (WORKER, "SELECT drop_days('rejected_events', '2020-01-01')"),
+    (WORKER, "SELECT drop_days('event_ids', '2020-01-01')"),
     (EDGE, EVENT),
     (EDGE, CONSENT),
     (EDGE, MESSAGE_TARGET),
@@ -199,6 +203,14 @@ MAY_NOT = [
     (READER, CONSENT),
     (READER, AUDIT),
     (READER, "SELECT * FROM audit"),
+    *[
+        (role, "SELECT drop_days('rejected_events', '2020-01-01')")
+        for role in (EDGE, CONSOLE, READER)
+    ],
+    *[
+        (WORKER, f"SELECT drop_days('{name}', '2020-01-01')")
+        for name in ("events", "consents", "x")
+    ],
     (READER, "SELECT key_sha256 FROM source_keys"),
     (EDGE, "UPDATE source_keys SET expires_at = NULL"),
     (READER, "SELECT ensure_partitions('2026-01-01', '2026-01-01')"),
