@@ -17,6 +17,7 @@ from horizon.cli import (
     data,
     doctor,
     explain,
+    forward,
     keep,
     lineage,
     serve,
@@ -55,7 +56,8 @@ def _root(
 
 
 for module in (
-    serve, status, doctor, ship, data, stages, explain, consent, keep, audit, lineage, dashboards,
+    serve, status, doctor, ship, data, forward, stages, explain, consent, keep, audit, lineage,
+    dashboards,
 ):  # fmt: skip
     module.register(app)
 
