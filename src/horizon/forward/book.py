@@ -158,24 +158,12 @@ class Standing(msgspec.Struct, frozen=True):
 def standings(
     tx: Connection, clock: datetime, *, running: bool, most: int = MOST_COUNTED
 ) -> list[Standing]:
-    found = []
-    for row in row_dicts(tx.execute(QUERIES["standings"])):
-        lag = waiting(tx, row.pop("forward_id"), clock, most)
-        state = row.pop("state")
-        shown = "not running" if state == "on" and not running else state
-        found.append(Standing(
-            row.pop("name"), shown, round(max(0.0, lag["behind"] or 0.0), 3), lag["events"], **row
-        ))  # fmt: skip
-    return found
-
-
-def waiting(tx: Connection, forward_id: int, clock: datetime, most: int) -> Row:
-    # How many rows a snapshot hides no statistics tell, and the guess reads every partition.
-    tx.execute("SET LOCAL enable_seqscan = off")
-    values = {"forward_id": forward_id, "clock": clock, "most": most}
-    row = row_dicts(tx.execute(QUERIES["waiting"], values))[0]
-    tx.execute("SET LOCAL enable_seqscan = on")
-    return row
+    rows = row_dicts(tx.execute(QUERIES["standings"], {"clock": clock, "most": most}))
+    for row in rows:
+        row["lag_s"] = round(max(0.0, row["lag_s"] or 0.0), 3)
+        if row["state"] == "on" and not running:
+            row["state"] = "not running"
+    return [Standing(**row) for row in rows]
 
 
 def refused(tx: Connection, name: str, most: int) -> list[Row]:

@@ -129,28 +129,17 @@ SELECT f.name, f.url, s.name AS source, f.state, f.created_at
 FROM forwards f LEFT JOIN sources s USING (source_id) ORDER BY f.forward_id;
 
 -- name: standings
--- One row a forward. What waits is asked for one at a time: see waiting.
-SELECT f.forward_id, f.name, f.state, l.sent, l.refused, l.looped,
-       coalesce(r.sent, 0)::bigint AS sent_again, coalesce(r.replays, 0)::int AS replays,
+SELECT f.name, f.state, extract(epoch FROM %(clock)s - w.oldest)::float8 AS lag_s, w.events AS lag_events,
+       l.sent, l.refused, l.looped, coalesce(r.sent, 0)::bigint AS sent_again, coalesce(r.replays, 0)::int AS replays,
        f.last_sent_at, f.error, f.error_since, f.attempt, f.next_try_at
 FROM forwards f
 JOIN forward_spans l ON l.forward_id = f.forward_id AND NOT l.again
+CROSS JOIN LATERAL forward_lag(f.forward_id, %(most)s) w
 LEFT JOIN LATERAL (
     SELECT sum(sent) AS sent, count(*) FILTER (WHERE finished_at IS NULL) AS replays
     FROM forward_spans WHERE forward_id = f.forward_id AND again
 ) r ON true
 ORDER BY f.forward_id;
-
--- name: waiting
--- How many events wait, at most so many are counted, and since when the oldest of these.
-SELECT count(*)::int AS events, extract(epoch FROM %(clock)s - min(received_at))::float8 AS behind
-FROM (
-    SELECT w.received_at
-    FROM forward_spans s JOIN forwards f USING (forward_id),
-         forward_waiting(s, (SELECT max(era) FROM eras), pg_current_snapshot(), f.source_id) w
-    WHERE s.forward_id = %(forward_id)s AND NOT s.again
-    LIMIT %(most)s
-) counted;
 
 -- name: refused
 SELECT r.event_id, e.message_id, e.type, r.received_at, r.status, r.answer, r.noted_at

@@ -76,17 +76,29 @@ CREATE TABLE forward_days (
     PRIMARY KEY (forward_id, day, type)
 );
 
--- Of a span's events those that are still to be sent: its window's after at_*, and all after it.
-CREATE FUNCTION forward_waiting(span forward_spans, era_now int, until_now pg_snapshot, wanted_source int)
-RETURNS SETOF events LANGUAGE sql STABLE AS $$
-    SELECT e.* FROM events_between(era_now, until_now, span.era, span.seen) e JOIN sources s USING (source_id)
-    WHERE e.received_at >= span.from_at AND e.received_at < span.to_at
-      AND CASE WHEN wanted_source IS NULL THEN s.kind IN ('public', 'server') ELSE e.source_id = wanted_source END
-      AND (span.until IS NULL
-           OR (e.era, e.tx, e.received_at, e.time, e.event_id)
-              > (span.at_era, span.at_tx, span.at_received, span.at_time, span.at_event)
-           OR (e.era = span.until_era AND NOT pg_visible_in_snapshot(e.tx, span.until)))
-$$;
+-- How many of a forward's events wait, at most so many are counted, and when the oldest of these was
+-- received: its window's after at_*, and all after it. Planned anew each time, with the watermark as
+-- a value: only then the windows of events_between are ranges of an index.
+CREATE FUNCTION forward_lag(asked int, most int) RETURNS TABLE (events int, oldest timestamptz)
+LANGUAGE plpgsql STABLE SET enable_seqscan = off AS $$
+DECLARE
+    wanted int[];
+    span forward_spans;
+BEGIN
+    SELECT * INTO span FROM forward_spans WHERE forward_id = asked AND NOT again;
+    SELECT array_agg(s.source_id) INTO wanted FROM sources s, forwards f
+    WHERE f.forward_id = asked
+      AND CASE WHEN f.source_id IS NULL THEN s.kind IN ('public', 'server') ELSE s.source_id = f.source_id END;
+    RETURN QUERY EXECUTE '
+        SELECT count(*)::int, min(received_at) FROM (
+            SELECT received_at FROM events_between($1, pg_current_snapshot(), $2, $3)
+            WHERE source_id = ANY($4) AND received_at >= $5 AND received_at < $6
+              AND ($7 IS NULL OR (era, tx, received_at, time, event_id) > ($9, $10, $11, $12, $13)
+                   OR (era = $8 AND NOT pg_visible_in_snapshot(tx, $7)))
+            LIMIT $14) counted'
+    USING (SELECT max(era) FROM eras), span.era, span.seen, wanted, span.from_at, span.to_at, span.until, span.until_era,
+          span.at_era, span.at_tx, span.at_received, span.at_time, span.at_event, most;
+END $$;
 
 GRANT SELECT ON forwards, forward_spans, forward_refused, forward_days TO horizon_worker, horizon_console, horizon_reader;
 GRANT SELECT (source_id, name, kind) ON sources TO horizon_reader;  -- what waits of which is a metric
