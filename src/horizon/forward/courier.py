@@ -74,20 +74,22 @@ class Courier:
 
     def serve(self) -> None:
         """Deliver until it is stopped. A database that is away is waited for."""
-        away_s = LOOK_S
+        said, away_s = "", TELL_S
         while not self.stopping.is_set():
             try:
                 self._work()
-                away_s = LOOK_S
+                said, away_s = "", TELL_S
             except StoppedError as exc:
                 if exc.state is not None:
-                    self.complain(f"stopped, since {exc}")
-                    self._note_stop(exc)
-                return
+                    why = str(exc).replace("NAME", self.order.name)
+                    self.complain(f"stopped, since {why}")
+                    self._note_stop(exc.state, why)
+                break
             except (HorizonError, psycopg.Error) as exc:
-                self.complain(_first_line(exc))
-                self.stopping.wait(away_s * random.uniform(0.8, 1.2))
+                if said != (said := _first_line(exc)):
+                    self.complain(said)
                 away_s = min(2 * away_s, LONGEST_AWAY_S)
+            self.stopping.wait(away_s * random.uniform(0.8, 1.2))
         self.endpoint.close()
 
     def _work(self) -> None:
@@ -110,10 +112,10 @@ class Courier:
         row = tx.execute(QUERIES["lock"], {"forward_id": self.order.forward_id}).fetchone()
         return row is not None and bool(row.locked)
 
-    def _note_stop(self, exc: StoppedError) -> None:
+    def _note_stop(self, state: str, why: str) -> None:
         with self._database.transaction(Role.WORKER) as tx:
             tx.execute(QUERIES["stop"], {
-                "forward_id": self.order.forward_id, "state": exc.state, "error": str(exc),
+                "forward_id": self.order.forward_id, "state": state, "error": why,
                 "clock": clock.now(),
             })  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -159,7 +160,7 @@ def kept_of(answer: bytes, row: Row) -> str:
     told = answer[:_READ_BYTES].decode(errors="replace")
     for who in (row.user_id, row.anonymous_id, row.previous_id, row.group_id):
         if who:
-            told = told.replace(who, "(id)")
+            told = re.sub(rf"(?<!\w){re.escape(who)}(?!\w)", "(id)", told)
     return scrubbed(told)
 
 
@@ -186,7 +187,11 @@ class _Sending:
                 self._take(items, answer)
                 return
             if meaning is Meaning.KEY_REFUSED:
-                raise StoppedError(f"{said}: the key is refused", "key_refused")
+                raise StoppedError(
+                    f"{said}: the key is refused: give another with `horizon forward set NAME --key "
+                    "KEY`",
+                    "key_refused",
+                )
             tries += meaning is Meaning.DOUBTFUL
             if meaning is Meaning.REFUSED or self._to_blame(len(items), tries):
                 self._part(items, answer, said)
