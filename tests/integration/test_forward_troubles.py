@@ -198,8 +198,8 @@ def test_a_refused_key_stops_it_until_another_is_given(
     wanted = put(world, 10)
     with forwarding(world.horizon) as said:
         until(lambda: standing(world.horizon).state == "key_refused")
-        assert said == ["there: stopped, since it answers 401: the key is refused: give another "
-                        "with `horizon forward set there --key KEY`"]  # fmt: skip
+        assert said[0].startswith("there: stopped, since it answers 401: the key is refused")
+        assert said[0].endswith("`horizon forward set there --key KEY`")
         asked = len(there.requests)
         time.sleep(1.5)
         assert len(there.requests) == asked

@@ -99,7 +99,7 @@ class HttpRecorder:
                 self._open.discard(connection)
             connection.close()
 
-    def _next(self, request: Request) -> bytes | Say:  # noqa: ARG002
+    def _next(self, request: Request) -> bytes | Say:
         return self._answers.pop(0) if self._answers else answer()
 
     def _converse(self, connection: socket.socket, stream: object) -> bool:

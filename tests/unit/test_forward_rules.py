@@ -214,7 +214,7 @@ class Flaky:
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> Answer:
         raise NotImplementedError
 
-    def post(self, url: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:  # noqa: ARG002
+    def post(self, url: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
         ids = [one["messageId"] for one in json.loads(body)["batch"]]
         with self._lock:
             fate = self._dice.random()
@@ -274,7 +274,7 @@ def test_one_event_that_it_stumbles_over_is_given_up_when_the_others_were_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Stumbling(Flaky):
-        def post(self, url: str, body: bytes, headers: Any = None) -> Answer:  # noqa: ARG002
+        def post(self, url: str, body: bytes, headers: Any = None) -> Answer:
             ids = [one["messageId"] for one in json.loads(body)["batch"]]
             if "m13" in ids:
                 return Answer(500, {}, b"oops")
@@ -292,7 +292,7 @@ def test_an_endpoint_that_only_stumbles_is_waited_for(monkeypatch: pytest.Monkey
     """No event is given up where nothing proves that the fault is its own."""
 
     class Broken(Flaky):
-        def post(self, url: str, body: bytes, headers: Any = None) -> Answer:  # noqa: ARG002
+        def post(self, url: str, body: bytes, headers: Any = None) -> Answer:
             self.came.append("x")
             if len(self.came) > 300:
                 endpoint.halt()
