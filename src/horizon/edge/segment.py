@@ -11,13 +11,15 @@ from typing import Any
 import msgspec
 
 from horizon import clock
+from horizon.edge.admission import Admission
 from horizon.edge.group_commit import Full, GroupCommit, NotStorable
 from horizon.edge.held import Unavailable
 from horizon.edge.http import Refusal, Reply, Request, busy, json_reply, unavailable
 from horizon.edge.known_sources import KnownSources
 from horizon.events.json_text import without_lone_surrogates
-from horizon.events.model import Event, Source, read_message
+from horizon.events.model import Source, read_message
 from horizon.events.rejection import Rejected, RejectedEvent, storable_body
+from horizon.events.rows import Row, row_of
 from horizon.events.times import read_time
 
 BODY_BYTES = 512_000
@@ -58,7 +60,7 @@ _decode_batch = msgspec.json.Decoder(_Batch).decode
 class SegmentApi:
     def __init__(self, commit: GroupCommit, sources: KnownSources, node_key: bytes) -> None:
         self._commit = commit
-        self._sources = sources
+        self._admission = Admission(sources)
         self._node_key = node_key
 
     async def answer(self, request: Request, call: str) -> Reply:
@@ -85,37 +87,27 @@ class SegmentApi:
         body = await request.read(BODY_BYTES)
         envelope, body = _decode(body, call)
         key = _basic_key(request.headers.get(b"authorization", b"")) or _key_in(envelope)
-        source = await self._source(key)
+        source = await self._admission.source(key, request.headers)
+        self._admission.charge(source, len(envelope.batch) if isinstance(envelope, _Batch) else 1)
         reader = _Reader(source, key, self._node_key, clock.now())
         if isinstance(envelope, _Batch):
             reader.read_batch(envelope)
         else:
             reader.read(0, body, message_type=call)
-        await self._commit.commit(reader.events, reader.rejected, len(body))
+        await self._commit.commit(reader.events, reader.rejected, reader.received_at, len(body))
         return json_reply(200, {"success": True, "rejected": _told(reader.rejected)})
-
-    async def _source(self, key: str) -> Source:
-        if not key:
-            raise Refusal(
-                401, "missing_key",
-                "Send the source's key as the user of HTTP Basic, or as writeKey in the body.",
-            )  # fmt: skip
-        source = await self._sources.find(key)
-        if source is None:
-            raise Refusal(401, "unknown_key", "No enabled source has this key: mend it.")
-        return source
 
 
 class _Reader:
     """Reads a request's messages: the good ones are kept, the bad ones noted."""
 
     def __init__(self, source: Source, key: str, node_key: bytes, received_at: datetime) -> None:
-        self.events: list[Event] = []
+        self.events: list[Row] = []
         self.rejected: list[RejectedEvent] = []
         self._source = source
         self._key = key
         self._node_key = node_key
-        self._received_at = received_at
+        self.received_at = received_at
 
     def read_batch(self, batch: _Batch) -> None:
         sent_at = read_time(batch.sent_at)
@@ -134,16 +126,16 @@ class _Reader:
     ) -> None:
         try:
             event = read_message(
-                item, source=self._source, received_at=self._received_at, sent_at=sent_at,
+                item, source=self._source, received_at=self.received_at, sent_at=sent_at,
                 node_key=self._node_key, message_type=message_type, context=context,
             )  # fmt: skip
         except Rejected as reason:
             self.rejected.append(RejectedEvent(
-                self._source.source_id, self._received_at, index, reason.code, reason.message,
+                self._source.source_id, self.received_at, index, reason.code, reason.message,
                 storable_body(bytes(item), self._key),
             ))  # fmt: skip
         else:
-            self.events.append(event)
+            self.events.append(row_of(event))
 
 
 def _told(rejected: Sequence[RejectedEvent]) -> list[dict[str, object]]:

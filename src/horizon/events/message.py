@@ -45,13 +45,22 @@ class Message(msgspec.Struct, rename="camel", gc=False):
     previous_id: Id = None
     group_id: Id = None
     timestamp: Any = None
+    original_timestamp: Any = None  # how RudderStack's Node SDK names it
     sent_at: Any = None
     properties: msgspec.Raw = _NULL
     traits: msgspec.Raw = _NULL
     context: msgspec.Raw = _NULL
 
 
-_decoder = msgspec.json.Decoder(Message)
+class _Timely(Message, gc=False):
+    """A message whose times are ISO 8601: decoded with the rest they cost a third."""
+
+    timestamp: datetime | None = None
+    sent_at: datetime | None = None
+
+
+_decode_timely = msgspec.json.Decoder(_Timely).decode
+_decode = msgspec.json.Decoder(Message).decode
 
 
 def _as_json(item: dict[str, Any] | msgspec.Raw | bytes) -> bytes:
@@ -72,8 +81,16 @@ def _as_json(item: dict[str, Any] | msgspec.Raw | bytes) -> bytes:
 
 def decode(item: dict[str, Any] | msgspec.Raw | bytes) -> Message:
     """Raises Rejected for what is no message at all."""
+    body = _as_json(item)
     try:
-        return _decoder.decode(_as_json(item))
+        return _decode_timely(body)
+    except (ValueError, RecursionError):
+        return _decode_odd(body)
+
+
+def _decode_odd(body: bytes) -> Message:
+    try:
+        return _decode(body)
     except msgspec.ValidationError as exc:
         raise Rejected("invalid_event", str(exc)) from exc
     except RecursionError as exc:
@@ -89,15 +106,16 @@ def type_of(message: Message) -> EventType:
 
 
 def identifiers_of(message: Message) -> Identifiers:
-    found = Identifiers(
-        user_id=_identifier(message.user_id, "userId"),
-        anonymous_id=_identifier(message.anonymous_id, "anonymousId"),
-        previous_id=_identifier(message.previous_id, "previousId"),
-        group_id=_identifier(message.group_id, "groupId"),
-    )
-    if found.user_id is None and found.anonymous_id is None:
+    user_id = _identifier(message.user_id, "userId")
+    anonymous_id = _identifier(message.anonymous_id, "anonymousId")
+    if user_id is None and anonymous_id is None:
         raise Rejected("no_user_anon_id", "The event has neither userId nor anonymousId: add one.")
-    return found
+    return Identifiers(
+        user_id,
+        anonymous_id,
+        _identifier(message.previous_id, "previousId"),
+        _identifier(message.group_id, "groupId"),
+    )
 
 
 def _identifier(value: Id, field: str) -> str | None:
@@ -146,8 +164,9 @@ def name_of(message: Message, event_type: EventType) -> str | None:
 def times_of(
     message: Message, sent_at: datetime | None, received_at: datetime
 ) -> tuple[datetime | None, datetime, TimeFlag | None]:
-    original = read_time(message.timestamp)
-    if original is None and message.timestamp not in (None, ""):
+    said = message.original_timestamp if message.timestamp in (None, "") else message.timestamp
+    original = read_time(said)
+    if original is None and said not in (None, ""):
         return None, received_at, "unreadable"
     time, flag = settle(original, sent_at or read_time(message.sent_at), received_at)
     return original, time, flag
