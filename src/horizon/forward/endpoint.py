@@ -27,6 +27,7 @@ BLAMED_AFTER = 8
 REFUSED_IN_A_ROW = 100
 
 _READ_BYTES = 4_000  # of an answer; 500 characters are kept
+_KEY_REFUSED = "the key is refused: give another with `horizon forward set NAME --key KEY`"
 _HEAD, _TAIL = b'{"batch":[', b"]}"
 
 
@@ -187,11 +188,7 @@ class _Sending:
                 self._take(items, answer)
                 return
             if meaning is Meaning.KEY_REFUSED:
-                raise StoppedError(
-                    f"{said}: the key is refused: give another with `horizon forward set NAME --key "
-                    "KEY`",
-                    "key_refused",
-                )
+                raise StoppedError(f"{said}: {_KEY_REFUSED}", "key_refused")
             tries += meaning is Meaning.DOUBTFUL
             if meaning is Meaning.REFUSED or self._to_blame(len(items), tries):
                 self._part(items, answer, said)
