@@ -5,6 +5,7 @@ A process of its own, so that neither a pass of the worker's holds it up nor it 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -19,6 +20,7 @@ from horizon.postgres.database import Role
 from horizon.postgres.queries import Queries
 
 SAID = "horizon forwarder: "
+NICE = 5  # where processors are short the collector goes first
 
 
 def wanted_file(home: Path) -> Path:
@@ -35,6 +37,7 @@ def is_wanted(horizon: Installation) -> bool:
 
 
 def main() -> int:
+    os.nice(NICE)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
