@@ -109,6 +109,7 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     MAILGUN_SIGNING_KEY: Text | None = None
 
     OUTBOUND_ALLOW: Text = ""  # what webhooks may reach that is private or has no TLS
+    FORWARD_TIMEOUT_S: Seconds = 20  # for one batch's answer
 
     ES_URL: Text | None = None  # none: the log is not shipped
     ES_INDEX: Annotated[
