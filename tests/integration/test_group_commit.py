@@ -106,13 +106,17 @@ def test_a_disabled_source_is_forgotten_soon(
     async def ask() -> list[bool]:
         desk = Desk(HeldConnection(database, log))
         known = KnownSources(desk)
-        found = [await known.find(key) is not None]
+        found = [await enabled(known)]
         with database.transaction(Role.WORKER) as tx:
             tx.execute("UPDATE sources SET enabled = false WHERE name = 'shop'")
         await asyncio.sleep(0.1)
-        found += [await known.find(key) is not None for _ in range(2)]
+        found += [await enabled(known) for _ in range(2)]
         desk.close()
         return found
+
+    async def enabled(known: KnownSources) -> bool:
+        source = await known.find(key)
+        return source is not None and source.enabled
 
     assert asyncio.run(ask()) == [True, False, False]
 

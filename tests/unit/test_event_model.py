@@ -148,6 +148,26 @@ def test_a_missing_time_is_the_receipts_without_a_flag() -> None:
     assert (event.original_timestamp, event.time, event.time_flag) == (None, NOW, None)
 
 
+def test_the_time_as_rudderstack_names_it() -> None:
+    before = "2026-11-03T10:00:00Z"
+    event = read(timestamp=None, originalTimestamp=before)
+    assert event.time == event.original_timestamp == NOW - timedelta(hours=2)
+    assert read(originalTimestamp=before).time == NOW - timedelta(hours=1)
+
+
+def test_an_identify_call_may_have_its_traits_in_the_context_alone() -> None:
+    ann = {"email": "Ann@Example.com"}
+    for traits in (None, {}):
+        event = read(type="identify", traits=traits, context={"traits": ann})
+        assert (json.loads(event.traits or "{}"), event.email) == (ann, ann["email"])
+    assert read(type="identify", traits={"a": 1}, context={"traits": ann}).email is None
+    public = read(type="identify", context={"traits": ann}, source=PUBLIC)
+    assert (json.loads(public.traits or "{}"), public.email) == (ann, None)
+    assert read(type="identify", context={"traits": "x"}).traits is None
+    for call in ("track", "group"):
+        assert read(type=call, context={"traits": ann}, groupId="g").traits is None
+
+
 def test_the_events_own_sent_at_counts_where_the_batch_has_none() -> None:
     assert read(sentAt="2026-11-03T11:30:00Z").time == NOW - timedelta(minutes=30)
 
@@ -293,7 +313,8 @@ JSON = st.recursive(
 )  # fmt: skip
 FIELDS = st.sampled_from(
     ["type", "messageId", "userId", "anonymousId", "event", "name", "category", "previousId",
-     "groupId", "timestamp", "sentAt", "properties", "traits", "context", "integrations"]
+     "groupId", "timestamp", "originalTimestamp", "sentAt", "properties", "traits", "context",
+     "integrations"]
 )  # fmt: skip
 INNER = st.fixed_dictionaries(
     {},

@@ -48,7 +48,7 @@ STAGES = {
         {"history", "history_open_alerts", "history_open_messages", "history_passes", "history_seals"},
     ),
     "ingest": (
-        {"eras", "file", "rejected_events", "simulations", "sources"},
+        {"eras", "file", "rejected_events", "simulations", "source_keys", "sources"},
         {"event_ids", "events", "rejected_events", "simulations"},
     ),
     "consent": (

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from horizon import clock
+from horizon.edge.admission import Admission
 from horizon.edge.erased_nodes import ErasedNodes
 from horizon.edge.group_commit import Full, GroupCommit, NotStorable
 from horizon.edge.held import Unavailable
@@ -64,7 +65,7 @@ class SegmentApi:
         self, commit: GroupCommit, sources: KnownSources, erased: ErasedNodes, node_key: bytes
     ) -> None:
         self._commit = commit
-        self._sources = sources
+        self._admission = Admission(sources)
         self._erased = erased
         self._node_key = node_key
 
@@ -92,8 +93,9 @@ class SegmentApi:
         body = await request.read(BODY_BYTES)
         envelope, body = _decode(body, call, request.headers.get(b"content-type", b""))
         key = _basic_key(request.headers.get(b"authorization", b"")) or _key_in(envelope)
-        source = await self._source(key)
+        source = await self._admission.source(key, request.headers)
         self._erased.known()
+        self._admission.charge(source, len(envelope.batch) if isinstance(envelope, _Batch) else 1)
         reader = _Reader(source, key, self._erased, self._node_key, clock.now())
         if isinstance(envelope, _Batch):
             reader.read_batch(envelope)
@@ -101,17 +103,6 @@ class SegmentApi:
             reader.read(0, body, message_type=call)
         await self._commit.commit(reader.events, reader.rejected, len(body))
         return json_reply(200, {"success": True, "rejected": _told(reader.rejected)})
-
-    async def _source(self, key: str) -> Source:
-        if not key:
-            raise Refusal(
-                401, "missing_key",
-                "Send the source's key as the user of HTTP Basic, or as writeKey in the body.",
-            )  # fmt: skip
-        source = await self._sources.find(key)
-        if source is None:
-            raise Refusal(401, "unknown_key", "No enabled source has this key: mend it.")
-        return source
 
 
 class _Reader:

@@ -122,9 +122,10 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
     pages = Pages(settings.BRAND)
     # A thread and a connection of its own: a group of responses holds up nobody's question.
     recorder = Recorder(Desk(HeldConnection(database, log)), log)
+    sources = KnownSources(desk)
     tracking = TrackingLinks(Targets(desk), recorder, [own_keys.link], pages)
     return App(
-        SegmentApi(commit, KnownSources(desk), erased, own_keys.node),
+        SegmentApi(commit, sources, erased, own_keys.node),
         {
             "/u/": UnsubscribeLink(desk, [own_keys.link], pages).answer,
             "/p/": PreferencesLink(desk, [own_keys.link], pages).answer,
@@ -133,7 +134,7 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
             "/o/": tracking.open,
         },
         desk,
-        _Life(commit, tracking, erased, desk),
+        _Life(commit, tracking, sources, erased, desk),
         log,
         watch,
     )
@@ -141,10 +142,16 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
 
 class _Life:
     def __init__(
-        self, commit: GroupCommit, tracking: TrackingLinks, erased: ErasedNodes, desk: Desk
+        self,
+        commit: GroupCommit,
+        tracking: TrackingLinks,
+        sources: KnownSources,
+        erased: ErasedNodes,
+        desk: Desk,
     ) -> None:
         self._commit = commit
         self._tracking = tracking
+        self._sources = sources
         self._erased = erased
         self._desk = desk
 
@@ -158,6 +165,7 @@ class _Life:
         await asyncio.get_running_loop().run_in_executor(None, self._commit.stop)
         await self._tracking.stop()
         await self._erased.stop()
+        await self._sources.stop()
         self._desk.close()
 
 

@@ -45,6 +45,7 @@ class Message(msgspec.Struct, rename="camel", gc=False):
     previous_id: Id = None
     group_id: Id = None
     timestamp: Any = None
+    original_timestamp: Any = None  # how RudderStack's Node SDK names it
     sent_at: Any = None
     properties: msgspec.Raw = _NULL
     traits: msgspec.Raw = _NULL
@@ -148,8 +149,9 @@ def name_of(message: Message, event_type: EventType) -> str | None:
 def times_of(
     message: Message, sent_at: datetime | None, received_at: datetime
 ) -> tuple[datetime | None, datetime, TimeFlag | None]:
-    original = read_time(message.timestamp)
-    if original is None and message.timestamp not in (None, ""):
+    said = message.original_timestamp if message.timestamp in (None, "") else message.timestamp
+    original = read_time(said)
+    if original is None and said not in (None, ""):
         return None, received_at, "unreadable"
     time, flag = settle(original, sent_at or read_time(message.sent_at), received_at)
     return original, time, flag

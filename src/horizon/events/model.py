@@ -29,6 +29,11 @@ class Source:
     source_id: int
     name: str
     kind: SourceKind
+    enabled: bool = True
+    origins: tuple[str, ...] = ()  # of the web pages that may send; none: all may
+    rate: float | None = None  # events a second; none: no limit
+    burst: float | None = None  # events at once; none: what comes in ten seconds
+    key_expires_at: datetime | None = None  # of the key that it was found by
 
     @property
     def trusted(self) -> bool:
@@ -93,6 +98,8 @@ def _event_of(
     event_type = message.type_of(read)
     who = message.identifiers_of(read)
     traits = message.traits_of(read) if event_type in ("identify", "group") else None
+    if event_type == "identify" and not traits:  # RudderStack's SDKs have them there alone
+        traits = around.traits or traits
     email = message.email_in(traits) if event_type == "identify" and source.trusted else None
     message_id = message.message_id_of(read)
     original, time, flag = message.times_of(read, sent_at, received_at)

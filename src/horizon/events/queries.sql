@@ -34,24 +34,36 @@ COPY events (
 COPY rejected_events (source_id, received_at, position, code, message, body)
 FROM STDIN (FORMAT binary)
 
--- name: sources
-SELECT source_id, name, kind, enabled, created_at FROM sources ORDER BY source_id
-
 -- name: keyed_sources
 -- What the edge remembers for some seconds.
-SELECT source_id, name, kind, key_sha256 FROM sources WHERE enabled AND key_sha256 IS NOT NULL
+SELECT s.source_id, s.name, s.kind, s.enabled, s.origins, s.rate, s.burst, k.key_sha256, k.expires_at
+FROM source_keys k JOIN sources s USING (source_id)
+
+-- name: note_key_use
+-- Of keys that other processes note at this moment this one leaves the noting to them.
+UPDATE source_keys SET last_used_at = %(at)s
+WHERE key_sha256 IN (
+    SELECT key_sha256 FROM source_keys
+    WHERE key_sha256 = ANY(%(digests)s::bytea[]) AND (last_used_at < %(at)s) IS NOT FALSE
+    FOR UPDATE SKIP LOCKED)
 
 -- name: source_by_key
-SELECT source_id, name, kind FROM sources WHERE key_sha256 = %(key_sha256)s AND enabled
+SELECT s.source_id, s.name, s.kind
+FROM source_keys k JOIN sources s USING (source_id)
+WHERE k.key_sha256 = %(key_sha256)s AND k.expires_at IS NULL AND s.enabled
 
 -- name: source_by_name
 SELECT source_id, name, kind FROM sources WHERE name = %(name)s
 
 -- name: add_source
-INSERT INTO sources (name, kind, key_sha256) VALUES (%(name)s, %(kind)s, %(key_sha256)s)
+INSERT INTO sources (name, kind, origins, rate, burst, created_at)
+VALUES (%(name)s, %(kind)s, %(origins)s, %(rate)s, %(burst)s, %(now)s)
 ON CONFLICT (name) DO NOTHING
 RETURNING source_id
 
--- name: renew_key
-INSERT INTO sources (name, kind, key_sha256) VALUES (%(name)s, %(kind)s, %(key_sha256)s)
-ON CONFLICT (name) DO UPDATE SET key_sha256 = excluded.key_sha256
+-- name: add_key
+INSERT INTO source_keys (key_sha256, source_id, hint, created_at)
+VALUES (%(key_sha256)s, %(source_id)s, %(hint)s, %(now)s)
+
+-- name: drop_keys
+DELETE FROM source_keys WHERE source_id = %(source_id)s

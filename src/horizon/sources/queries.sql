@@ -13,3 +13,58 @@ ON CONFLICT (name) DO NOTHING
 
 -- name: read_epoch
 SELECT epoch FROM simulations WHERE name = %(name)s
+
+-- name: sources
+-- Each source with its keys: the newest, and while it is changed the one before.
+SELECT s.source_id, s.name, s.kind, s.enabled, s.origins, s.rate, s.burst, s.created_at,
+       n.hint AS key, n.last_used_at AS last_used, o.hint AS old_key, o.expires_at AS old_until,
+       o.last_used_at AS old_last_used
+FROM sources s
+LEFT JOIN source_keys n ON n.source_id = s.source_id AND n.expires_at IS NULL
+LEFT JOIN source_keys o ON o.source_id = s.source_id AND o.expires_at IS NOT NULL
+WHERE %(name)s::text IS NULL OR s.name = %(name)s
+ORDER BY s.source_id
+
+-- name: lock_source
+SELECT source_id, kind FROM sources WHERE name = %(name)s FOR UPDATE
+
+-- name: enable_source
+UPDATE sources SET enabled = %(enabled)s WHERE name = %(name)s RETURNING source_id
+
+-- name: change_source
+-- NULL leaves a value as it is; a rate of 0 takes the limit away.
+UPDATE sources SET origins = coalesce(%(origins)s::text[], origins),
+       rate = nullif(coalesce(%(rate)s::double precision, rate), 0),
+       burst = CASE WHEN %(rate)s::double precision = 0 THEN NULL
+                    ELSE nullif(coalesce(%(burst)s::double precision, burst), 0) END
+WHERE name = %(name)s
+RETURNING origins, rate, burst
+
+-- name: drop_ended_keys
+DELETE FROM source_keys WHERE source_id = %(source_id)s AND expires_at <= %(now)s
+
+-- name: end_key
+-- The newest key becomes the old one.
+UPDATE source_keys SET expires_at = %(until)s WHERE source_id = %(source_id)s AND expires_at IS NULL
+
+-- name: end_old_key
+UPDATE source_keys SET expires_at = %(now)s
+WHERE source_id = %(source_id)s AND expires_at > %(now)s
+RETURNING hint, last_used_at
+
+-- name: poll_snapshot
+SELECT pg_current_snapshot()::text AS until
+
+-- name: first_event
+-- The first of a source's events that were committed between two snapshots: by the index of the
+-- windows, so that a look costs what came since the last one.
+SELECT e.type, e.name, e.received_at
+FROM events_between(%(era)s, %(until)s::pg_snapshot, %(era)s, %(seen)s::pg_snapshot) e
+WHERE e.source_id = %(source_id)s
+ORDER BY e.received_at LIMIT 1
+
+-- name: refusals_since
+SELECT code, message, count(*)::int AS events
+FROM rejected_events
+WHERE source_id = %(source_id)s AND received_at >= %(since)s
+GROUP BY code, message ORDER BY code, message LIMIT 5

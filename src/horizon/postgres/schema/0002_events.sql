@@ -4,12 +4,26 @@ CREATE TABLE sources (
     -- public: its key is readable, so it is not believed; server: its key is secret;
     -- file: the operator's own files; internal: what Horizon itself writes
     kind text NOT NULL CHECK (kind IN ('public', 'server', 'file', 'internal')),
-    key_sha256 bytea UNIQUE,
     enabled boolean NOT NULL DEFAULT true,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    CHECK ((key_sha256 IS NOT NULL) = (kind IN ('public', 'server')))
+    origins text[] NOT NULL DEFAULT '{}',  -- of the web pages that may send; none: all may
+    rate double precision CHECK (rate > 0),  -- events a second and collector process; none: no limit
+    burst double precision CHECK (burst >= 1),  -- events at once; none: what comes in ten seconds
+    created_at timestamptz NOT NULL DEFAULT now()
 );
 INSERT INTO sources (name, kind) VALUES ('horizon', 'internal');
+
+-- A source's key, and while it is changed the one before: that one's end is set. An ended one stays
+-- until the next change, so that its sender is told what happened.
+CREATE TABLE source_keys (
+    key_sha256 bytea PRIMARY KEY,
+    source_id int NOT NULL REFERENCES sources,
+    hint text NOT NULL,  -- its first characters, to tell the two apart
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz,
+    last_used_at timestamptz  -- within some seconds
+);
+CREATE UNIQUE INDEX source_keys_new ON source_keys (source_id) WHERE expires_at IS NULL;
+CREATE UNIQUE INDEX source_keys_old ON source_keys (source_id) WHERE expires_at IS NOT NULL;
 
 -- Ids of what came in, in a table of their own: events are partitioned by the day they were
 -- received, and a copy may come after midnight. Days around now have partitions; the default one
@@ -123,6 +137,9 @@ GRANT EXECUTE ON FUNCTION ensure_partitions(date, date) TO horizon_edge, horizon
 
 GRANT SELECT ON sources TO horizon_edge, horizon_worker, horizon_console;
 GRANT INSERT, UPDATE ON sources TO horizon_worker, horizon_console;
+GRANT SELECT ON source_keys TO horizon_edge, horizon_worker, horizon_console;
+GRANT UPDATE (last_used_at) ON source_keys TO horizon_edge;
+GRANT INSERT, UPDATE, DELETE ON source_keys TO horizon_worker, horizon_console;
 GRANT SELECT ON erased_nodes TO horizon_edge, horizon_worker, horizon_console;
 GRANT INSERT ON erased_nodes TO horizon_worker;
 GRANT SELECT, INSERT ON event_ids TO horizon_edge, horizon_worker;
