@@ -25,6 +25,7 @@ from horizon.edge.known_sources import KnownSources
 from horizon.edge.pages import Pages
 from horizon.edge.preferences import PreferencesLink
 from horizon.edge.responses import Recorder
+from horizon.edge.room import Room
 from horizon.edge.segment import SegmentApi
 from horizon.edge.targets import Targets
 from horizon.edge.tracking import TrackingLinks
@@ -118,14 +119,14 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
     watch = Watch(open_counters(settings, "collector"))
     commit = GroupCommit(HeldConnection(database, log), log, watch)
     desk = Desk(HeldConnection(database, log))
-    erased = ErasedNodes(desk)
+    erased, room = ErasedNodes(desk), Room(settings, log)
     pages = Pages(settings.BRAND)
     # A thread and a connection of its own: a group of responses holds up nobody's question.
     recorder = Recorder(Desk(HeldConnection(database, log)), log)
     sources = KnownSources(desk)
     tracking = TrackingLinks(Targets(desk), recorder, [own_keys.link], pages)
     return App(
-        SegmentApi(commit, sources, erased, own_keys.node),
+        SegmentApi(commit, sources, erased, room, own_keys.node),
         {
             "/u/": UnsubscribeLink(desk, [own_keys.link], pages).answer,
             "/p/": PreferencesLink(desk, [own_keys.link], pages).answer,
@@ -136,6 +137,7 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
         desk,
         _Life(commit, tracking, sources, erased, desk),
         log,
+        room,
         watch,
     )
 
