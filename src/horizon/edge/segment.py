@@ -17,6 +17,7 @@ from horizon.edge.group_commit import Full, GroupCommit, NotStorable
 from horizon.edge.held import Unavailable
 from horizon.edge.http import Refusal, Reply, Request, busy, json_reply, unavailable
 from horizon.edge.known_sources import KnownSources
+from horizon.edge.room import Room
 from horizon.events.json_text import cut_deep, without_lone_surrogates
 from horizon.events.model import Source, read_message
 from horizon.events.rejection import Rejected, RejectedEvent, refused
@@ -63,11 +64,17 @@ _decode_batch = msgspec.json.Decoder(_Batch).decode
 
 class SegmentApi:
     def __init__(
-        self, commit: GroupCommit, sources: KnownSources, erased: ErasedNodes, node_key: bytes
+        self,
+        commit: GroupCommit,
+        sources: KnownSources,
+        erased: ErasedNodes,
+        room: Room,
+        node_key: bytes,
     ) -> None:
         self._commit = commit
         self._admission = Admission(sources)
         self._erased = erased
+        self._room = room
         self._node_key = node_key
 
     async def answer(self, request: Request, call: str) -> Reply:
@@ -91,12 +98,13 @@ class SegmentApi:
             raise Refusal(405, "wrong_method", "Send events with POST.", {"allow": "POST, OPTIONS"})
         if self._commit.full:  # before its body is read into memory
             raise Full
+        self._room.check()
         body = await request.read(BODY_BYTES)
         envelope, body = _decode(body, call, request.headers.get(b"content-type", b""))
         key = _basic_key(request.headers.get(b"authorization", b"")) or _key_in(envelope)
         source = await self._admission.source(key, request.headers)
-        self._admission.charge(source, len(envelope.batch) if isinstance(envelope, _Batch) else 1)
         self._erased.known()
+        self._admission.charge(source, len(envelope.batch) if isinstance(envelope, _Batch) else 1)
         reader = _Reader(source, key, self._erased, self._node_key, clock.now())
         if isinstance(envelope, _Batch):
             reader.read_batch(envelope)
