@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -46,6 +47,7 @@ _PREFLIGHT = {
     "access-control-max-age": "86400",
 }
 _NULL = msgspec.Raw(b"null")
+_ACCEPTED = json_reply(200, {"success": True, "rejected": []}, _CORS)
 
 
 class _Envelope(msgspec.Struct, rename="camel"):
@@ -82,7 +84,7 @@ class SegmentApi:
         if request.method == "OPTIONS":
             return Reply(204, headers=_PREFLIGHT)
         try:
-            reply = await self._take(request, call)
+            return await self._take(request, call)
         except Refusal as refusal:
             reply = refusal.reply()
         except Full:
@@ -111,7 +113,7 @@ class SegmentApi:
         else:
             reader.read(0, body, message_type=call)
         await self._commit.commit(reader.events, reader.rejected, reader.received_at, len(body))
-        return json_reply(200, {"success": True, "rejected": _told(reader.rejected)})
+        return _taken(reader.rejected) if reader.rejected else _ACCEPTED
 
 
 class _Reader:
@@ -160,11 +162,12 @@ class _Reader:
             self.events.append(row_of(event))
 
 
-def _told(rejected: Sequence[RejectedEvent]) -> list[dict[str, object]]:
-    return [
+def _taken(rejected: Sequence[RejectedEvent]) -> Reply:
+    told = [
         {"index": event.position, "code": event.code, "message": event.message}
         for event in rejected
     ]
+    return json_reply(200, {"success": True, "rejected": told}, _CORS)
 
 
 def _decode(body: bytes, call: str, content_type: bytes) -> tuple[_Envelope, bytes]:
@@ -221,6 +224,7 @@ def _check_size(batch: _Batch) -> None:
         )  # fmt: skip
 
 
+@lru_cache(maxsize=1024)
 def _basic_key(header: bytes) -> str:
     """The user of HTTP Basic; empty where there is none. A Bearer token says nothing to us."""
     scheme, _, credentials = header.partition(b" ")
