@@ -55,6 +55,7 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Every setting by the name its user types; units stand in the names where they need one."""
 
     secrets = SECRETS
+    addresses = ("ES_URL",)
 
     PG_DSN: Text | None = None  # none: the embedded PostgreSQL in HORIZON_HOME
     HORIZON_HOME: Named = "./.horizon"
@@ -127,9 +128,6 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     LINEAGE_TO: Named = "off"  # console, file:PATH, or a server of OpenLineage by its address
     LINEAGE_API_KEY: Text | None = None
     LINEAGE_NAMESPACE: Named = "horizon"
-    LINEAGE_MAX_BYTES: Annotated[
-        int, Meta(ge=10_000, description="a whole number of bytes, at least 10000")
-    ] = 100_000_000  # of the queue on disk: 350,000 events
     LAKE_URL: Text | None = None
     ENGINE: Literal["duckdb", "spark"] = "duckdb"
 
@@ -172,7 +170,10 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def lineage_place(self) -> str:
-        """LINEAGE_TO as it is shown: of a server no path and no query, which may hold a key."""
+        """LINEAGE_TO as it is shown: of a server no path and no query, which may hold a key; of a
+        file the whole path."""
+        if self.LINEAGE_TO.startswith("file:"):
+            return f"file:{Path(self.LINEAGE_TO.removeprefix('file:')).expanduser().absolute()}"
         if not _is_url(self.LINEAGE_TO):
             return self.LINEAGE_TO
         parts = urlsplit(self.LINEAGE_TO)

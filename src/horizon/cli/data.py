@@ -10,7 +10,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from horizon.cli import rejected, sources
 from horizon.cli.options import DatabaseName, installed
-from horizon.cli.output import console, say
+from horizon.cli.output import console, many, say
 from horizon.pipeline import intake
 
 PANEL = "Bring events in"
@@ -47,8 +47,8 @@ def ingest(
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
     say(
-        f"{result.read:,} lines read: {result.inserted:,} new events, {result.duplicates:,} known "
-        f"already, {result.rejected:,} rejected."
+        f"{many(result.read, 'line')} read: {many(result.inserted, 'new event')}, "
+        f"{result.duplicates:,} known already, {result.rejected:,} rejected."
         + (" `horizon rejected list` tells why." if result.rejected else "")
     )
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from horizon.edge.held import Desk, Unavailable
 from horizon.edge.http import (
+    Reading,
     Receive,
     Refusal,
     Reply,
@@ -54,13 +55,14 @@ class App:
         self._life = life
         self._log = log
         self._watch = watch or Watch()
+        self._reading = Reading()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
             began_s = perf_counter()
-            request = Request(scope, receive)
+            request = Request(scope, receive, self._reading)
             reply = await self._answer(request)
             await send_reply(send, reply, with_body=request.method != "HEAD")
             self._watch.request(request.path, reply.status, perf_counter() - began_s)
@@ -85,7 +87,9 @@ class App:
             return await self._route(request)
         except Exception as exc:  # noqa: BLE001 - one request must not harm the others
             self._log.error("request_failed", error=type(exc).__name__)
-            return Refusal(500, "internal_error", "The request could not be answered.").reply()
+            return Refusal(
+                500, "internal_error", "The request could not be answered: tell the operator."
+            ).reply()
 
     async def _route(self, request: Request) -> Reply:
         path = request.path
@@ -97,7 +101,9 @@ class App:
             return json_reply(200, {"status": "ok"})
         if path == "/readyz":
             return await self._ready()
-        return Refusal(404, "not_found", "There is nothing at this address.").reply()
+        return Refusal(
+            404, "not_found", "There is nothing at this address: send events to /v1/batch."
+        ).reply()
 
     async def _ready(self) -> Reply:
         """Whether an event could be committed now."""

@@ -51,6 +51,8 @@ def refused(
     context: bytes | None = None,
 ) -> RejectedEvent:
     """With all that ``read_message`` was given, so that it can be read again."""
+    if reason.code == "erased":  # nothing of such a person is kept but that something came
+        body, context = b"", None
     return RejectedEvent(
         source_id, received_at, position, reason.code, reason.message, storable_body(body, key),
         len(body) > BODY_BYTES, call, sent_at, storable_body(context, key) if context else None,
