@@ -29,6 +29,7 @@ GRANTS = {
     "erased_nodes":     ("S", "SI", "S", ""),
     "event_ids":        ("SI", "SI", "", ""),
     "events":           ("I", "SI", "S", "S"),
+    "file_progress":    ("", "SIU", "S", "S"),
     "history":          ("", "SI", "S", "S"),
     "history_open_alerts": ("", "SIUD", "", ""),
     "history_open_messages": ("", "SIUD", "", ""),

@@ -112,7 +112,8 @@ def lineage_flush(
     kept = f", {delivered.refused} refused: see {courier.refused_path}" if delivered.refused else ""
     complain(f"{many(delivered.sent, 'event')} delivered{kept}.")
     for name, other in others.items():
+        left = many(other.waiting(), "event")
         complain(
-            f"{many(other.waiting(), 'event')} wait for what LINEAGE_TO was before: set it back, or "
-            f"`horizon lineage flush --queue {name}` delivers them to {settings.lineage_place}."
+            f"{left} wait for what LINEAGE_TO was before: set it back, or `horizon lineage "
+            f"flush --queue {name}` delivers them to {settings.lineage_place}."
         )

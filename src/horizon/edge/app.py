@@ -21,6 +21,7 @@ from horizon.edge.http import (
     unavailable,
 )
 from horizon.edge.segment import CALLS, SegmentApi
+from horizon.edge.sites import Sites
 from horizon.edge.watch import Watch
 from horizon.log import Logger
 from horizon.postgres.database import Connection
@@ -47,7 +48,7 @@ class App:
 
     def __init__(
         self, segment: SegmentApi, links: Mapping[str, Link], desk: Desk, life: Life, log: Logger,
-        watch: Watch | None = None,
+        watch: Watch | None = None, sites: Sites | None = None,
     ) -> None:  # fmt: skip
         self._segment = segment
         self._links = links
@@ -56,6 +57,7 @@ class App:
         self._log = log
         self._watch = watch or Watch()
         self._reading = Reading()
+        self._sites = sites
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -101,6 +103,8 @@ class App:
             return json_reply(200, {"status": "ok"})
         if path == "/readyz":
             return await self._ready()
+        if self._sites and (reply := await self._sites.answer(request)):
+            return reply
         return Refusal(
             404, "not_found", "There is nothing at this address: send events to /v1/batch."
         ).reply()

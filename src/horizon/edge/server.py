@@ -27,6 +27,7 @@ from horizon.edge.pages import Pages
 from horizon.edge.preferences import PreferencesLink
 from horizon.edge.responses import Recorder
 from horizon.edge.segment import SegmentApi
+from horizon.edge.sites import Sites
 from horizon.edge.targets import Targets
 from horizon.edge.tracking import TrackingLinks
 from horizon.edge.unsubscribe import UnsubscribeLink
@@ -129,8 +130,9 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
     recorder = Recorder(Desk(HeldConnection(database, log)), log)
     sources = KnownSources(desk)
     tracking = TrackingLinks(Targets(desk), recorder, [own_keys.link], pages)
+    segment = SegmentApi(commit, sources, erased, own_keys.node)
     return App(
-        SegmentApi(commit, sources, erased, own_keys.node),
+        segment,
         {
             "/u/": UnsubscribeLink(desk, [own_keys.link], pages).answer,
             "/p/": PreferencesLink(desk, [own_keys.link], pages).answer,
@@ -142,6 +144,7 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
         _Life(commit, tracking, sources, erased, desk),
         log,
         watch,
+        Sites(segment, sources, settings.public_url),
     )
 
 
