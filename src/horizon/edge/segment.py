@@ -152,11 +152,9 @@ class _Reader:
             )  # fmt: skip
             self._erased.refuse(event)
         except Rejected as reason:
-            # Of an erased person nothing is kept but that something came.
-            kept = (b"", None) if reason.code == "erased" else (bytes(item), context)
             self.rejected.append(refused(
-                self._source.source_id, self.received_at, index, reason, kept[0],
-                key=self._key, call=message_type, sent_at=sent_at, context=kept[1],
+                self._source.source_id, self.received_at, index, reason, bytes(item),
+                key=self._key, call=message_type, sent_at=sent_at, context=context,
             ))  # fmt: skip
         else:
             self.events.append(row_of(event))
