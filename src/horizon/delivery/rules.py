@@ -8,9 +8,18 @@ from datetime import datetime, timedelta
 import msgspec
 
 from horizon.errors import TransportError, UsageError
+from horizon.stage import AT
 
 # Servers like to repeat whom a mail was for; neither the log nor the message's row keeps that.
-_ADDRESS = re.compile(r"[^\s<>()\[\],;:\"']+@[^\s<>()\[\],;:\"']+")
+# Whatever has an @ goes, with what surrounds it: a quoted local part ("ann b"@example.com), one
+# that a link encoded (ann%40example.com), a domain in brackets. The look back keeps a long word
+# from being tried from each of its letters.
+_ADDRESS = re.compile(
+    r"""(?:"(?:[^"\\]|\\.)*"|\\"[^"]*\\"|(?<![^\s<>()\[\],;:"])[^\s<>()\[\],;:"]+)?"""
+    rf"""{AT}(?:\[[^\]\s]*\]|[^\s<>()\[\],;:"]+)?""",
+    re.IGNORECASE,
+)
+_AT = re.compile(AT, re.IGNORECASE)
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)/([smh])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -42,7 +51,7 @@ def scrubbed(answer: str) -> str:
     told = " ".join(answer.split())
     if not told.isprintable():
         told = "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in told)
-    return (_ADDRESS.sub("(address)", told) if "@" in told else told)[:500]
+    return (_ADDRESS.sub("(address)", told) if _AT.search(told) else told)[:500]
 
 
 def judge(exc: TransportError, attempts: int, now: datetime) -> Verdict:

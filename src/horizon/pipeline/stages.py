@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from threading import Event
 from uuid import UUID, uuid4
+
+import psycopg
 
 from horizon import clock
 from horizon.alerts import stage as alerts
@@ -167,6 +169,17 @@ def run_campaign(
             more_comes=lambda: not planning.done(),
         )  # fmt: skip
         return planning.result(), sent
+
+
+@contextlib.contextmanager
+def sealing(horizon: Installation, now: datetime | None = None) -> Iterator[None]:
+    """Seal what the block did when it is over, however that ended. Where that fails the block's
+    work stands: the run's line says so, and the next pass seals it."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(HorizonError, psycopg.Error):
+            horizon.runner.run(seal_stage(), now)
 
 
 def run_all(

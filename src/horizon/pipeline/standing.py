@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from horizon.pipeline.waits import (
     Schedule,
     planner_waits_for,
     sender_waits_for,
+    told_figure,
     told_lag,
     told_span,
     waits_for,
@@ -29,6 +31,8 @@ from horizon.settings import Settings
 from horizon.stage import STAGES
 
 ORDER: Final = ("identity", "score", "alert", "campaign", "email", "seal")
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 
 Row = Mapping[str, Any]
 
@@ -90,7 +94,7 @@ def _result(status: str | None, run: Row | None) -> str:
         return f"failed: {run['error']}"
     figures = run["figures"] or {}
     told = ", ".join(
-        f"{value:,} {name}" for name, value in figures.items()
+        told_figure(run["stage"], name, value) for name, value in figures.items()
         if isinstance(value, int) and value and not name.endswith("_days")
     )  # fmt: skip
     return f"{'killed' if status == 'started' else status}{': ' + told if told else ''}"
@@ -144,12 +148,10 @@ def serving_pid(home: Path) -> int | None:
 
 
 def changes(before: Sequence[StageStanding], now: Sequence[StageStanding]) -> list[StageStanding]:
-    """What reads differently, but for its lag's age."""
+    """What reads differently, but for times and ages: the stages run every minute."""
     known = {one.stage: _gist(one) for one in before}
     return [one for one in now if known.get(one.stage) != _gist(one)]
 
 
 def _gist(one: StageStanding) -> str:
-    return json.dumps(
-        [one.last_run, one.result, one.lag.partition(",")[0], one.waits_for], default=str
-    )
+    return json.dumps([one.result, one.lag.partition(",")[0], _INSTANT.sub("", one.waits_for)])

@@ -74,6 +74,14 @@ CREATE TABLE rejected_events (
     body text NOT NULL
 );
 
+-- Whom nobody may bring back: events of such a node from before its erasure are refused.
+CREATE TABLE erased_nodes (
+    node uuid PRIMARY KEY,
+    erased_at timestamptz NOT NULL,
+    tx xid8 NOT NULL DEFAULT pg_current_xact_id()
+);
+CREATE INDEX erased_nodes_by_tx ON erased_nodes (tx);  -- the edge reads what is new
+
 -- The rows of a window: committed after the snapshot seen (of its era) was taken and before the
 -- snapshot until (of the current era). Sequence values and times are not in commit order, so a
 -- reader that remembers the highest one would miss what commits late. Inlined by the planner.
@@ -85,6 +93,17 @@ RETURNS SETOF events LANGUAGE sql STABLE AS $$
        OR (e.era = era_now AND era_seen < era_now AND pg_visible_in_snapshot(e.tx, until))
        OR (e.era > era_seen AND e.era < era_now)
        OR (e.era = era_seen AND era_seen < era_now AND NOT pg_visible_in_snapshot(e.tx, seen))
+$$;
+
+-- A user id or an anonymous id; NULL where it identifies nobody, so that it is no node of its event.
+-- The same values as events/blocked.py.
+CREATE FUNCTION unblocked(value text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN btrim(value, '0-') <> '' AND (length(value) > 17 OR lower(value COLLATE "C") NOT IN (
+        'null', 'nil', 'none', 'nan', 'undefined', 'unknown', 'anonymous', 'anon', 'guest', 'visitor',
+        'user', 'userid', 'user_id', 'distinctid', 'distinct_id', 'anonymousid', 'anonymous_id', 'id',
+        'email', 'true', 'false', 'n/a', 'na', '(null)', '<null>', '(none)', '(not set)', 'not set',
+        '[object object]', '{}', '[]', 'not_authenticated', 'not authenticated', 'invalid', '-1',
+        '-1.0', '0.0')) THEN value END
 $$;
 
 -- Makes the partitions that events of these days need. The edge may not make tables, so it runs
@@ -121,6 +140,8 @@ GRANT INSERT, UPDATE ON sources TO horizon_worker, horizon_console;
 GRANT SELECT ON source_keys TO horizon_edge, horizon_worker, horizon_console;
 GRANT UPDATE (last_used_at) ON source_keys TO horizon_edge;
 GRANT INSERT, UPDATE, DELETE ON source_keys TO horizon_worker, horizon_console;
+GRANT SELECT ON erased_nodes TO horizon_edge, horizon_worker, horizon_console;
+GRANT INSERT ON erased_nodes TO horizon_worker;
 GRANT SELECT, INSERT ON event_ids TO horizon_edge, horizon_worker;
 GRANT INSERT ON events, rejected_events TO horizon_edge, horizon_worker;
 GRANT SELECT ON events, rejected_events TO horizon_worker, horizon_console, horizon_reader;
