@@ -80,6 +80,12 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     OPT_INS_PER_HOUR: Annotated[
         int, Meta(ge=1, le=10_000_000, description="a whole number from 1 on, like 1000")
     ] = 1000  # mails that ask to confirm, of the whole installation
+    REJECTED_DAYS: Annotated[
+        int, Meta(ge=1, le=3650, description="a whole number of days from 1 to 3650")
+    ] = 30
+    IDS_DAYS: Annotated[
+        int, Meta(ge=30, le=3650, description="a whole number of days from 30 to 3650")
+    ] = 30
     PIPELINE_CRON: Named = "* * * * *"  # when the worker runs the stages: every minute
 
     SMTP_HOST: Text | None = None  # none: the local mail catcher
@@ -103,6 +109,7 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     MAILGUN_SIGNING_KEY: Text | None = None
 
     OUTBOUND_ALLOW: Text = ""  # what webhooks may reach that is private or has no TLS
+    FORWARD_TIMEOUT_S: Seconds = 20  # for one batch's answer
 
     ES_URL: Text | None = None  # none: the log is not shipped
     ES_INDEX: Annotated[

@@ -19,7 +19,7 @@ from horizon.edge.http import Refusal, Reply, Request, busy, json_reply, unavail
 from horizon.edge.known_sources import KnownSources
 from horizon.events.json_text import cut_deep, without_lone_surrogates
 from horizon.events.model import Source, read_message
-from horizon.events.rejection import Rejected, RejectedEvent, storable_body
+from horizon.events.rejection import Rejected, RejectedEvent, refused
 from horizon.events.rows import Row, row_of
 from horizon.events.times import read_time
 
@@ -143,10 +143,10 @@ class _Reader:
             self._erased.refuse(event)
         except Rejected as reason:
             # Of an erased person nothing is kept but that something came.
-            body = "" if reason.code == "erased" else storable_body(bytes(item), self._key)
-            self.rejected.append(RejectedEvent(
-                self._source.source_id, self.received_at, index, reason.code, reason.message,
-                body,
+            kept = (b"", None) if reason.code == "erased" else (bytes(item), context)
+            self.rejected.append(refused(
+                self._source.source_id, self.received_at, index, reason, kept[0],
+                key=self._key, call=message_type, sent_at=sent_at, context=kept[1],
             ))  # fmt: skip
         else:
             self.events.append(row_of(event))
