@@ -58,9 +58,11 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Every setting by the name its user types; units stand in the names where they need one."""
 
     secrets = SECRETS
+    addresses = ("ES_URL",)
 
     PG_DSN: Text | None = None  # none: the embedded PostgreSQL in HORIZON_HOME
     HORIZON_HOME: Named = "./.horizon"
+    DISK_LEAST_FREE: Share = 0.05  # of the embedded database's disk; with less no event is taken
     LISTEN_HOST: Named = "127.0.0.1"
     PUBLIC_URL: Text = ""  # empty: http://LISTEN_HOST:COLLECTOR_PORT
     TRACKING_URL: Text = ""  # empty: PUBLIC_URL
@@ -79,6 +81,12 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     OPT_INS_PER_HOUR: Annotated[
         int, Meta(ge=1, le=10_000_000, description="a whole number from 1 on, like 1000")
     ] = 1000  # mails that ask to confirm, of the whole installation
+    REJECTED_DAYS: Annotated[
+        int, Meta(ge=1, le=3650, description="a whole number of days from 1 to 3650")
+    ] = 30
+    IDS_DAYS: Annotated[
+        int, Meta(ge=30, le=3650, description="a whole number of days from 30 to 3650")
+    ] = 30
     PIPELINE_CRON: Named = "* * * * *"  # when the worker runs the stages: every minute
 
     SMTP_HOST: Text | None = None  # none: the local mail catcher
@@ -102,6 +110,7 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     MAILGUN_SIGNING_KEY: Text | None = None
 
     OUTBOUND_ALLOW: Text = ""  # what webhooks may reach that is private or has no TLS
+    FORWARD_TIMEOUT_S: Seconds = 20  # for one batch's answer
 
     ES_URL: Text | None = None  # none: the log is not shipped
     ES_INDEX: Annotated[
@@ -124,9 +133,6 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     LINEAGE_TO: Named = "off"  # console, file:PATH, or a server of OpenLineage by its address
     LINEAGE_API_KEY: Text | None = None
     LINEAGE_NAMESPACE: Named = "horizon"
-    LINEAGE_MAX_BYTES: Annotated[
-        int, Meta(ge=10_000, description="a whole number of bytes, at least 10000")
-    ] = 100_000_000  # of the queue on disk: 350,000 events
     FILE_LINE_BYTES: Bytes = 1_048_576  # a longer line is rejected
     FILE_ROW_GROUP_BYTES: Bytes = 4_294_967_296  # of Parquet, unpacked
     FILE_UNPACKED_BYTES: Bytes = 1_000_000_000_000
@@ -179,7 +185,10 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def lineage_place(self) -> str:
-        """LINEAGE_TO as it is shown: of a server no path and no query, which may hold a key."""
+        """LINEAGE_TO as it is shown: of a server no path and no query, which may hold a key; of a
+        file the whole path."""
+        if self.LINEAGE_TO.startswith("file:"):
+            return f"file:{Path(self.LINEAGE_TO.removeprefix('file:')).expanduser().absolute()}"
         if not _is_url(self.LINEAGE_TO):
             return self.LINEAGE_TO
         parts = urlsplit(self.LINEAGE_TO)

@@ -78,6 +78,25 @@ def test_a_malformed_secret_is_not_shown(name: str, tmp_path: Path) -> None:
     assert "hunter2" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("nonsense", "'nonsense'"), ("es:9200", "'es:9200'"), ("https://", "'https://'"),
+     ("htps://elastic:hunter2@es:9200", "'htps://***@es:9200'"), ("elastic:hunter2@es", "'***@es'"),
+     ("ftp://es/?key=hunter2", "'ftp://es/?***'")],
+)  # fmt: skip
+def test_a_malformed_address_is_shown_but_for_who_asks(
+    value: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load({"ES_URL": value}, tmp_path)
+    assert str(refused.value) == (
+        f"ES_URL is {shown}: it should be an address, like https://example.com."
+    )
+    monkeypatch.setenv("ES_URL_FILE", "/run/secrets/another")
+    with pytest.raises(SettingsError, match="ES_URL is not what it should be: "):
+        load({"ES_URL": value}, tmp_path)
+
+
 def test_no_secret_is_ever_shown() -> None:
     settings = Settings(**dict.fromkeys(SECRETS, "hunter2"), BRAND="Shop")
     for shown in (repr(settings), str(settings), f"{settings}", pretty_repr(settings)):

@@ -21,7 +21,9 @@ DAYS_AHEAD = 2
 DAYS_BACK = 31  # of one batch: older rows belong to the default partition
 _RETRY_S = 60.0
 
-_REJECTED_TYPES = ("int4", "timestamptz", "int8", "text", "text", "text")
+_REJECTED_TYPES = (
+    "int4", "timestamptz", "int8", "text", "text", "text", "bool", "text", "timestamptz", "text",
+)  # fmt: skip
 
 _queries = Queries("horizon.events")
 
@@ -63,9 +65,11 @@ def store_rows(
     """``store``, of rows that are made already; ``received``: the times they were received at."""
     # Reversed, so that of copies within the batch the first one counts.
     bodies = dict(reversed(found))
-    if bodies:
-        days = [_day(instant) for instant in set(received)]
+    if bodies or rejected:
+        instants = {*received, *(one.received_at for one in rejected)}
+        days = [_day(instant) for instant in instants]
         ensure_partitions(tx, min(days), max(days))
+    if bodies:
         new = _claim(tx, sorted(bodies))
         if new:
             _copy(tx, "copy_events", rows.events_copy([bodies[key] for key in new], era))

@@ -13,7 +13,7 @@ from typing import Any
 
 from horizon.errors import HorizonError, UsageError
 from horizon.events.model import Event, Source, read_message
-from horizon.events.rejection import Rejected, RejectedEvent, storable_body
+from horizon.events.rejection import BODY_BYTES, Rejected, RejectedEvent, storable_body
 from horizon.events.sources import ensure_source
 from horizon.events.store import store
 from horizon.postgres.database import Connection, Database, Role, closing_connection
@@ -91,13 +91,15 @@ class Interpreter:
         )  # fmt: skip
 
     def _rejected(self, number: int, item: Any, code: str, message: str) -> RejectedEvent:
+        body = self.reader.body(item)
         return RejectedEvent(
             source_id=self.source.source_id,
             received_at=self.received_at,
             position=number,
             code=code,
             message=f"file {self.digest[:12]}, {self.reader.unit} {number}: {message}",
-            body=storable_body(self.reader.body(item)),
+            body=storable_body(body),
+            cut=code == "too_long" or len(body) > BODY_BYTES,
         )
 
 

@@ -109,3 +109,56 @@ SELECT code, message, count(*)::int AS events
 FROM rejected_events
 WHERE source_id = %(source_id)s AND received_at >= %(since)s
 GROUP BY code, message ORDER BY code, message LIMIT 5
+
+-- name: rejected
+SELECT r.rejected_id, s.name AS source, r.received_at, r.position, r.code, r.message, r.replayed_at
+FROM rejected_events r JOIN sources s USING (source_id)
+WHERE (%(ids)s::bigint[] IS NULL OR r.rejected_id = ANY(%(ids)s))
+  AND (%(source)s::text IS NULL OR s.name = %(source)s)
+  AND (%(code)s::text IS NULL OR r.code = %(code)s)
+  AND (%(since)s::timestamptz IS NULL OR r.received_at >= %(since)s)
+  AND (%(replayed_too)s::boolean OR r.replayed_at IS NULL)
+ORDER BY r.rejected_id DESC LIMIT %(most)s
+
+-- name: rejected_counts
+SELECT s.name AS source, r.code, count(*)::int AS events, min(r.received_at) AS first,
+       max(r.received_at) AS last, max(r.rejected_id) AS latest
+FROM rejected_events r JOIN sources s USING (source_id)
+WHERE (%(ids)s::bigint[] IS NULL OR r.rejected_id = ANY(%(ids)s))
+  AND (%(source)s::text IS NULL OR s.name = %(source)s)
+  AND (%(code)s::text IS NULL OR r.code = %(code)s)
+  AND (%(since)s::timestamptz IS NULL OR r.received_at >= %(since)s)
+  AND (%(replayed_too)s::boolean OR r.replayed_at IS NULL)
+GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
+
+-- name: rejected_one
+SELECT r.rejected_id, s.name AS source, s.kind, r.received_at, r.position, r.code, r.message, r.call,
+       r.sent_at, r.context, r.cut, r.replayed_at, r.event_id, r.body
+FROM rejected_events r JOIN sources s USING (source_id)
+WHERE r.rejected_id = %(rejected_id)s
+
+-- name: rejected_to_replay
+-- Locked, so that two replays do not both take one.
+SELECT r.rejected_id, r.received_at, r.source_id, s.name AS source, s.kind, r.code, r.message, r.body,
+       r.cut, r.call, r.sent_at, r.context
+FROM rejected_events r JOIN sources s USING (source_id)
+WHERE r.rejected_id > %(after)s AND r.replayed_at IS NULL
+  AND (%(ids)s::bigint[] IS NULL OR r.rejected_id = ANY(%(ids)s))
+  AND (%(source)s::text IS NULL OR s.name = %(source)s)
+  AND (%(code)s::text IS NULL OR r.code = %(code)s)
+  AND (%(since)s::timestamptz IS NULL OR r.received_at >= %(since)s)
+ORDER BY r.rejected_id LIMIT %(most)s
+FOR UPDATE OF r
+
+-- name: note_replayed
+UPDATE rejected_events r SET replayed_at = %(now)s, event_id = done.event_id
+FROM unnest(%(ids)s::bigint[], %(times)s::timestamptz[], %(event_ids)s::uuid[])
+     AS done (rejected_id, received_at, event_id)
+WHERE r.rejected_id = done.rejected_id AND r.received_at = done.received_at
+
+-- name: note_refused_again
+-- What is wrong now: perhaps something else than before.
+UPDATE rejected_events r SET code = found.code, message = found.message
+FROM unnest(%(ids)s::bigint[], %(times)s::timestamptz[], %(codes)s::text[], %(messages)s::text[])
+     AS found (rejected_id, received_at, code, message)
+WHERE r.rejected_id = found.rejected_id AND r.received_at = found.received_at
