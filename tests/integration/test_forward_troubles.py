@@ -176,6 +176,22 @@ def test_of_a_refused_batch_the_good_events_arrive(world: World, there: SegmentE
     assert sorted(ids(there.events)) == sorted(set(wanted) - bad)
 
 
+def test_an_event_that_it_stumbles_over_waits_for_others_to_prove_it(
+    world: World, there: SegmentEndpoint
+) -> None:
+    add_forward(world.horizon, there.url)
+    there.judge = lambda batch: answer(500) if "bad" in ids(batch) else None
+    world.put({"type": "track", "event": "Seen", "userId": "x", "messageId": "bad"})
+    with forwarding(world.horizon):
+        until(lambda: len(there.batches) > 25)
+        assert standing(world.horizon).refused == 0
+        wanted = put(world, 5)
+        sent(world, 5)
+        until(lambda: standing(world.horizon).refused == 1)
+    assert sorted(ids(there.once)) == sorted(wanted)
+    assert standing(world.horizon).lag_events == 0
+
+
 def test_refused_events_are_kept_30_days(world: World, there: SegmentEndpoint) -> None:
     add_forward(world.horizon, there.url)
     put(world, 2)
