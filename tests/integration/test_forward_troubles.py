@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from horizon.doctor.database import look_at
+from horizon.doctor.finding import Case
 from horizon.events.model import read_message
 from horizon.events.store import store
 from horizon.forward import book, endpoint, rules
@@ -212,10 +214,13 @@ def test_a_refused_key_stops_it_until_another_is_given(
     there.judge = lambda _: answer(401) if key_of(there.requests[-1]) != "good:" else None
     add_forward(world.horizon, there.url, key="bad")
     wanted = put(world, 10)
+    case = Case(world.horizon.settings, world.now)
     with forwarding(world.horizon) as said:
         until(lambda: standing(world.horizon).state == "key_refused")
         assert said[0].startswith("there: stopped, since it answers 401: the key is refused")
         assert said[0].endswith("`horizon forward set there --key KEY`")
+        assert [one.found for one in look_at(world.horizon.database, case) if one.part == "forward"
+                ] == [f"there stopped: {said[0].partition('since ')[2]}"]  # fmt: skip
         asked = len(there.requests)
         time.sleep(1.5)
         assert len(there.requests) == asked
