@@ -213,7 +213,11 @@ def test_a_database_that_is_well_but_for_what_the_tests_turned_off(
 @pytest.mark.parametrize(
     ("dsn", "found", "todo"),
     [
-        (f"postgresql://nobody:{SECRET}@127.0.0.1:1/none", "does not answer", "Look at PG_DSN"),
+        (
+            f"postgresql://nobody:{SECRET}@127.0.0.1:1/none",
+            "does not answer",
+            "Start its server, or set PG_DSN to where it runs",
+        ),
         ("postgres//x y z", "PG_DSN cannot be read", "It should look like postgresql://"),
     ],
 )
@@ -568,6 +572,7 @@ BLOCKED = said({"cdp_events": {"settings": {"index.blocks.read_only_allow_delete
     [
         ([answer(401)], PROBLEM, "does not let us in (401)", "ES_API_KEY"),
         ([answer(404)], PROBLEM, "is no search server: it answers 404", "ES_URL"),
+        ([answer(503)], PROBLEM, "is ill: it answers 503", "Look at its log"),
         ([said({"status": "red"}), NO_INDEX, disks(0)], PROBLEM, "is red", "allocation/explain"),
         (
             [GREEN, BLOCKED, disks(0)],

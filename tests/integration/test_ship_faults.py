@@ -21,7 +21,7 @@ from horizon.errors import AlreadyRunningError, HorizonError, SettingsError
 from horizon.log import LineFile
 from horizon.observe.shipper import bulk, dead_letters, files, rules, run, schema
 from horizon.observe.shipper.client import Client
-from horizon.observe.shipper.run import Shipped, Shipper
+from horizon.observe.shipper.run import TRYING, Shipped, Shipper
 from horizon.observe.shipper.state import lag, read_status
 from horizon.settings import Settings
 from tests.parts import certificate
@@ -428,7 +428,7 @@ def test_a_page_in_place_of_an_answer_is_no_line_s_fault(log: Path) -> None:
 
 
 def test_a_server_that_stays_away_ends_once_with_a_sentence(
-    log: Path, free_port: Callable[[], int]
+    log: Path, free_port: Callable[[], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     log.write_text(line(1))
     settings = settings_for(log, f"http://127.0.0.1:{free_port()}")
@@ -437,6 +437,8 @@ def test_a_server_that_stays_away_ends_once_with_a_sentence(
         match=r"The search server at 127.0.0.1:\d+ does not answer \(Connection refused\)",
     ):
         ship(settings)
+    # The command ends with that sentence: once is enough, and nothing is promised for later.
+    assert capsys.readouterr().err == f"horizon: {TRYING}\n"
     waiting = lag(settings, datetime(2026, 5, 5, 1, 3, 3, tzinfo=UTC))
     assert (waiting.lines, waiting.seconds, waiting.running) == (1, 60.0, False)
     assert waiting.bytes == log.stat().st_size
@@ -604,7 +606,7 @@ def test_sigterm_ends_it_cleanly_with_its_position_stored(
     process.send_signal(signal.SIGTERM)
     said, complained = process.communicate(timeout=20)
     assert process.returncode == 0
-    assert "Shipped 1000 lines into cdp_events." in said
+    assert "Shipped 1,000 lines into cdp_events." in said
     assert complained == ""
     assert lag(settings).lines == 0
     assert ship(settings).there == 0

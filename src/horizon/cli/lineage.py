@@ -10,7 +10,7 @@ import typer
 
 from horizon import settings as setting
 from horizon.cli.options import AsJson, DatabaseName
-from horizon.cli.output import complain, say, show
+from horizon.cli.output import complain, many, say, show
 from horizon.errors import HorizonError, UsageError
 from horizon.postgres.database import Database
 
@@ -103,14 +103,17 @@ def lineage_flush(
     try:
         delivered = courier.flush()
     except AwayError as exc:
-        raise HorizonError(f"{exc} {queue.waiting()} events wait; none is lost.") from exc
+        waiting = queue.waiting()
+        wait = "waits" if waiting == 1 else "wait"
+        raise HorizonError(f"{exc} {many(waiting, 'event')} {wait}; none is lost.") from exc
     if delivered is None:
         complain("another process is delivering already: `horizon up`, most likely.")
         return
     kept = f", {delivered.refused} refused: see {courier.refused_path}" if delivered.refused else ""
-    complain(f"{delivered.sent} events delivered{kept}.")
+    complain(f"{many(delivered.sent, 'event')} delivered{kept}.")
     for name, other in others.items():
+        left = many(other.waiting(), "event")
         complain(
-            f"{other.waiting()} events wait for what LINEAGE_TO was before: set it back, or "
-            f"`horizon lineage flush --queue {name}` delivers them to {settings.lineage_place}."
+            f"{left} wait for what LINEAGE_TO was before: set it back, or `horizon lineage "
+            f"flush --queue {name}` delivers them to {settings.lineage_place}."
         )

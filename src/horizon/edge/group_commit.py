@@ -8,18 +8,20 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 
 import psycopg
 
 from horizon.edge.held import HeldConnection, Unavailable
 from horizon.edge.watch import Watch
-from horizon.events.model import Event
 from horizon.events.rejection import RejectedEvent
-from horizon.events.store import store
+from horizon.events.rows import Row
+from horizon.events.store import store_rows
 from horizon.log import Logger
 from horizon.postgres.database import Connection
 
-GROUP_EVENTS = 10_000
+GROUP_EVENTS = 2_000
 CAPACITY_EVENTS = 50_000
 CAPACITY_BYTES = 32_000_000  # of request bodies; read into events they take about three times that
 
@@ -36,8 +38,9 @@ class NotStorable(Exception):  # noqa: N818 - an answer, not a failure
 class Parcel:
     """What one request wants written; ``done`` belongs to the event loop."""
 
-    events: Sequence[Event]
+    events: Sequence[Row]
     rejected: Sequence[RejectedEvent]
+    received_at: datetime
     size_bytes: int
     done: asyncio.Future[None]
 
@@ -73,12 +76,13 @@ class GroupCommit:
         return self._held_events >= CAPACITY_EVENTS or self._held_bytes >= CAPACITY_BYTES
 
     async def commit(
-        self, events: Sequence[Event], rejected: Sequence[RejectedEvent], size_bytes: int
-    ) -> None:
+        self, events: Sequence[Row], rejected: Sequence[RejectedEvent], received_at: datetime,
+        size_bytes: int,
+    ) -> None:  # fmt: skip
         """Raises Full, Unavailable, NotStorable."""
         if self.full:
             raise Full
-        parcel = Parcel(events, rejected, size_bytes, self._loop.create_future())
+        parcel = Parcel(events, rejected, received_at, size_bytes, self._loop.create_future())
         self._held_events += len(events) + len(rejected)
         self._held_bytes += size_bytes
         with self._changed:
@@ -109,7 +113,7 @@ class GroupCommit:
     def _commit_group(self, group: Sequence[Parcel]) -> dict[Parcel, Exception]:
         began_s = time.perf_counter()
         try:
-            new = self._connection.run(lambda tx, era: _store(tx, group, era))
+            new = self._store(group)
         except Unavailable as exc:
             self._count(group, None, began_s)
             return dict.fromkeys(group, exc)
@@ -122,6 +126,20 @@ class GroupCommit:
             return {group[0]: NotStorable()}
         self._count(group, new, began_s)
         return {}
+
+    def _store(self, group: Sequence[Parcel]) -> int:
+        """How many of the group's events are new. Raises Unavailable, and what psycopg raises."""
+        events = [event for parcel in group for event in parcel.events]
+        rejected = [refused for parcel in group for refused in parcel.rejected]
+        received = [parcel.received_at for parcel in group]
+
+        def store(tx: Connection, era: int, *, careful: bool = True) -> int:
+            return store_rows(tx, events, received, rejected, era=era, careful=careful)
+
+        try:
+            return self._connection.run(partial(store, careful=False))
+        except psycopg.errors.UniqueViolation:  # one of them is a copy
+            return self._connection.run(store)
 
     def _count(self, group: Sequence[Parcel], new: int | None, began_s: float) -> None:
         events = sum(len(parcel.events) for parcel in group)
@@ -139,12 +157,3 @@ class GroupCommit:
                 parcel.done.set_exception(failures[parcel])
             else:
                 parcel.done.set_result(None)
-
-
-def _store(tx: Connection, group: Sequence[Parcel], era: int) -> int:
-    return store(
-        tx,
-        [event for parcel in group for event in parcel.events],
-        [refused for parcel in group for refused in parcel.rejected],
-        era=era,
-    )

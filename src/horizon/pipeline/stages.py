@@ -31,6 +31,7 @@ from horizon.pipeline.planning import noting, noting_demo
 from horizon.pipeline.recording import Recorder
 from horizon.pipeline.runner import Stage
 from horizon.postgres.database import Role
+from horizon.privacy import retention
 from horizon.scoring import stage as scoring
 from horizon.scoring.rules import ScoreRules
 from horizon.settings import Settings
@@ -55,6 +56,22 @@ def alert_stage(settings: Settings, threshold: float | None = None) -> Stage:
 
 def seal_stage() -> Stage:
     return Stage("seal", "sealer", history.run, windowed=True)
+
+
+def retention_stage(settings: Settings) -> Stage:
+    return Stage("retention", "keeper", partial(retention.run, keep=_keep(settings)))
+
+
+def _keep(settings: Settings) -> retention.Keep:
+    return retention.Keep(settings.REJECTED_DAYS, settings.IDS_DAYS)
+
+
+def drop_what_is_over(horizon: Installation, now: datetime | None, correlation_id: UUID) -> None:
+    """Once a day there is something: a run each minute would be a line each minute."""
+    with horizon.database.transaction(Role.WORKER) as tx:
+        due = retention.is_due(tx, _keep(horizon.settings), now or clock.now())
+    if due:
+        horizon.runner.run(retention_stage(horizon.settings), now, correlation_id)
 
 
 def score(
@@ -205,6 +222,7 @@ def _run_each(horizon: Installation, now: datetime | None, stop: Event | None, r
         send(horizon, run, stop=stop, now=now)
     finally:
         horizon.runner.run(seal_stage(), now, run)
+        drop_what_is_over(horizon, now, run)
     if mistakes:
         raise HorizonError(" ".join(mistakes))
 

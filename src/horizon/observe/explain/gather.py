@@ -68,7 +68,10 @@ def explain_message(tx: Connection, message_id: UUID, activities: int = ACTIVITI
     )
 
 
-def messages_of_alert(tx: Connection, alert_id: int) -> list[UUID]:
+def messages_of_alert(tx: Connection, alert_id: int) -> list[UUID] | None:
+    """None where there is no such alert."""
+    if tx.execute(QUERIES["alert"], {"alert_id": alert_id}).fetchone() is None:
+        return None
     rows = tx.execute(QUERIES["alert_messages"], {"alert_id": alert_id, "most": MOST})
     return [row.message_id for row in rows]
 

@@ -119,7 +119,10 @@ def _sorted(
                 refused.append((item, error))
             case Fate.LATER:
                 left.append(item)
-                why = f"The search server takes no lines now: {_sentence(error)}"
+                why = (
+                    f"The search server takes no lines now ({_sentence(error)}): look at its log "
+                    "and its disk."
+                )
     held = _bury(client, index, refused, outcome, taken=len(items) - len(refused) - len(left))
     return [*left, *held], fault.sentence(index) if held else why
 
@@ -233,4 +236,9 @@ def refusal(client: Client, index: str, answer: Answer) -> str:
             f"The search server at {client.name} forbids it (403: {answer.reason}): give the "
             f"account manage_index_templates, and create_index, create_doc and manage on {index}."
         )
-    return f"The search server at {client.name} answers {answer.status}: {answer.reason}"
+    said = f"The search server at {client.name} answers {answer.status}"
+    if answer.reason:
+        said += f" ({answer.reason.rstrip('.')})"
+    if answer.status == 429 or answer.status >= 500:
+        return f"{said}: it is overloaded or ill; look at its log."
+    return f"{said}: see whether ES_URL is its address, and its log."
