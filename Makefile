@@ -41,6 +41,8 @@ test-all:
 	$(INSTALL) $(RUN) requirements/test.lock
 	@sh requirements/system.sh chromium openssl postgresql-15 postfix promtool
 	@sh requirements/search-servers.sh
+	@sh requirements/s3-server.sh
+	@sh requirements/sdks.sh
 	@$(PY) -m pytest -m "$(MARKERS)" $(ARGS)
 
 check:

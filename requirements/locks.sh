@@ -27,4 +27,13 @@ for name in test engines models; do
 done
 # Only a file of it is read, never its code: its dependencies are heavy and stay out.
 echo "lifetimes==0.11.3" | compile - --no-deps -o requirements/data.lock
+# SDKs that share an import name with another one, each for a folder of its own (sdks.sh). What the
+# environment has already stays out, so a lock here is a few lines.
+shared=$(sed -n 's/^\([A-Za-z0-9_.-]*\)==.*/--no-emit-package \1/p' requirements.lock |
+    grep -v -e segment-analytics -e backoff -e pyjwt)
+for sdk in analytics-python==1.4.post1 segment-analytics-python==2.2.3 \
+    segment-analytics-python==2.3.4 rudder-sdk-python==2.1.9; do
+    # shellcheck disable=SC2086  # several words are meant
+    echo "$sdk" | compile - $shared -o "requirements/sdks/$sdk.lock" "$@"
+done
 echo "uv" | compile - -o requirements/locks.lock "$@"

@@ -11,7 +11,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def parse_instant(text: str) -> datetime:
+def parse_instant(text: str, option: str = "--now") -> datetime:
     """Read an ISO 8601 date or time; without an offset it is UTC.
 
     Raises UsageError.
@@ -20,7 +20,7 @@ def parse_instant(text: str) -> datetime:
         instant = datetime.fromisoformat(text)
     except ValueError as exc:
         raise UsageError(
-            f"--now {text!r} is not a time: write it like 1998-06-30 or 1998-06-30T12:00:00Z."
+            f"{option} {text!r} is not a time: write it like 1998-06-30 or 1998-06-30T12:00:00Z."
         ) from exc
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 

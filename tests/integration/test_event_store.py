@@ -66,7 +66,9 @@ def test_an_event_is_read_back_as_it_was_stored(database: Database) -> None:
     for stored in (full, bare):
         row = found[stored.event_id]._asdict()
         assert (row.pop("era"), row.pop("tx") is not None) == (1, True)
-        assert row == msgspec.structs.asdict(stored)
+        told = msgspec.structs.asdict(stored)
+        del told["key"], told["node_digests"]
+        assert row == {**told, "event_id": stored.event_id, "nodes": stored.nodes}
 
 
 @pytest.mark.parametrize("timestamp", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", None])
@@ -118,7 +120,7 @@ def test_refused_events_are_kept_with_their_reason(database: Database) -> None:
     refused = RejectedEvent(1, NOW, 7, "no_user_anon_id", "Add one.", "{}")
     assert keep(database, [event("m")], rejected=[refused]) == 1
     (row,) = rows(database, "SELECT * FROM rejected_events")
-    assert row[1:] == msgspec.structs.astuple(refused)
+    assert row[1:-2] == msgspec.structs.astuple(refused)
 
 
 def waiting(database: Database) -> int:
@@ -199,7 +201,7 @@ def test_a_long_reader_does_not_hold_writers_up(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep(database, [event("m")])
-    monkeypatch.setattr(store_module, "_next_try_s", 0.0)
+    monkeypatch.setattr(store_module, "_known", {})
     next_day = NOW + timedelta(days=1)  # whose own partition is there, the third one's is not
     with database.transaction(Role.WORKER) as reader:
         reader.execute("SELECT count(*) FROM events")

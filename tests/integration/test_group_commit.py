@@ -16,11 +16,13 @@ from horizon.edge import group_commit, known_sources
 from horizon.edge.group_commit import Full, GroupCommit, NotStorable
 from horizon.edge.held import Desk, HeldConnection, Unavailable
 from horizon.edge.known_sources import KnownSources
-from horizon.events.model import Event, Source, read_message
+from horizon.events.model import Source, read_message
+from horizon.events.rows import Row, row_of
 from horizon.events.sources import add_source
 from horizon.log import LineFile, Logger, log_to
 from horizon.postgres.database import Connection, Database, Role, closing_connection
 
+NOW = datetime.now(UTC)
 GOOD = {"type": "track", "userId": "u1", "event": "Viewed"}
 
 
@@ -40,13 +42,13 @@ def stored(database: Database) -> list[str]:
         return [row.message_id for row in tx.execute("SELECT message_id FROM events")]
 
 
-def make_event(message_id: str, name: str = "Viewed") -> Event:
+def make_event(message_id: str, name: str = "Viewed") -> Row:
     event = read_message(
         {**GOOD, "messageId": message_id}, source=Source(1, "horizon", "server"),
-        received_at=datetime.now(UTC), node_key=bytes(32),
+        received_at=NOW, node_key=bytes(32),
     )  # fmt: skip
     event.name = name
-    return event
+    return row_of(event)
 
 
 @contextmanager
@@ -64,16 +66,18 @@ def test_a_full_queue_refuses_and_empties_again(
     async def flood() -> None:
         commit = GroupCommit(HeldConnection(database, log), log)
         commit.start()
-        await commit.commit([make_event("first")], [], 1)
+        await commit.commit([make_event("first")], [], NOW, 1)
         with writes_held_up(database):
-            taken = [asyncio.create_task(commit.commit([make_event(name)], [], 1)) for name in "ab"]
+            taken = [
+                asyncio.create_task(commit.commit([make_event(name)], [], NOW, 1)) for name in "ab"
+            ]
             await asyncio.sleep(0)
             assert commit.full
             with pytest.raises(Full):
-                await commit.commit([make_event("c")], [], 1)
+                await commit.commit([make_event("c")], [], NOW, 1)
         await asyncio.gather(*taken)
         assert not commit.full
-        await commit.commit([make_event("d")], [], 1)
+        await commit.commit([make_event("d")], [], NOW, 1)
         await asyncio.to_thread(commit.stop)
 
     asyncio.run(flood())
@@ -84,7 +88,8 @@ def test_what_cannot_be_stored_harms_nobody_else(database: Database, log: Logger
     async def send() -> list[BaseException | None]:
         commit = GroupCommit(HeldConnection(database, log), log)
         parcels = [
-            commit.commit([make_event(f"m-{name[0]}", name)], [], 1) for name in ("a", "b\0", "c")
+            commit.commit([make_event(f"m-{name[0]}", name)], [], NOW, 1)
+            for name in ("a", "b\0", "c")
         ]
         waiting = [asyncio.create_task(parcel) for parcel in parcels]
         await asyncio.sleep(0)
@@ -106,13 +111,17 @@ def test_a_disabled_source_is_forgotten_soon(
     async def ask() -> list[bool]:
         desk = Desk(HeldConnection(database, log))
         known = KnownSources(desk)
-        found = [await known.find(key) is not None]
+        found = [await enabled(known)]
         with database.transaction(Role.WORKER) as tx:
             tx.execute("UPDATE sources SET enabled = false WHERE name = 'shop'")
         await asyncio.sleep(0.1)
-        found += [await known.find(key) is not None for _ in range(2)]
+        found += [await enabled(known) for _ in range(2)]
         desk.close()
         return found
+
+    async def enabled(known: KnownSources) -> bool:
+        source = await known.find(key)
+        return source is not None and source.enabled
 
     assert asyncio.run(ask()) == [True, False, False]
 

@@ -26,14 +26,22 @@ GRANTS = {
     "current_scores":   ("", "S", "S", "S"),
     "domains":          ("", "SIU", "S", "S"),
     "eras":             ("S", "S", "S", "S"),
+    "erased_nodes":     ("S", "SI", "S", ""),
     "event_ids":        ("SI", "SI", "", ""),
     "events":           ("I", "SI", "S", "S"),
+    "file_progress":    ("", "SIU", "S", "S"),
+    "forward_days":     ("", "SIU", "S", "S"),
+    "forward_keys":     ("", "S", "", ""),
+    "forward_refused":  ("", "SIUD", "S", "S"),
+    "forward_spans":    ("", "S", "S", "S"),
+    "forwards":         ("", "S", "S", "S"),
     "history":          ("", "SI", "S", "S"),
     "history_open_alerts": ("", "SIUD", "", ""),
     "history_open_messages": ("", "SIUD", "", ""),
     "history_passes":   ("", "SID", "", ""),
     "history_seals":    ("", "SI", "S", "S"),
     "message_responses": ("", "S", "S", "S"),
+    "lineage_kept":     ("", "SID", "", ""),
     "messages":         ("", "SI", "S", "S"),
     "nodes":            ("", "SIU", "S", "S"),
     "notifications_log": ("", "S", "S", "S"),
@@ -52,6 +60,7 @@ GRANTS = {
     "score_runs":       ("", "SIU", "S", "S"),
     "scores":           ("", "S", "S", "S"),
     "simulations":      ("", "SI", "", ""),
+    "source_keys":      ("S", "SIUD", "SIUD", ""),
     "sources":          ("S", "SIU", "SIU", ""),
     "suppressed_domains": ("", "SID", "S", "S"),
     "suppressions":     ("SI", "SID", "S", "S"),
@@ -91,19 +100,28 @@ def test_grants_are_those_of_the_table(module_database: Database) -> None:
     assert found == declared
 
 
-# Single columns: what an unsubscribe link needs, pausing a campaign, and what comes of an alert or
-# a message; what was decided stays.
+# Single columns: what an unsubscribe link needs, pausing a campaign, how a forward goes, and what
+# comes of an alert or a message; what was decided stays.
 COLUMN_GRANTS = {
     **{("alerts", column): "horizon_worker=w"
        for column in ("status", "quiet_until", "notified_at", "resolved_at")},
     **{("messages", column): "horizon_worker=w"
        for column in ("status", "reason", "template_digest", "attempts", "claim", "claimed_at",
                       "sending_at", "finished_at", "answer")},
+    **{("forwards", column): "horizon_worker=w"
+       for column in ("state", "error", "error_since", "attempt", "next_try_at", "last_sent_at")},
+    **{("forward_spans", column): "horizon_worker=w"
+       for column in ("era", "seen", "until_era", "until", "at_era", "at_tx", "at_received",
+                      "at_time", "at_event", "sent", "refused", "looped", "finished_at")},
+    **{("sources", column): "horizon_reader=r" for column in ("source_id", "name", "kind")},
     ("campaigns", "campaign"): "horizon_edge=r",
     ("campaigns", "channel"): "horizon_edge=r",
     ("campaigns", "purpose"): "horizon_edge=r",
     ("campaigns", "status"): "horizon_worker=w",
     ("messages", "address_hash"): "horizon_edge=r",
+    ("source_keys", "last_used_at"): "horizon_edge=w",
+    **{("rejected_events", column): "horizon_worker=w,horizon_console=w"
+       for column in ("code", "message", "replayed_at", "event_id")},
     ("messages", "campaign"): "horizon_edge=r",
     ("messages", "message_id"): "horizon_edge=r",
     ("messages", "node"): "horizon_edge=r",
@@ -140,6 +158,8 @@ ASKED = "SELECT * FROM asked_opt_in(gen_random_uuid(), now())"
 CONFIRM = "SELECT confirm_opt_in(gen_random_uuid(), now(), gen_random_uuid())"
 
 MAY = [
+    (WORKER, "SELECT drop_days('rejected_events', '2020-01-01')"),
+    (WORKER, "SELECT drop_days('event_ids', '2020-01-01')"),
     (EDGE, EVENT),
     (EDGE, CONSENT),
     (EDGE, MESSAGE_TARGET),
@@ -194,7 +214,16 @@ MAY_NOT = [
     (READER, CONSENT),
     (READER, AUDIT),
     (READER, "SELECT * FROM audit"),
-    (READER, "SELECT key_sha256 FROM sources"),
+    *[
+        (role, "SELECT drop_days('rejected_events', '2020-01-01')")
+        for role in (EDGE, CONSOLE, READER)
+    ],
+    *[
+        (WORKER, f"SELECT drop_days('{name}', '2020-01-01')")
+        for name in ("events", "consents", "x")
+    ],
+    (READER, "SELECT key_sha256 FROM source_keys"),
+    (EDGE, "UPDATE source_keys SET expires_at = NULL"),
     (READER, "SELECT ensure_partitions('2026-01-01', '2026-01-01')"),
     (READER, "SELECT close_score_run(1)"),
     (READER, "CREATE TABLE mine (a int)"),

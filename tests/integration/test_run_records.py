@@ -84,7 +84,7 @@ def test_a_failed_run_does_not_count_as_the_last(
 
 def test_wrong_use_of_an_ingest_leaves_no_trace(world: World, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
-        ingest_file(world.horizon, tmp_path / "nowhere.csv", "cdnow")
+        ingest_file(world.horizon, str(tmp_path / "nowhere.csv"), "cdnow")
     assert rows(world) == []
     assert not world.horizon.settings.log_path.exists()
 
@@ -95,7 +95,7 @@ def test_an_ingest_has_a_row_and_no_lag(world: World, tmp_path: Path) -> None:
         'time_zone = "UTC"\nevent = "Order Completed"\n'
     )
     (tmp_path / "bought.csv").write_text("who,when\nann,2026-06-01\nbob,2026-06-02\n")
-    ingest_file(world.horizon, tmp_path / "bought.csv", str(tmp_path / "shop.toml"))
+    ingest_file(world.horizon, str(tmp_path / "bought.csv"), str(tmp_path / "shop.toml"))
     (line,) = lines(world)
     assert (line["message"], line["component"], line["inserted"]) == ("ingest", "file", 2)
     assert "lag_s" not in line

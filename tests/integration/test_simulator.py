@@ -140,10 +140,7 @@ def few_calls() -> list[Call]:
 
 def test_unknown_key_is_said_at_once(database: Database, collector: str) -> None:
     began = time.monotonic()
-    with pytest.raises(
-        HorizonError,
-        match="401: No source has this key: mend it, or make one with `horizon source add NAME`",
-    ):
+    with pytest.raises(HorizonError, match="401: No source has this key"):
         send(few_calls(), collector, "wrong")
     assert time.monotonic() - began < 5
     assert rows(database, "SELECT FROM events") == []

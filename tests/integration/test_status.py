@@ -42,7 +42,7 @@ def test_before_the_first_run(world: World) -> None:
     late = clock.now() - timedelta(minutes=5)
     world.put(world.track("ann", DAY), received_at=late)
     found = standing(world)
-    assert list(found) == ["identity", "score", "alert", "campaign", "email", "seal"]
+    assert list(found) == ["identity", "score", "alert", "campaign", "email", "seal", "retention"]
     assert {one.result for one in found.values()} == {"never ran"}
     assert found["identity"].lag == "1 event, 5 min"
     assert found["identity"].waits_for == "`horizon up`, which does not run"

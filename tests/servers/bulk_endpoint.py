@@ -9,6 +9,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from horizon.observe.shipper.schema import mappings
+
 # What becomes of one document: None where it is taken, else the item's status and error.
 Verdict = Callable[[dict[str, Any], int], tuple[int, dict[str, Any]] | None]
 
@@ -32,6 +34,7 @@ class BulkEndpoint:
         self.there = 0
         self.headers: list[dict[str, str]] = []
         self.puts: list[str] = []
+        self.mapping: Any = {"cdp_events": {"mappings": mappings()}}  # as it tells it
         self.judge, self.whole, self.say = judge, whole, say
         self._lock = threading.Lock()
         endpoint = self
@@ -41,6 +44,9 @@ class BulkEndpoint:
 
             def log_message(self, *_: object) -> None:
                 pass
+
+            def do_GET(self) -> None:
+                self._answer(404 if endpoint.mapping is None else 200, endpoint.mapping)
 
             def do_PUT(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"] or 0))
@@ -93,6 +99,8 @@ class BulkEndpoint:
             if status not in {0, 200}:
                 return status, {"error": {"type": "told_to", "reason": f"told to answer {status}"}}
             lines = body.split(b"\n")[:-1]
+            if lines and b'"delete"' in lines[0]:
+                return status, {"errors": False, "items": [{"delete": {"status": 404}}]}
             items = [
                 self._one(json.loads(action)["create"]["_id"], source)
                 for action, source in zip(lines[::2], lines[1::2], strict=True)

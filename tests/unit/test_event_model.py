@@ -93,6 +93,8 @@ def test_activity_is_what_the_person_caused(kind: Any, call: str, activity: bool
         ({"userId": True}, "invalid_event"),
         ({"userId": ["u1"]}, "invalid_event"),
         ({"userId": "\ud800"}, "invalid_event"),
+        ({"userId": "null"}, "blocked_id"),
+        ({"userId": 0, "anonymousId": "-1"}, "blocked_id"),
         ({"groupId": "\0"}, "invalid_id"),
         ({"event": None}, "no_event_name"),
         ({"event": " "}, "no_event_name"),
@@ -122,7 +124,7 @@ def test_what_is_no_message_is_refused(item: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(12, "12"), (12.0, "12"), (1.5, "1.5"), (0, "0"), (2**70, str(2**70)), (" a b ", "a b")],
+    [(12, "12"), (12.0, "12"), (1.5, "1.5"), (2**70, str(2**70)), (" a b ", "a b")],
 )
 def test_identifiers_are_text(value: Any, text: str) -> None:
     assert read(userId=value).user_id == text
@@ -146,6 +148,26 @@ def test_a_missing_time_is_the_receipts_without_a_flag() -> None:
     assert (event.original_timestamp, event.time, event.time_flag) == (None, NOW, None)
 
 
+def test_the_time_as_rudderstack_names_it() -> None:
+    before = "2026-11-03T10:00:00Z"
+    event = read(timestamp=None, originalTimestamp=before)
+    assert event.time == event.original_timestamp == NOW - timedelta(hours=2)
+    assert read(originalTimestamp=before).time == NOW - timedelta(hours=1)
+
+
+def test_an_identify_call_may_have_its_traits_in_the_context_alone() -> None:
+    ann = {"email": "Ann@Example.com"}
+    for traits in (None, {}):
+        event = read(type="identify", traits=traits, context={"traits": ann})
+        assert (json.loads(event.traits or "{}"), event.email) == (ann, ann["email"])
+    assert read(type="identify", traits={"a": 1}, context={"traits": ann}).email is None
+    public = read(type="identify", context={"traits": ann}, source=PUBLIC)
+    assert (json.loads(public.traits or "{}"), public.email) == (ann, None)
+    assert read(type="identify", context={"traits": "x"}).traits is None
+    for call in ("track", "group"):
+        assert read(type=call, context={"traits": ann}, groupId="g").traits is None
+
+
 def test_the_events_own_sent_at_counts_where_the_batch_has_none() -> None:
     assert read(sentAt="2026-11-03T11:30:00Z").time == NOW - timedelta(minutes=30)
 
@@ -158,6 +180,14 @@ def test_nodes_are_strongest_first() -> None:
         node_of(KEY, "email", "ann@example.com"),
         node_of(KEY, "anonymous_id", "a1"),
     ]
+
+
+def test_a_blocked_id_stays_in_its_column_and_is_no_node() -> None:
+    event = read(userId="undefined", anonymousId="a1")
+    assert (event.user_id, event.anonymous_id) == ("undefined", "a1")
+    assert event.nodes == [node_of(KEY, "anonymous_id", "a1")]
+    named = {"type": "identify", "traits": {"email": "ann@example.com"}}
+    assert read(userId="0", **named).nodes == [node_of(KEY, "email", "ann@example.com")]
 
 
 def test_a_public_source_asserts_no_address() -> None:
@@ -283,7 +313,8 @@ JSON = st.recursive(
 )  # fmt: skip
 FIELDS = st.sampled_from(
     ["type", "messageId", "userId", "anonymousId", "event", "name", "category", "previousId",
-     "groupId", "timestamp", "sentAt", "properties", "traits", "context", "integrations"]
+     "groupId", "timestamp", "originalTimestamp", "sentAt", "properties", "traits", "context",
+     "integrations"]
 )  # fmt: skip
 INNER = st.fixed_dictionaries(
     {},

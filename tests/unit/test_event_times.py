@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from horizon.events.ids import NO_HOUR, event_id, hour_of
+from horizon.events.ids import hours_of, key_of
 from horizon.events.times import FAR, read_time, settle
 
 RECEIVED = datetime(2026, 11, 3, 12, tzinfo=UTC)
@@ -76,23 +76,34 @@ def test_no_pair_of_times_leads_far_into_the_future(
     assert datetime(1970, 1, 1, tzinfo=UTC) < time <= RECEIVED + FAR
 
 
-def test_ids_are_kept_by_the_hour_of_the_original_timestamp() -> None:
-    assert hour_of(datetime(2026, 11, 3, 10, 59, 59, 9, tzinfo=UTC)) == datetime(
-        2026, 11, 3, 10, tzinfo=UTC
-    )
-    for absurd in (None, datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)):
-        assert hour_of(absurd) == NO_HOUR
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@given(INSTANTS.filter(lambda instant: EPOCH <= instant < datetime(2200, 1, 1, tzinfo=UTC)))
+def test_ids_are_kept_by_the_hour_of_the_original_timestamp(instant: datetime) -> None:
+    assert hours_of(instant) == (instant - EPOCH) // timedelta(hours=1)
+
+
+def test_the_last_microsecond_of_an_hour_belongs_to_it() -> None:
+    last = datetime(2199, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    assert hours_of(last) == hours_of(last.replace(minute=0))
+
+
+@pytest.mark.parametrize("year", [None, 1, 1969, 2200, 9999])
+def test_absurd_times_share_one_hour(year: int | None) -> None:
+    assert hours_of(datetime(year, 1, 1, tzinfo=UTC) if year else None) == 0
 
 
 def test_an_event_is_the_same_by_source_message_and_hour() -> None:
     half_past = RECEIVED + timedelta(minutes=30)
-    same = event_id(1, "m", RECEIVED)
-    assert same == event_id(1, "m", half_past) == UUID("456e6ea1-0497-2574-4986-1787fa67779f")
+    same = key_of(1, "m", RECEIVED)
+    assert same == key_of(1, "m", half_past)
+    assert UUID(bytes=same[8:]) == UUID("456e6ea1-0497-2574-4986-1787fa67779f")
     others = {
-        event_id(2, "m", RECEIVED),
-        event_id(1, "n", RECEIVED),
-        event_id(1, "m", None),
-        event_id(1, "m", RECEIVED + timedelta(hours=1)),
+        key_of(2, "m", RECEIVED),
+        key_of(1, "n", RECEIVED),
+        key_of(1, "m", None),
+        key_of(1, "m", RECEIVED + timedelta(hours=1)),
     }
-    assert len(others) == 4
+    assert len({other[8:] for other in others}) == 4
     assert same not in others

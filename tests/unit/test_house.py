@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(path for folder in ("src", "bench") for path in (ROOT / folder).rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCKS = [ROOT / "requirements.lock", *sorted((ROOT / "requirements").glob("*.lock"))]
+APART = sorted((ROOT / "requirements" / "sdks").glob("*.lock"))  # a folder each, no environment
 IGNORED = {".git", ".venv", ".horizon", "logs", "__pycache__", ".hypothesis", ".mypy_cache",
            ".ruff_cache", ".pytest_cache", ".import_linter_cache"}  # fmt: skip
 
@@ -99,7 +100,7 @@ def pins(lock: Path) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=name_of)
+@pytest.mark.parametrize("lock", [*LOCKS, *APART], ids=name_of)
 def test_every_locked_package_has_hashes_and_no_address(lock: Path) -> None:
     text = re.sub(r" \\\n\s+", " ", lock.read_text())
     lines = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
@@ -155,6 +156,7 @@ def test_no_file_names_a_machine_s_path_or_a_package_index() -> None:
     banned = re.compile("|".join([
         r"(?<![\w.}-])/" + r"work/", "/" + r"root/", "pypi" + r"\.org/simple",
         "python" + r"hosted\.org", "--extra-index" + "-url", "--find" + "-links",
+        "registry" + r"\.(?:npmjs|yarnpkg)", '"resol' + 'ved": "',
     ]))  # fmt: skip
     found = []
     for path in tracked():

@@ -2,64 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
-from horizon import clock
-from horizon.cli.options import AsJson, DatabaseName, installed
-from horizon.cli.output import console, many, say, show
-from horizon.events import sources
+from horizon.cli import rejected, sources
+from horizon.cli.options import installed
+from horizon.cli.output import say
 from horizon.pipeline import intake
-from horizon.postgres.audit import write_audit
-from horizon.postgres.database import Role, row_dicts
-from horizon.postgres.queries import Queries
 
 PANEL = "Bring events in"
 
 
 def register(app: typer.Typer) -> None:
-    app.command(rich_help_panel=PANEL)(ingest)
     app.command(rich_help_panel=PANEL)(simulate)
-    source = typer.Typer(no_args_is_help=True, help="Where events come from.")
-    source.command("add")(source_add)
-    source.command("list")(source_list)
-    app.add_typer(source, name="source", rich_help_panel=PANEL)
-    rejected = typer.Typer(no_args_is_help=True, help="Events that were refused, and why.")
-    rejected.command("list")(rejected_list)
-    app.add_typer(rejected, name="rejected", rich_help_panel=PANEL)
-
-
-def ingest(
-    file: Annotated[Path, typer.Argument(help="The file; its lines become events, each one once.")],
-    mapping: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE", help="How its columns become events: a TOML file, or `cdnow`."
-        ),
-    ],
-    source: Annotated[
-        str | None, typer.Option(help="The source's name; `files` where none is given.")
-    ] = None,
-    database: DatabaseName = None,
-) -> None:
-    """Bring a file's lines in as events."""
-    horizon = installed(database)
-    bar = Progress("reading", BarColumn(), DownloadColumn(), TimeRemainingColumn(),
-                   console=console, transient=True, disable=not console.is_terminal)  # fmt: skip
-    with bar:
-        task = bar.add_task("file", total=None)
-        result = intake.ingest_file(
-            horizon, file, mapping, source_name=source,
-            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )  # fmt: skip
-    say(
-        f"{many(result.read, 'line')} read: {many(result.inserted, 'new event')}, "
-        f"{result.duplicates:,} known already, {result.rejected:,} rejected."
-        + (" `horizon rejected list` tells why." if result.rejected else "")
-    )
+    sources.register(app, PANEL)
+    rejected.register(app, PANEL)
 
 
 def simulate(
@@ -74,40 +32,3 @@ def simulate(
     horizon = installed()
     result = intake.simulate(horizon, to or horizon.settings.public_url)
     say(f"{result.events:,} events of {result.users} people sent, {result.inserted:,} of them new.")
-
-
-def source_add(
-    name: Annotated[str, typer.Argument(help="What to call it.")],
-    kind: Annotated[
-        str, typer.Option(help="server: its key is secret; public: browsers and apps.")
-    ] = "server",
-) -> None:
-    """Add a source and print its write key, once."""
-    horizon = installed()
-    with horizon.database.transaction(Role.WORKER) as tx:
-        key = sources.add_source(tx, name, kind)  # type: ignore[arg-type]
-        write_audit(tx, "source:added", name, {"kind": kind})
-    say(f"The write key of {name}, which is not shown again: {key}")
-    say(
-        f"Point a Segment SDK at {horizon.settings.public_url} with it; `horizon up` takes what "
-        "it sends."
-    )
-
-
-def source_list(as_json: AsJson = False, database: DatabaseName = None) -> None:
-    """The sources there are."""
-    with installed(database).database.transaction(Role.WORKER) as tx:
-        rows = [row._asdict() for row in sources.sources(tx)]
-    show(rows, as_json=as_json, empty="No source yet: `horizon source add NAME` makes one.")
-
-
-def rejected_list(
-    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 50,
-    as_json: AsJson = False,
-    database: DatabaseName = None,
-) -> None:
-    """Events that were refused, the newest first, each with its reason."""
-    query = Queries("horizon.pipeline")["rejected"]
-    with installed(database).database.transaction(Role.WORKER) as tx:
-        rows = row_dicts(tx.execute(query, {"most": limit}))
-    show(rows, as_json=as_json, empty=f"Nothing was rejected up to {clock.utc_text(clock.now())}.")

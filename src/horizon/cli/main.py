@@ -16,6 +16,8 @@ from horizon.cli import (
     data,
     doctor,
     explain,
+    forward,
+    ingest,
     keep,
     lineage,
     serve,
@@ -55,7 +57,8 @@ def _root(
 
 
 for module in (
-    serve, status, doctor, ship, data, stages, explain, consent, keep, audit, lineage, dashboards,
+    serve, status, doctor, ship, ingest, data, forward, stages, explain, consent, keep, audit,
+    lineage, dashboards,
 ):  # fmt: skip
     module.register(app)
 

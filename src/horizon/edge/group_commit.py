@@ -8,18 +8,19 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import psycopg
 
 from horizon.edge.held import HeldConnection, Unavailable
 from horizon.edge.watch import Watch
-from horizon.events.model import Event
 from horizon.events.rejection import RejectedEvent
-from horizon.events.store import store
+from horizon.events.rows import Row
+from horizon.events.store import store_rows
 from horizon.log import Logger
 from horizon.postgres.database import Connection
 
-GROUP_EVENTS = 10_000
+GROUP_EVENTS = 2_000
 CAPACITY_EVENTS = 50_000
 CAPACITY_BYTES = 32_000_000  # of request bodies; read into events they take about three times that
 
@@ -36,8 +37,9 @@ class NotStorable(Exception):  # noqa: N818 - an answer, not a failure
 class Parcel:
     """What one request wants written; ``done`` belongs to the event loop."""
 
-    events: Sequence[Event]
+    events: Sequence[Row]
     rejected: Sequence[RejectedEvent]
+    received_at: datetime
     size_bytes: int
     done: asyncio.Future[None]
 
@@ -73,12 +75,13 @@ class GroupCommit:
         return self._held_events >= CAPACITY_EVENTS or self._held_bytes >= CAPACITY_BYTES
 
     async def commit(
-        self, events: Sequence[Event], rejected: Sequence[RejectedEvent], size_bytes: int
-    ) -> None:
+        self, events: Sequence[Row], rejected: Sequence[RejectedEvent], received_at: datetime,
+        size_bytes: int,
+    ) -> None:  # fmt: skip
         """Raises Full, Unavailable, NotStorable."""
         if self.full:
             raise Full
-        parcel = Parcel(events, rejected, size_bytes, self._loop.create_future())
+        parcel = Parcel(events, rejected, received_at, size_bytes, self._loop.create_future())
         self._held_events += len(events) + len(rejected)
         self._held_bytes += size_bytes
         with self._changed:
@@ -142,9 +145,10 @@ class GroupCommit:
 
 
 def _store(tx: Connection, group: Sequence[Parcel], era: int) -> int:
-    return store(
+    return store_rows(
         tx,
         [event for parcel in group for event in parcel.events],
+        [parcel.received_at for parcel in group],
         [refused for parcel in group for refused in parcel.rejected],
         era=era,
     )

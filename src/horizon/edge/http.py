@@ -15,6 +15,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 READ_TIMEOUT_S = 30.0
+READING_BYTES = 64_000_000  # of all bodies that are still coming in: slow clients hold no more
+DRAINED_BYTES = 8_000_000  # of a body that is too large: who writes it reads our answer after it
 JSON = {"content-type": "application/json"}
 
 
@@ -69,15 +71,23 @@ def too_large(limit: int) -> Refusal:
     return Refusal(400, "request_too_large", f"The body has more than {limit} bytes: send less.")
 
 
+class Reading:
+    """How many bytes of bodies are held that are still coming in."""
+
+    def __init__(self) -> None:
+        self.held_bytes = 0
+
+
 class Request:
     """One request; header names are lower-case."""
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive, reading: Reading | None = None) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope.get("query_string", b"")
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self._receive = receive
+        self._reading = reading or Reading()
 
     async def read(self, limit: int) -> bytes:
         """The body, gzip unpacked; at most ``limit`` bytes before and after. Raises Refusal."""
@@ -96,19 +106,41 @@ class Request:
     async def _read_raw(self, limit: int) -> bytes:
         announced = self.headers.get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > limit:
+            await self._drain(int(announced))
             raise too_large(limit)
         parts: list[bytes] = []
         size = 0
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise Refusal(400, "cut_off", "The connection closed before the body's end.")
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > limit:
-                raise too_large(limit)
-            if not message.get("more_body"):
-                return b"".join(parts)
+        try:
+            while True:
+                part, more = await self._read_part()
+                parts.append(part)
+                size += len(part)
+                self._reading.held_bytes += len(part)
+                if size > limit:
+                    raise too_large(limit)
+                if not more:
+                    return b"".join(parts)
+                if self._reading.held_bytes > READING_BYTES:
+                    raise busy()
+        finally:
+            self._reading.held_bytes -= size
+
+    async def _read_part(self) -> tuple[bytes, bool]:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise Refusal(
+                400, "cut_off", "The connection closed before the body's end: send it again."
+            )
+        return message.get("body", b""), message.get("more_body", False)
+
+    async def _drain(self, announced: int) -> None:
+        """Let a client write what it announced: else it meets a broken pipe, and never our answer.
+
+        Not one that waits to be asked for the body, nor where that would take long.
+        """
+        more = announced <= DRAINED_BYTES and b"expect" not in self.headers
+        while more:
+            _, more = await self._read_part()
 
 
 def _unpack(body: bytes, limit: int) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from horizon.edge.held import Desk, Unavailable
+from horizon.edge.key_use import KeyUse
 from horizon.events.model import Source
 from horizon.events.sources import key_digest, keyed_sources
 
@@ -16,16 +17,26 @@ _APART_S = 0.2  # unknown keys can ask the database no more often than this
 class KnownSources:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._use = KeyUse(desk)
         self._sources: dict[bytes, Source] = {}
         self._read_s = float("-inf")  # when the last reading began
         self._reading: asyncio.Task[None] | None = None
 
     async def find(self, key: str) -> Source | None:
-        """The source of this key. A key that was made before the call is known.
+        """The source of this key, disabled or not; a key that was made before the call is known.
 
         Raises Unavailable for a key nobody remembers while the database is away.
         """
         digest = key_digest(key)
+        source = await self._find(digest)
+        if source is not None:
+            self._use.note(digest)
+        return source
+
+    async def stop(self) -> None:
+        await self._use.stop()
+
+    async def _find(self, digest: bytes) -> Source | None:
         asked_s = time.monotonic()
         if digest in self._sources:
             return await self._find_again(digest, asked_s)

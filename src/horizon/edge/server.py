@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import resource
 import signal
 import socket
+import sys
 
 import psycopg
 import uvloop
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from horizon import keys
 from horizon.counters import open_counters
 from horizon.edge.app import App
 from horizon.edge.confirm import ConfirmLink
+from horizon.edge.erased_nodes import ErasedNodes
 from horizon.edge.group_commit import GroupCommit
 from horizon.edge.held import Desk, HeldConnection
 from horizon.edge.known_sources import KnownSources
@@ -23,6 +27,7 @@ from horizon.edge.pages import Pages
 from horizon.edge.preferences import PreferencesLink
 from horizon.edge.responses import Recorder
 from horizon.edge.segment import SegmentApi
+from horizon.edge.sites import Sites
 from horizon.edge.targets import Targets
 from horizon.edge.tracking import TrackingLinks
 from horizon.edge.unsubscribe import UnsubscribeLink
@@ -34,8 +39,17 @@ from horizon.postgres.database import Database, Role, find
 from horizon.postgres.era import current_era
 from horizon.settings import Settings
 
-CONNECTIONS = 1024
+CONNECTIONS = 4096  # open at once, 20 KB each; who comes after them waits
+OTHER_FILES = 200  # that a process has open besides
+LISTEN_QUEUE = 1024
+# Before and within a request's head, so that silent connections make room. A load balancer in
+# front has to let go of an idle connection earlier than this.
+IDLE_TIMEOUT_S = 30
+HEAD_BYTES = 65_536
 GRACE_S = 5  # for requests under way when it is told to stop
+# While the event loop reads requests, the writer's thread waits so long for the interpreter after
+# each of its ten waits a group: with Python's 5 ms the database idled half of the time.
+SWITCH_S = 0.0005
 
 
 def run(settings: Settings, host: str, port: int) -> None:
@@ -47,6 +61,7 @@ def run(settings: Settings, host: str, port: int) -> None:
     database = find(settings)
     _check_database(database)
     _check_port(host, port)
+    sys.setswitchinterval(SWITCH_S)
     uvloop.run(_serve(settings, own_keys, database, host, port))
 
 
@@ -57,7 +72,10 @@ async def _serve(
     # In this process and not in a worker's: one kill ends it, and no orphan holds the port.
     server = Server(
         app, address=host, port=port, interface=Interfaces.ASGI, http=HTTPModes.http1,
-        websockets=False, backlog=CONNECTIONS, log_enabled=False,
+        websockets=False, backlog=LISTEN_QUEUE, backpressure=_connections(), log_enabled=False,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=IDLE_TIMEOUT_S * 1000, max_buffer_size=HEAD_BYTES
+        ),
     )  # fmt: skip
     server.workers_kill_timeout = GRACE_S
     loop = asyncio.get_running_loop()
@@ -71,6 +89,20 @@ async def _serve(
         loop.set_exception_handler(lambda *_: None)
     greeting.cancel()
     await app.stop()
+
+
+def _connections() -> int:
+    """CONNECTIONS, or as many as this process may have files open."""
+    wanted = CONNECTIONS + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:  # often 1,024, and the hard one far above
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return (
+        CONNECTIONS
+        if soft == resource.RLIM_INFINITY
+        else max(1, min(CONNECTIONS, soft - OTHER_FILES))
+    )
 
 
 async def _greet(host: str, port: int) -> None:
@@ -92,12 +124,15 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
     watch = Watch(open_counters(settings, "collector"))
     commit = GroupCommit(HeldConnection(database, log), log, watch)
     desk = Desk(HeldConnection(database, log))
+    erased = ErasedNodes(desk)
     pages = Pages(settings.BRAND)
     # A thread and a connection of its own: a group of responses holds up nobody's question.
     recorder = Recorder(Desk(HeldConnection(database, log)), log)
+    sources = KnownSources(desk)
     tracking = TrackingLinks(Targets(desk), recorder, [own_keys.link], pages)
+    segment = SegmentApi(commit, sources, erased, own_keys.node)
     return App(
-        SegmentApi(commit, KnownSources(desk), own_keys.node),
+        segment,
         {
             "/u/": UnsubscribeLink(desk, [own_keys.link], pages).answer,
             "/p/": PreferencesLink(desk, [own_keys.link], pages).answer,
@@ -106,19 +141,26 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
             "/o/": tracking.open,
         },
         desk,
-        _Life(commit, tracking, desk),
+        _Life(commit, tracking, sources, erased, desk),
         log,
         watch,
+        Sites(segment, sources, settings.public_url),
     )
 
 
 class _Life:
-    def __init__(self, commit: GroupCommit, tracking: TrackingLinks, desk: Desk) -> None:
+    def __init__(
+        self, commit: GroupCommit, tracking: TrackingLinks, sources: KnownSources,
+        erased: ErasedNodes, desk: Desk,
+    ) -> None:  # fmt: skip
         self._commit = commit
         self._tracking = tracking
+        self._sources = sources
+        self._erased = erased
         self._desk = desk
 
     async def start(self) -> None:
+        await self._erased.start()
         self._commit.start()
         self._tracking.start()
 
@@ -126,6 +168,8 @@ class _Life:
         """Write what waits. A second call finds nothing to do."""
         await asyncio.get_running_loop().run_in_executor(None, self._commit.stop)
         await self._tracking.stop()
+        await self._sources.stop()
+        await self._erased.stop()
         self._desk.close()
 
 

@@ -15,6 +15,7 @@ _PREFERENCE = re.compile(r"[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}")
 class Context(NamedTuple):
     text: str | None
     consent: str | None  # {"PURPOSE.CHANNEL": true}
+    traits: dict[str, Any] | None = None  # shared by all who ask: not to be changed
 
 
 # A batch's events mostly share one context. 256 of at most 32 KB bound what is held.
@@ -29,7 +30,12 @@ def read_context(batch: bytes | None, item: bytes | None, trusted: bool) -> Cont
     }
     _shorten_ip(merged)
     preferences = _preferences(merged, trusted)
-    return Context(write(merged), write(preferences) if preferences else None)
+    traits = merged.get("traits")
+    return Context(
+        write(merged),
+        write(preferences) if preferences else None,
+        traits if isinstance(traits, dict) else None,
+    )
 
 
 def _shorten_ip(context: dict[str, Any]) -> None:

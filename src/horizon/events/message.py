@@ -45,13 +45,22 @@ class Message(msgspec.Struct, rename="camel", gc=False):
     previous_id: Id = None
     group_id: Id = None
     timestamp: Any = None
+    original_timestamp: Any = None  # how RudderStack's Node SDK names it
     sent_at: Any = None
     properties: msgspec.Raw = _NULL
     traits: msgspec.Raw = _NULL
     context: msgspec.Raw = _NULL
 
 
-_decoder = msgspec.json.Decoder(Message)
+class _Timely(Message, gc=False):
+    """A message whose times are ISO 8601: decoded with the rest they cost a third."""
+
+    timestamp: datetime | None = None
+    sent_at: datetime | None = None
+
+
+_decode_timely = msgspec.json.Decoder(_Timely).decode
+_decode = msgspec.json.Decoder(Message).decode
 
 
 def _as_json(item: dict[str, Any] | msgspec.Raw | bytes) -> bytes:
@@ -59,7 +68,9 @@ def _as_json(item: dict[str, Any] | msgspec.Raw | bytes) -> bytes:
         try:
             body = msgspec.json.encode(item)
         except (TypeError, ValueError, OverflowError, RecursionError) as exc:
-            raise Rejected("invalid_event", "The event cannot be written as JSON.") from exc
+            raise Rejected(
+                "invalid_event", "The event cannot be written as JSON: look at its values."
+            ) from exc
     else:
         body = bytes(item)
     if len(body) > EVENT_BYTES:
@@ -72,14 +83,22 @@ def _as_json(item: dict[str, Any] | msgspec.Raw | bytes) -> bytes:
 
 def decode(item: dict[str, Any] | msgspec.Raw | bytes) -> Message:
     """Raises Rejected for what is no message at all."""
+    body = _as_json(item)
     try:
-        return _decoder.decode(_as_json(item))
+        return _decode_timely(body)
+    except (ValueError, RecursionError):
+        return _decode_odd(body)
+
+
+def _decode_odd(body: bytes) -> Message:
+    try:
+        return _decode(body)
     except msgspec.ValidationError as exc:
-        raise Rejected("invalid_event", str(exc)) from exc
+        raise Rejected("invalid_event", f"{exc}: send it so.") from exc
     except RecursionError as exc:
         raise Rejected("nested_too_deep", "The event is nested too deep: flatten it.") from exc
     except ValueError as exc:  # JSON that is malformed, or not UTF-8
-        raise Rejected("invalid_event", "The event is not valid JSON in UTF-8.") from exc
+        raise Rejected("invalid_event", "The event is not JSON in UTF-8: encode it so.") from exc
 
 
 def type_of(message: Message) -> EventType:
@@ -89,15 +108,16 @@ def type_of(message: Message) -> EventType:
 
 
 def identifiers_of(message: Message) -> Identifiers:
-    found = Identifiers(
-        user_id=_identifier(message.user_id, "userId"),
-        anonymous_id=_identifier(message.anonymous_id, "anonymousId"),
-        previous_id=_identifier(message.previous_id, "previousId"),
-        group_id=_identifier(message.group_id, "groupId"),
-    )
-    if found.user_id is None and found.anonymous_id is None:
+    user_id = _identifier(message.user_id, "userId")
+    anonymous_id = _identifier(message.anonymous_id, "anonymousId")
+    if user_id is None and anonymous_id is None:
         raise Rejected("no_user_anon_id", "The event has neither userId nor anonymousId: add one.")
-    return found
+    return Identifiers(
+        user_id,
+        anonymous_id,
+        _identifier(message.previous_id, "previousId"),
+        _identifier(message.group_id, "groupId"),
+    )
 
 
 def _identifier(value: Id, field: str) -> str | None:
@@ -146,8 +166,9 @@ def name_of(message: Message, event_type: EventType) -> str | None:
 def times_of(
     message: Message, sent_at: datetime | None, received_at: datetime
 ) -> tuple[datetime | None, datetime, TimeFlag | None]:
-    original = read_time(message.timestamp)
-    if original is None and message.timestamp not in (None, ""):
+    said = message.original_timestamp if message.timestamp in (None, "") else message.timestamp
+    original = read_time(said)
+    if original is None and said not in (None, ""):
         return None, received_at, "unreadable"
     time, flag = settle(original, sent_at or read_time(message.sent_at), received_at)
     return original, time, flag

@@ -11,10 +11,11 @@ from uuid import UUID
 import msgspec
 
 from horizon.events import ids, message
+from horizon.events.blocked import is_blocked
 from horizon.events.context import Context, read_context
 from horizon.events.json_text import write
 from horizon.events.message import EventType as EventType
-from horizon.events.nodes import node_of
+from horizon.events.nodes import node_bytes
 from horizon.events.rejection import Rejected as Rejected
 from horizon.events.times import TimeFlag
 
@@ -28,6 +29,11 @@ class Source:
     source_id: int
     name: str
     kind: SourceKind
+    enabled: bool = True
+    origins: tuple[str, ...] = ()  # of the web pages that may send; none: all may
+    rate: float | None = None  # events a second; none: no limit
+    burst: float | None = None  # events at once; none: what comes in ten seconds
+    key_expires_at: datetime | None = None  # of the key that it was found by
 
     @property
     def trusted(self) -> bool:
@@ -36,9 +42,12 @@ class Source:
 
 
 class Event(msgspec.Struct, gc=False, kw_only=True):
-    """One field a column of table ``events``, in its order; all times are UTC."""
+    """One field a column of table ``events``, in its order; all times are UTC.
 
-    event_id: UUID
+    Ids stay bytes until somebody asks: a UUID costs as much as its digest.
+    """
+
+    key: bytes  # in place of event_id: see ids.key_of
     source_id: int
     message_id: str
     type: EventType
@@ -48,7 +57,7 @@ class Event(msgspec.Struct, gc=False, kw_only=True):
     email: str | None = None
     previous_id: str | None = None
     group_id: str | None = None
-    nodes: list[UUID]
+    node_digests: list[bytes]  # in place of nodes
     original_timestamp: datetime | None = None
     time: datetime
     received_at: datetime
@@ -59,6 +68,14 @@ class Event(msgspec.Struct, gc=False, kw_only=True):
     traits: str | None = None
     context: str | None = None
     consent: str | None = None
+
+    @property
+    def event_id(self) -> UUID:
+        return UUID(bytes=self.key[8:])
+
+    @property
+    def nodes(self) -> list[UUID]:
+        return [UUID(bytes=digest) for digest in self.node_digests]
 
 
 def read_message(
@@ -90,20 +107,25 @@ def _event_of(
     node_key: bytes,
 ) -> Event:
     event_type = message.type_of(read)
-    who = message.identifiers_of(read)
+    user_id, anonymous_id, previous_id, group_id = message.identifiers_of(read)
     traits = message.traits_of(read) if event_type in ("identify", "group") else None
+    if event_type == "identify" and not traits:  # RudderStack's SDKs have them there alone
+        traits = around.traits or traits
     email = message.email_in(traits) if event_type == "identify" and source.trusted else None
     message_id = message.message_id_of(read)
     original, time, flag = message.times_of(read, sent_at, received_at)
     return Event(
-        event_id=ids.event_id(source.source_id, message_id, original),
+        key=ids.key_of(source.source_id, message_id, original),
         source_id=source.source_id,
         message_id=message_id,
         type=event_type,
         name=message.name_of(read, event_type),
-        **who._asdict(),
+        user_id=user_id,
+        anonymous_id=anonymous_id,
         email=email,
-        nodes=_nodes_of(node_key, who.user_id, email, who.anonymous_id),
+        previous_id=previous_id,
+        group_id=group_id,
+        node_digests=_nodes_of(node_key, user_id, email, anonymous_id),
         original_timestamp=original,
         time=time,
         received_at=received_at,
@@ -132,12 +154,12 @@ def internal_event(
     Without ``original`` that id is remembered for ever; with it as long as those of its day.
     """
     return Event(
-        event_id=ids.event_id(source.source_id, message_id, original),
+        key=ids.key_of(source.source_id, message_id, original),
         source_id=source.source_id,
         message_id=message_id,
         type="track",
         name=name,
-        nodes=[node],
+        node_digests=[node.bytes],
         original_timestamp=original,
         time=time,
         received_at=time,
@@ -149,7 +171,21 @@ def internal_event(
 
 def _nodes_of(
     key: bytes, user_id: str | None, email: str | None, anonymous_id: str | None
-) -> list[UUID]:
-    """Strongest first: a user id, an address that its source may assert, an anonymous id."""
+) -> list[bytes]:
+    """Strongest first: a user id, an address that its source may assert, an anonymous id.
+
+    A blocked value stays in its column but is no node. Raises Rejected where nothing is left.
+    """
     found = (("user_id", user_id), ("email", email), ("anonymous_id", anonymous_id))
-    return [node_of(key, kind, value) for kind, value in found if value is not None]
+    nodes = [
+        node_bytes(key, kind, value)
+        for kind, value in found
+        if value is not None and not is_blocked(value)
+    ]
+    if not nodes:
+        raise Rejected(
+            "blocked_id",
+            "The event's only identifier is one that nobody owns (null, 0, anonymous and the "
+            "like): send the person's own.",
+        )
+    return nodes

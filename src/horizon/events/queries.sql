@@ -4,6 +4,7 @@ SELECT day::date AS day
 FROM generate_series(%(first_day)s::timestamp, %(last_day)s::timestamp, interval '1 day') AS day
 WHERE to_regclass('events_' || to_char(day, 'YYYYMMDD')) IS NULL
    OR to_regclass('event_ids_' || to_char(day, 'YYYYMMDD')) IS NULL
+   OR to_regclass('rejected_events_' || to_char(day, 'YYYYMMDD')) IS NULL
 ORDER BY day
 
 -- name: make_partitions
@@ -15,13 +16,15 @@ COPY event_ids (hour, digest) FROM STDIN (FORMAT binary)
 
 -- name: claim_ids
 -- The way for a batch that holds a copy: waits for whoever claims the same id, and gives back
--- what is new. Sorted as copy_ids is, so that two writers never wait for each other.
+-- what is new. Sorted as copy_ids is, so that two writers never wait for each other. A key is the
+-- hour since 1970 in 8 bytes and the digest in 16.
 INSERT INTO event_ids (hour, digest)
-SELECT hour, digest
-FROM unnest(%(hours)s::timestamptz[], %(digests)s::uuid[]) AS claimed (hour, digest)
-ORDER BY hour, digest
+SELECT to_timestamp(0) + ('x' || encode(substr(key, 1, 8), 'hex'))::bit(64)::bigint * interval '1 hour',
+       encode(substr(key, 9), 'hex')::uuid
+FROM unnest(%(keys)s::bytea[]) AS claimed (key)
+ORDER BY key
 ON CONFLICT DO NOTHING
-RETURNING hour, digest
+RETURNING int8send((extract(epoch FROM hour) / 3600)::bigint) || uuid_send(digest) AS key
 
 -- name: copy_events
 COPY events (
@@ -31,27 +34,39 @@ COPY events (
 ) FROM STDIN (FORMAT binary)
 
 -- name: copy_rejected
-COPY rejected_events (source_id, received_at, position, code, message, body)
+COPY rejected_events (source_id, received_at, position, code, message, body, cut, call, sent_at, context)
 FROM STDIN (FORMAT binary)
-
--- name: sources
-SELECT source_id, name, kind, enabled, created_at FROM sources ORDER BY source_id
 
 -- name: keyed_sources
 -- What the edge remembers for some seconds.
-SELECT source_id, name, kind, key_sha256 FROM sources WHERE enabled AND key_sha256 IS NOT NULL
+SELECT s.source_id, s.name, s.kind, s.enabled, s.origins, s.rate, s.burst, k.key_sha256, k.expires_at
+FROM source_keys k JOIN sources s USING (source_id)
+
+-- name: note_key_use
+-- Of keys that other processes note at this moment this one leaves the noting to them.
+UPDATE source_keys SET last_used_at = %(at)s
+WHERE key_sha256 IN (
+    SELECT key_sha256 FROM source_keys
+    WHERE key_sha256 = ANY(%(digests)s::bytea[]) AND (last_used_at < %(at)s) IS NOT FALSE
+    FOR UPDATE SKIP LOCKED)
 
 -- name: source_by_key
-SELECT source_id, name, kind FROM sources WHERE key_sha256 = %(key_sha256)s AND enabled
+SELECT s.source_id, s.name, s.kind
+FROM source_keys k JOIN sources s USING (source_id)
+WHERE k.key_sha256 = %(key_sha256)s AND k.expires_at IS NULL AND s.enabled
 
 -- name: source_by_name
 SELECT source_id, name, kind FROM sources WHERE name = %(name)s
 
 -- name: add_source
-INSERT INTO sources (name, kind, key_sha256) VALUES (%(name)s, %(kind)s, %(key_sha256)s)
+INSERT INTO sources (name, kind, origins, rate, burst, created_at)
+VALUES (%(name)s, %(kind)s, %(origins)s, %(rate)s, %(burst)s, %(now)s)
 ON CONFLICT (name) DO NOTHING
 RETURNING source_id
 
--- name: renew_key
-INSERT INTO sources (name, kind, key_sha256) VALUES (%(name)s, %(kind)s, %(key_sha256)s)
-ON CONFLICT (name) DO UPDATE SET key_sha256 = excluded.key_sha256
+-- name: add_key
+INSERT INTO source_keys (key_sha256, source_id, hint, created_at)
+VALUES (%(key_sha256)s, %(source_id)s, %(hint)s, %(now)s)
+
+-- name: drop_keys
+DELETE FROM source_keys WHERE source_id = %(source_id)s

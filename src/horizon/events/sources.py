@@ -4,42 +4,42 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
+from horizon import clock
 from horizon.errors import UsageError
 from horizon.events.model import Source, SourceKind
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
 
+HINT_LENGTH = 6  # of 32 characters: 104 bits stay unknown to who reads the hint
+
 _queries = Queries("horizon.events")
-
-
-class SourceRow(NamedTuple):
-    """A source as the operator sees it."""
-
-    source_id: int
-    name: str
-    kind: str
-    enabled: bool
-    created_at: datetime
 
 
 def key_digest(key: str) -> bytes:
     return hashlib.sha256(key.encode(errors="replace")).digest()
 
 
-def sources(tx: Connection) -> list[SourceRow]:
-    return [SourceRow(*row) for row in tx.execute(_queries["sources"])]
-
-
 def keyed_sources(tx: Connection) -> dict[bytes, Source]:
-    """The enabled sources by their keys' digests."""
-    rows = tx.execute(_queries["keyed_sources"]).fetchall()
-    return {bytes(row.key_sha256): _source(row) for row in rows}
+    """The sources by their keys' digests, disabled ones and ended keys too."""
+    return {
+        bytes(row.key_sha256): Source(
+            row.source_id, row.name, row.kind, row.enabled, tuple(row.origins), row.rate, row.burst,
+            row.expires_at,
+        )
+        for row in tx.execute(_queries["keyed_sources"])
+    }  # fmt: skip
+
+
+def note_key_use(tx: Connection, digests: Collection[bytes], at: datetime) -> None:
+    tx.execute(_queries["note_key_use"], {"digests": sorted(digests), "at": at})
 
 
 def find_source_by_key(tx: Connection, key: str) -> Source | None:
+    """The source whose newest key this is."""
     row = tx.execute(_queries["source_by_key"], {"key_sha256": key_digest(key)}).fetchone()
     return _source(row) if row else None
 
@@ -49,41 +49,75 @@ def find_source(tx: Connection, name: str) -> Source | None:
     return _source(row) if row else None
 
 
-def add_source(tx: Connection, name: str, kind: SourceKind) -> str:
+def add_source(
+    tx: Connection,
+    name: str,
+    kind: SourceKind,
+    *,
+    origins: Sequence[str] = (),
+    rate: float | None = None,
+    burst: float | None = None,
+) -> str:
     """Make a public or server source; give back its key, which nobody can show again.
 
     Raises UsageError where the name is taken or the kind has no key.
     """
     if kind not in ("public", "server"):
         raise UsageError(f"A source of kind {kind!r} has no key: use public or server.")
-    key = secrets.token_hex(16)
-    if not _insert(tx, name, kind, key_digest(key)):
+    source_id = _insert(tx, name, kind, origins, rate, burst)
+    if source_id is None:
         raise UsageError(f"There is a source {name!r} already: choose another name.")
-    return key
+    return new_key(tx, source_id)
 
 
 def ensure_source(tx: Connection, name: str, kind: SourceKind) -> Source:
     """The file or internal source of this name, made where there is none. Raises UsageError."""
     if kind not in ("file", "internal"):
         raise UsageError(f"A source of kind {kind!r} has a key: add it with `horizon source add`.")
-    _insert(tx, name, kind, None)
+    return _ensured(tx, name, kind)
+
+
+def renew_key(tx: Connection, name: str, kind: SourceKind) -> str:
+    """Give a source a new key in place of all it has; make the source where there is none."""
+    source = _ensured(tx, name, kind)
+    tx.execute(_queries["drop_keys"], {"source_id": source.source_id})
+    return new_key(tx, source.source_id)
+
+
+def new_key(tx: Connection, source_id: int) -> str:
+    """Add the key that the source's senders use from now on."""
+    key = secrets.token_hex(16)
+    values = {
+        "key_sha256": key_digest(key), "source_id": source_id, "hint": key[:HINT_LENGTH],
+        "now": clock.now(),
+    }  # fmt: skip
+    tx.execute(_queries["add_key"], values)
+    return key
+
+
+def _ensured(tx: Connection, name: str, kind: SourceKind) -> Source:
+    _insert(tx, name, kind)
     source = find_source(tx, name)
     if source is None or source.kind != kind:
         raise UsageError(f"{name!r} is not a {kind} source: choose another name.")
     return source
 
 
-def _insert(tx: Connection, name: str, kind: str, digest: bytes | None) -> bool:
-    values = {"name": name, "kind": kind, "key_sha256": digest}
-    return tx.execute(_queries["add_source"], values).fetchone() is not None
+def _insert(
+    tx: Connection,
+    name: str,
+    kind: str,
+    origins: Sequence[str] = (),
+    rate: float | None = None,
+    burst: float | None = None,
+) -> int | None:
+    values = {
+        "name": name, "kind": kind, "origins": list(origins), "rate": rate, "burst": burst,
+        "now": clock.now(),
+    }  # fmt: skip
+    row = tx.execute(_queries["add_source"], values).fetchone()
+    return row.source_id if row else None
 
 
 def _source(row: Any) -> Source:
     return Source(row.source_id, row.name, row.kind)
-
-
-def renew_key(tx: Connection, name: str, kind: SourceKind) -> str:
-    """Give a source a new key in place of its old one; make the source where there is none."""
-    key = secrets.token_hex(16)
-    tx.execute(_queries["renew_key"], {"name": name, "kind": kind, "key_sha256": key_digest(key)})
-    return key

@@ -5,33 +5,41 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, LiteralString
-from uuid import UUID
+from typing import NamedTuple
 
 import msgspec
 import psycopg
 
-from horizon.events.ids import hour_of
+from horizon.events import rows
 from horizon.events.model import Event
 from horizon.events.rejection import RejectedEvent as RejectedEvent
+from horizon.events.rows import Row, row_of
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
-
-Key = tuple[datetime, UUID]
 
 DAYS_AHEAD = 2
 DAYS_BACK = 31  # of one batch: older rows belong to the default partition
 _RETRY_S = 60.0
 
-_EVENT_TYPES = (
-    "uuid", "int4", "text", "text", "text", "text", "text", "text", "text", "text", "uuid[]",
-    "timestamptz", "timestamptz", "timestamptz", "text", "bool", "bool", "text", "text", "text",
-    "text", "int4",
+_REJECTED_TYPES = (
+    "int4", "timestamptz", "int8", "text", "text", "text", "bool", "text", "timestamptz", "text",
 )  # fmt: skip
-_REJECTED_TYPES = ("int4", "timestamptz", "int8", "text", "text", "text")
 
 _queries = Queries("horizon.events")
-_next_try_s = 0.0
+
+
+class _Days(NamedTuple):
+    """Whose partitions this process need not ask for again for a while."""
+
+    first: date
+    last: date
+    until_s: float
+
+    def covers(self, first: date, last: date) -> bool:
+        return self.first <= first and last <= self.last
+
+
+_known: dict[tuple[str, str], _Days] = {}  # by the server's address and the database's name
 
 
 def store(
@@ -42,17 +50,36 @@ def store(
     Two writers with the same ids wait for each other: an event counts where it commits first.
     For READ COMMITTED: a stricter transaction fails where a copy was committed meanwhile.
     """
-    if events:
-        received = [event.received_at for event in events]
-        ensure_partitions(tx, _day(min(received)), _day(max(received)))
+    received = [event.received_at for event in events]
+    return store_rows(tx, [row_of(event) for event in events], received, rejected, era=era)
+
+
+def store_rows(
+    tx: Connection,
+    found: Sequence[Row],
+    received: Iterable[datetime],
+    rejected: Sequence[RejectedEvent] = (),
+    *,
+    era: int,
+) -> int:
+    """``store``, of rows that are made already; ``received``: the times they were received at."""
     # Reversed, so that of copies within the batch the first one counts.
-    ids = {(hour_of(one.original_timestamp), one.event_id): one for one in reversed(events)}
-    new = _claim(tx, sorted(ids)) if ids else []
-    if new:
-        rows = ((*msgspec.structs.astuple(ids[key]), era) for key in new)
-        _copy(tx, "copy_events", _EVENT_TYPES, rows)
+    bodies = dict(reversed(found))
+    if bodies or rejected:
+        instants = {*received, *(one.received_at for one in rejected)}
+        days = [_day(instant) for instant in instants]
+        ensure_partitions(tx, min(days), max(days))
+    if bodies:
+        new = _claim(tx, sorted(bodies))
+        if new:
+            _copy(tx, "copy_events", rows.events_copy([bodies[key] for key in new], era))
+    else:
+        new = []
     if rejected:
-        _copy(tx, "copy_rejected", _REJECTED_TYPES, map(msgspec.structs.astuple, rejected))
+        with tx.cursor() as cursor, cursor.copy(_queries["copy_rejected"]) as copy:
+            copy.set_types(_REJECTED_TYPES)
+            for one in rejected:
+                copy.write_row(msgspec.structs.astuple(one))
     return len(new)
 
 
@@ -62,13 +89,17 @@ def ensure_partitions(tx: Connection, first_day: date, last_day: date) -> None:
     Making one waits for every reader of the default partition and holds up whoever comes after.
     So days to come are tried once a minute at most, and nobody is held up longer than a second.
     """
-    global _next_try_s
+    place = (f"{tx.info.host}:{tx.info.port}", tx.info.dbname)
     first_day = max(first_day, last_day - timedelta(days=DAYS_BACK))
+    known = _known.get(place)
+    if known and known.covers(first_day, last_day) and time.monotonic() < known.until_s:
+        return
     days = {"first_day": first_day, "last_day": last_day + timedelta(days=DAYS_AHEAD)}
     missing = [row.day for row in tx.execute(_queries["missing_partitions"], days)]
-    if not missing or (missing[0] > last_day and time.monotonic() < _next_try_s):
+    if not missing or missing[0] > last_day:  # what we make is not there before we commit
+        _known[place] = _Days(first_day, last_day, time.monotonic() + _RETRY_S)
+    if not missing:
         return
-    _next_try_s = time.monotonic() + _RETRY_S
     try:
         with tx.transaction():
             tx.execute("SET LOCAL lock_timeout = '1s'")
@@ -82,22 +113,18 @@ def _day(instant: datetime) -> date:
     return instant.astimezone(UTC).date()
 
 
-def _claim(tx: Connection, keys: list[Key]) -> list[Key]:
+def _claim(tx: Connection, keys: Sequence[bytes]) -> Sequence[bytes]:
     """Of the sorted keys those that nobody had; they are taken now."""
     try:
         with tx.transaction():
-            _copy(tx, "copy_ids", ("timestamptz", "uuid"), keys)
+            _copy(tx, "copy_ids", rows.ids_copy(keys))
     except (psycopg.errors.UniqueViolation, psycopg.errors.CheckViolation):
         # CheckViolation: while we waited, the default partition gave rows away to a new one.
-        hours, digests = zip(*keys, strict=True)
-        found = tx.execute(_queries["claim_ids"], {"hours": list(hours), "digests": list(digests)})
-        return [(row.hour, row.digest) for row in found]
+        found = tx.execute(_queries["claim_ids"], {"keys": list(keys)})
+        return [bytes(row.key) for row in found]
     return keys
 
 
-def _copy(tx: Connection, name: str, types: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-    statement: LiteralString = _queries[name]
-    with tx.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types(types)
-        for row in rows:
-            copy.write_row(row)
+def _copy(tx: Connection, name: str, body: bytes) -> None:
+    with tx.cursor() as cursor, cursor.copy(_queries[name]) as copy:
+        copy.write(body)

@@ -30,7 +30,7 @@ from horizon.postgres.database import Connection, row_dicts
 from horizon.settings import Settings
 from horizon.stage import STAGES
 
-ORDER: Final = ("identity", "score", "alert", "campaign", "email", "seal")
+ORDER: Final = ("identity", "score", "alert", "campaign", "email", "seal", "retention")
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 
@@ -61,7 +61,8 @@ def look(tx: Connection, settings: Settings, clock: datetime) -> list[StageStand
             continue
         one = _stage(stage, runs.get(stage), locks.get(stage, []), schedule, lags.get(stage))
         found.append(one)
-    return [_planner(tx, one) if one.stage == "campaign" else one for one in found]
+    found = [_planner(tx, one) if one.stage == "campaign" else one for one in found]
+    return [_keeper(one) if one.stage == "retention" else one for one in found]
 
 
 def last_runs(tx: Connection) -> list[dict[str, Any]]:
@@ -117,6 +118,12 @@ def _planner(tx: Connection, one: StageStanding) -> StageStanding:
     row = tx.execute(QUERIES["campaign_standing"]).fetchone()
     assert row is not None
     return replace(one, waits_for=planner_waits_for(one.waits_for, row.paused or []))
+
+
+def _keeper(one: StageStanding) -> StageStanding:
+    if one.result.startswith(("never", "done")):
+        return replace(one, waits_for="a day whose REJECTED_DAYS or IDS_DAYS are over")
+    return one
 
 
 def _locks(tx: Connection, names: Sequence[str]) -> dict[str, list[Lock]]:

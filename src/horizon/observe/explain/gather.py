@@ -110,7 +110,7 @@ def _decision(tx: Connection, row: Any, values: Mapping[str, Any]) -> Decision:
 def _person(tx: Connection, row: Any) -> Person:
     found = tx.execute(QUERIES["nodes"], {"profile_id": _profile(row), "most": MOST})
     nodes = [
-        Node(one.node, one.kind, rules.masked(one.value) or "", one.live, one.first_seen)
+        Node(one.node, one.kind, rules.masked(one.value, one.kind) or "", one.live, one.first_seen)
         for one in found
     ]
     return Person(

@@ -14,14 +14,14 @@ from typing import Any
 KEYWORDS = (
     "level", "message", "stage", "component", "correlation_id", "campaign_id", "user_id",
     "segment", "status", "alert_id", "message_id", "reason", "answer", "domain", "format",
-    "to_addr", "database", "head",
+    "to_addr", "database", "forward", "head",
 )  # fmt: skip
 COUNTS = (
     "asked", "attempts", "batches", "blocked", "complained", "consents", "count", "created",
-    "deferred", "events", "failed", "freed", "granted", "high", "histogram", "inserted", "known",
-    "left", "low", "medium", "nodes", "nowhere", "null_mx", "opt_ins", "planned", "profiles",
-    "refused", "rejected", "resolved", "sealed", "sent", "skipped", "suppressed", "suspicious",
-    "traits", "unanswered", "unknown", "users",
+    "deferred", "dropped_ids", "dropped_rejected", "events", "failed", "freed", "granted", "high",
+    "histogram", "inserted", "known", "left", "looped", "low", "medium", "nodes", "nowhere",
+    "null_mx", "opt_ins", "planned", "profiles", "refused", "rejected", "resolved", "sealed",
+    "sent", "skipped", "suppressed", "suspicious", "traits", "unanswered", "unknown", "users",
 )  # fmt: skip
 NUMBERS = ("score", "threshold", "window_days", "cooldown_days", "duration_s", "lag_s")
 FLAGS = ("aggregated",)

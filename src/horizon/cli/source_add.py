@@ -1,0 +1,166 @@
+"""A new source, and waiting for what it sends."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from typing import Annotated, TextIO
+
+import typer
+
+from horizon import clock
+from horizon.cli.options import AsJson, DatabaseName, installed
+from horizon.cli.output import print_json, say
+from horizon.clock import utc_text
+from horizon.errors import HorizonError, UsageError
+from horizon.events import sources
+from horizon.events.origins import read_origin
+from horizon.pipeline.installation import Installation
+from horizon.postgres.audit import write_audit
+from horizon.postgres.database import Role
+from horizon.sources.first_event import FirstEvent, Watcher
+from horizon.sources.snippets import Snippet, snippets
+
+LOOK_EVERY_S = 0.5
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+Origins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--origin", metavar="ORIGIN",
+        help="Take events of pages of this origin alone, like https://shop.example or "
+        "https://*.shop.example; may be given several times.",
+    ),
+]  # fmt: skip
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        "--rate", metavar="N", min=0.001, help="Events a second it may send to a collector process."
+    ),
+]
+Burst = Annotated[
+    float | None,
+    typer.Option(
+        "--burst", metavar="N", min=1, help="Events at once; ten seconds' worth if unset."
+    ),
+]
+WaitS = Annotated[
+    float, typer.Option("--wait-s", metavar="N", min=0.1, help="Wait for so many seconds.")
+]
+
+
+def source_add(
+    name: Annotated[str, typer.Argument(help="What to call it.")],
+    kind: Annotated[
+        str, typer.Option(help="server: its key is secret; public: browsers and apps.")
+    ] = "server",
+    origin: Origins = None,
+    rate: Rate = None,
+    burst: Burst = None,
+    sdk: Annotated[
+        str | None,
+        typer.Option("--sdk", metavar="NAME", help="Print the snippet for this SDK alone."),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for its first event; exit code 1 if none comes.")
+    ] = False,
+    wait_s: WaitS = 300,
+    as_json: AsJson = False,
+    database: DatabaseName = None,
+) -> None:
+    """Add a source and print its write key, once, in a snippet for each SDK."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot be typed well: name it with letters, digits, dots, - and _."
+        )
+    horizon = installed(database)
+    origins = [read_origin(one) for one in origin or []]
+    _chosen("", "", kind, sdk)  # a mistake in its name is told before there is a source
+    with horizon.database.transaction(Role.WORKER) as tx:
+        key = sources.add_source(tx, name, kind, origins=origins, rate=rate, burst=burst)  # type: ignore[arg-type]
+        about = {"kind": kind, "origins": origins, "rate": rate, "burst": burst}
+        write_audit(tx, "source:added", name, about)
+        watcher = Watcher.begin(tx, name, clock.now())
+    _show(horizon.settings.public_url, name, key, kind, sdk, as_json=as_json)
+    if wait:
+        wait_for(horizon, watcher, wait_s, sys.stderr if as_json else sys.stdout)
+
+
+def _show(url: str, name: str, key: str, kind: str, sdk: str | None, *, as_json: bool) -> None:
+    chosen = _chosen(url, key, kind, sdk)
+    if as_json:
+        texts = {one.name: one.text for one in chosen}
+        print_json({"name": name, "kind": kind, "key": key, "url": url, "snippets": texts})
+        return
+    say(f"The write key of {name}, which is not shown again: {key}")
+    say(f"Point a Segment SDK at {url} with it; `horizon up` takes what it sends.")
+    for one in chosen:
+        say(f"\n--- {one.name} ---\n{one.text.rstrip()}")
+
+
+def _chosen(url: str, key: str, kind: str, sdk: str | None) -> list[Snippet]:
+    """Those for this kind of source whose SDK's name holds ``sdk``. Raises UsageError."""
+    fit = snippets(url, key, "public" if kind == "public" else "server")
+    chosen = [one for one in fit if (sdk or "").lower() in one.name.lower()]
+    if not chosen:
+        raise UsageError(
+            f"There is no snippet for {sdk!r} with a {kind} source's key: there are those for "
+            f"{', '.join(one.name for one in fit)}."
+        )
+    return chosen
+
+
+def source_wait(
+    name: Annotated[str, typer.Argument(help="The source's name.")],
+    wait_s: WaitS = 300,
+    database: DatabaseName = None,
+) -> None:
+    """Wait for the next event of a source, and tell what comes; exit code 1 if none does."""
+    horizon = installed(database)
+    with horizon.database.transaction(Role.WORKER) as tx:
+        watcher = Watcher.begin(tx, name, clock.now())
+    wait_for(horizon, watcher, wait_s, sys.stdout)
+
+
+def wait_for(horizon: Installation, watcher: Watcher, wait_s: float, out: TextIO) -> None:
+    """Until an event has come. Raises HorizonError where none does."""
+    text = f"Waiting {wait_s:g} s for an event of {watcher.name}; Ctrl-C ends it, the source stays."
+    print(text, file=out, flush=True)
+    until_s = time.monotonic() + wait_s
+    try:
+        while time.monotonic() < until_s:
+            found = _look(horizon, watcher, out)
+            if found is not None:
+                named = f" {found.name!r}" if found.name else ""
+                text = f"It came: {found.type}{named}, at {utc_text(found.received_at)}."
+                print(text, file=out, flush=True)
+                return
+            time.sleep(LOOK_EVERY_S)
+    except KeyboardInterrupt:
+        raise typer.Abort from None
+    raise HorizonError(_to_check(horizon, watcher))
+
+
+def _look(horizon: Installation, watcher: Watcher, out: TextIO) -> FirstEvent | None:
+    with horizon.database.transaction(Role.WORKER) as tx:
+        for refusal in watcher.refusals(tx):
+            print(f"One was refused. {refusal}", file=out, flush=True)
+        return watcher.look(tx)
+
+
+def _to_check(horizon: Installation, watcher: Watcher) -> str:
+    with horizon.database.transaction(Role.WORKER) as tx:
+        used = watcher.key_used(tx)
+    if watcher.told:
+        return "Events came and were refused for what is said above: mend them and send again."
+    if used:
+        return (
+            "Requests came with its key but no new event: look at what they were answered, and "
+            "whether the same messageId was sent before."
+        )
+    url = horizon.settings.public_url
+    return (
+        f"Nothing came with its key: see that {url}/healthz answers where the sender runs, that "
+        "the sender has this address and the whole key, and that it flushes before it ends."
+    )

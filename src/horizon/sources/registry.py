@@ -1,0 +1,86 @@
+"""The sources as their operator keeps them: keys changed, limits set, switched off and on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from horizon.clock import utc_text
+from horizon.errors import UsageError
+from horizon.events.sources import new_key
+from horizon.postgres.database import Connection, row_dicts
+from horizon.postgres.queries import Queries
+
+_queries = Queries("horizon.sources")
+
+
+class OldKey(NamedTuple):
+    hint: str
+    last_used_at: datetime | None
+
+
+def sources(tx: Connection, name: str | None = None) -> list[dict[str, Any]]:
+    """A row a source, or the one of this name. Raises UsageError where there is none."""
+    rows = row_dicts(tx.execute(_queries["sources"], {"name": name}))
+    if name is not None and not rows:
+        raise unknown(name)
+    return rows
+
+
+def enable(tx: Connection, name: str, *, enabled: bool) -> None:
+    if not tx.execute(_queries["enable_source"], {"name": name, "enabled": enabled}).fetchone():
+        raise unknown(name)
+
+
+def change(
+    tx: Connection,
+    name: str,
+    *,
+    origins: Sequence[str] | None = None,
+    rate: float | None = None,
+    burst: float | None = None,
+) -> dict[str, Any]:
+    """What is None stays; no origin allows all, and a rate of 0 is no limit. Raises UsageError."""
+    values = {"name": name, "rate": rate, "burst": burst}
+    listed = None if origins is None else sorted(set(origins))
+    rows = row_dicts(tx.execute(_queries["change_source"], {**values, "origins": listed}))
+    if not rows:
+        raise unknown(name)
+    return rows[0]
+
+
+def rotate(tx: Connection, name: str, *, now: datetime, old_until: datetime) -> str:
+    """A new key; the one before is taken until ``old_until``. Raises UsageError."""
+    source_id = _locked(tx, name)
+    tx.execute(_queries["drop_ended_keys"], {"source_id": source_id, "now": now})
+    (row,) = sources(tx, name)
+    if row["old_key"] is not None:
+        raise UsageError(
+            f"{name!r} has two keys: the old one, {row['old_key']}..., is taken until "
+            f"{utc_text(row['old_until'])}. `horizon source rotate {name} --finish` ends it."
+        )
+    tx.execute(_queries["end_key"], {"source_id": source_id, "until": old_until})
+    return new_key(tx, source_id)
+
+
+def finish_rotation(tx: Connection, name: str, *, now: datetime) -> OldKey:
+    """End the old key now. Raises UsageError."""
+    source_id = _locked(tx, name)
+    row = tx.execute(_queries["end_old_key"], {"source_id": source_id, "now": now}).fetchone()
+    if row is None:
+        raise UsageError(f"{name!r} has one key only: there is no old one to end.")
+    return OldKey(row.hint, row.last_used_at)
+
+
+def _locked(tx: Connection, name: str) -> int:
+    row = tx.execute(_queries["lock_source"], {"name": name}).fetchone()
+    if row is None:
+        raise unknown(name)
+    if row.kind not in ("public", "server"):
+        raise UsageError(f"{name!r} is a source of kind {row.kind} and has no key.")
+    return int(row.source_id)
+
+
+def unknown(name: str) -> UsageError:
+    return UsageError(f"There is no source {name!r}: `horizon source list` shows those there are.")

@@ -1,0 +1,7 @@
+// npm install @rudderstack/rudder-sdk-node
+import RudderAnalytics from '@rudderstack/rudder-sdk-node'
+
+const analytics = new RudderAnalytics('$key', { dataPlaneUrl: '$url' })
+
+analytics.track({ userId: 'user-1', event: 'Tried Horizon' })
+await analytics.flush()

@@ -1,0 +1,207 @@
+"""`horizon source`: what a person types, reads and gets back."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from horizon.cli import main
+from horizon.edge import key_use
+from horizon.events.sources import find_source_by_key
+from horizon.postgres.database import Role
+from tests.servers.collector import Application
+from tests.world import World
+
+GOOD = {"type": "track", "userId": "u1", "event": "Viewed"}
+Said = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def here(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    settings = world.horizon.settings
+    for name in ("PG_DSN", "HORIZON_HOME", "LOG_PATH"):
+        monkeypatch.setenv(name, getattr(settings, name))
+    monkeypatch.setenv("COLLECTOR_PORT", str(settings.COLLECTOR_PORT))
+    monkeypatch.setenv("COLUMNS", "1000")
+    monkeypatch.chdir(tmp_path)
+    return world
+
+
+@pytest.fixture
+def app(here: World) -> Iterator[Application]:
+    with Application(here.horizon.settings) as running:
+        yield running
+
+
+def source(*words: str) -> int:
+    return main.run(["source", *words])
+
+
+def added(said: Said, *words: str) -> str:
+    assert source("add", *words, "--json") == 0
+    return str(json.loads(said.readouterr().out)["key"])
+
+
+def shown(said: Said, name: str) -> dict[str, object]:
+    assert source("show", name, "--json") == 0
+    row: dict[str, object] = json.loads(said.readouterr().out)
+    return row
+
+
+def actions(world: World) -> list[str]:
+    return [row.action for row in world.rows("SELECT action FROM audit ORDER BY audit_id")]
+
+
+def test_a_source_is_added_with_its_limits_and_its_key_is_kept_nowhere(
+    here: World, capsys: Said
+) -> None:
+    limits = ("--origin", "https://Shop.example/", "--origin", "https://*.shop.example")
+    key = added(capsys, "web", "--kind", "public", *limits, "--rate", "20", "--burst", "500")
+    row = shown(capsys, "web")
+    assert row["origins"] == ["https://shop.example", "https://*.shop.example"]
+    assert (row["rate"], row["burst"], row["enabled"]) == (20, 500, True)
+    assert (row["key"], row["last_used"], row["old_key"]) == (key[:6], None, None)
+    with here.horizon.database.transaction(Role.WORKER) as tx:
+        assert find_source_by_key(tx, key) is not None
+    for table in ("sources", "source_keys", "audit"):
+        assert key not in repr(here.rows(f"SELECT * FROM {table}"))
+    assert source("list") == 0
+    assert "20 events/s, 500 at once" in capsys.readouterr().out
+    assert actions(here) == ["source:added"]
+
+
+def test_the_key_is_printed_in_what_to_paste(here: World, capsys: Said) -> None:
+    url = here.horizon.settings.public_url
+    assert source("add", "shop") == 0
+    out = capsys.readouterr().out
+    key = out.split("again: ")[1].split()[0]
+    assert "--- @segment/analytics-node ---" in out
+    assert out.count(key) > 3
+    assert "<script>" not in out  # a page cannot keep a secret
+    assert source("add", "web", "--kind", "public", "--sdk", "page") == 0
+    out = capsys.readouterr().out
+    assert out.count("---") == 2
+    assert "<script>" in out
+    assert source("add", "third", "--sdk", "Python", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["url"], told["kind"]) == (url, "server")
+    assert sorted(told["snippets"]) == ["rudder-sdk-python", "segment-analytics-python"]
+    assert all(told["key"] in text for text in told["snippets"].values())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("add", "a b"), "cannot be typed well"),
+        (("add", "shop", "--kind", "file"), "use public or server"),
+        (("add", "shop", "--origin", "shop.example"), "like https://shop.example"),
+        (("add", "shop", "--sdk", "kotlin"), "there are those for segment-analytics-python"),
+        (("show", "nope"), "`horizon source list`"),
+        (("enable", "nope"), "`horizon source list`"),
+        (("set", "nope", "--no-limit"), "`horizon source list`"),
+        (("set", "horizon"), "nothing to set"),
+        (("set", "horizon", "--rate", "5", "--no-limit"), "contradict each other"),
+        (("rotate", "horizon"), "has no key"),
+        (("rotate", "nope"), "`horizon source list`"),
+        (("rotate", "horizon", "--old-until", "soon"), "--old-until 'soon' is not a time"),
+        (("rotate", "horizon", "--finish", "--old-until", "now"), "leave --old-until out"),
+        (("wait", "nope"), "`horizon source list`"),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("here")
+def test_a_mistake_is_told_in_a_sentence(words: tuple[str, ...], told: str, capsys: Said) -> None:
+    assert source(*words) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_limits_are_changed_one_by_one(here: World, capsys: Said) -> None:
+    added(capsys, "web", "--kind", "public", "--rate", "20")
+    assert source("set", "web", "--origin", "https://a.example") == 0
+    assert source("set", "web", "--burst", "7") == 0
+    row = shown_quietly(capsys, "web")
+    assert (row["origins"], row["rate"], row["burst"]) == (["https://a.example"], 20, 7)
+    assert source("set", "web", "--any-origin", "--no-limit") == 0
+    row = shown_quietly(capsys, "web")
+    assert (row["origins"], row["rate"], row["burst"]) == ([], None, None)
+    assert source("disable", "web") == 0
+    assert shown_quietly(capsys, "web")["enabled"] is False
+    assert source("enable", "web") == 0
+    assert shown_quietly(capsys, "web")["enabled"] is True
+    assert actions(here) == ["source:added", *["source:changed"] * 3, "source:disabled",
+                             "source:enabled"]  # fmt: skip
+
+
+def shown_quietly(said: Said, name: str) -> dict[str, object]:
+    said.readouterr()
+    return shown(said, name)
+
+
+def test_a_key_is_changed_in_three_steps(here: World, capsys: Said) -> None:
+    old = added(capsys, "shop")
+    assert source("rotate", "shop") == 0
+    new = capsys.readouterr().out.split("again: ")[1].split()[0]
+    row = shown(capsys, "shop")
+    assert (row["key"], row["old_key"]) == (new[:6], old[:6])
+    assert source("rotate", "shop") == 2
+    assert "has two keys" in capsys.readouterr().err
+    assert source("rotate", "shop", "--finish") == 0
+    assert f"The old key {old[:6]}... of shop has ended: never used." in capsys.readouterr().out
+    assert source("rotate", "shop", "--finish") == 2
+    assert source("rotate", "shop", "--old-until", "now") == 0  # the second one was read by others
+    assert "The old one has ended." in capsys.readouterr().out
+    assert actions(here) == ["source:added", "source:key:rotated", "source:key:ended",
+                             "source:key:rotated"]  # fmt: skip
+
+
+def test_waiting_tells_what_is_refused_and_ends_with_the_first_event(
+    app: Application, capsys: Said
+) -> None:
+    key = added(capsys, "shop")
+    other = added(capsys, "other")
+    code: list[int] = []
+    waiting = threading.Thread(target=lambda: code.append(source("wait", "shop", "--wait-s", "30")))
+    waiting.start()
+    said = ""
+    while "Waiting 30 s" not in said:
+        said += capsys.readouterr().out
+        time.sleep(0.02)
+    assert app.post("/v1/track", GOOD, other).status == 200
+    assert app.post("/v1/track", {"userId": "u1"}, key).status == 200
+    while "no_event_name" not in said:
+        said += capsys.readouterr().out
+        time.sleep(0.02)
+    assert not code
+    assert app.post("/v1/track", GOOD, key).status == 200
+    waiting.join(30)
+    said += capsys.readouterr().out
+    assert code == [0]
+    assert said.count("no_event_name") == 1
+    assert "It came: track 'Viewed', at 2" in said
+
+
+def test_waiting_in_vain_says_what_to_check(
+    app: Application, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_use, "NOTED_AFTER_S", 0.02)
+    assert source("add", "shop", "--wait", "--wait-s", "0.2") == 1
+    out = capsys.readouterr()
+    assert "Nothing came with its key" in out.err
+    key = out.out.split("again: ")[1].split()[0]
+    assert app.post("/v1/track", {**GOOD, "messageId": "m"}, key).status == 200
+
+    def send_again() -> None:
+        time.sleep(0.3)
+        for _ in range(20):
+            app.post("/v1/track", {**GOOD, "messageId": "m"}, key)
+            time.sleep(0.02)
+
+    again = threading.Thread(target=send_again)
+    again.start()
+    assert source("wait", "shop", "--wait-s", "1.5") == 1
+    again.join()
+    assert "Requests came with its key but no new event" in capsys.readouterr().err
