@@ -6,12 +6,13 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from bench import delivery, score, ship
+from bench import delivery, forward, score, ship
 from bench.harness import Figure
 from horizon.errors import HorizonError
 
 BENCHES: dict[str, Callable[[bool], Iterator[Figure]]] = {
     "score": score.figures, "delivery": delivery.figures, "ship": ship.figures,
+    "forward": forward.figures,
 }  # fmt: skip
 
 

@@ -62,6 +62,7 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     PG_DSN: Text | None = None  # none: the embedded PostgreSQL in HORIZON_HOME
     HORIZON_HOME: Named = "./.horizon"
+    DISK_LEAST_FREE: Share = 0.05  # of the embedded database's disk; with less no event is taken
     LISTEN_HOST: Named = "127.0.0.1"
     PUBLIC_URL: Text = ""  # empty: http://LISTEN_HOST:COLLECTOR_PORT
     TRACKING_URL: Text = ""  # empty: PUBLIC_URL
@@ -109,6 +110,7 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     MAILGUN_SIGNING_KEY: Text | None = None
 
     OUTBOUND_ALLOW: Text = ""  # what webhooks may reach that is private or has no TLS
+    FORWARD_TIMEOUT_S: Seconds = 20  # for one batch's answer
 
     ES_URL: Text | None = None  # none: the log is not shipped
     ES_INDEX: Annotated[

@@ -6,7 +6,6 @@ Or it is a generator of results: each has a transaction of its own, and their fi
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,18 +13,13 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from horizon.personal import looks_personal
+
 # Those that leave rows in ``runs``. Asked one by one, each last run is a look into an index; to
 # find the names in a year's runs took 1 s.
 STAGES: Final = (
     "identity", "score", "alert", "campaign", "email", "seal", "retention", "domains", "ingest",
 )  # fmt: skip
-
-
-# What an address and a phone number look like, also where a form or a link has encoded them. A
-# number without + or brackets may as well be a customer's. PostgreSQL reads it as Python does.
-AT: Final = "(?:@|\uff20|\ufe6b|%(?:25)*40|&#0*64;|&#x0*40;|&commat;)"
-PHONE: Final = r"\A *(?:tel:)? *(?:[+]|%(?:25)*2b|[(])[0-9 ().%/-]{6,}\Z"
-_PERSONAL = re.compile(f"{AT}|{PHONE}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -81,11 +75,6 @@ def added(figures: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]
 def logged_user(user_id: str | None, profile_id: int) -> str:
     """The user id for a log line; the profile's where it looks like an address or a phone."""
     return f"p{profile_id}" if user_id is None or looks_personal(user_id) else user_id
-
-
-def looks_personal(text: str) -> bool:
-    """Whether it looks like an address or a phone number."""
-    return _PERSONAL.search(text) is not None
 
 
 def plain_number(number: float) -> float | int:

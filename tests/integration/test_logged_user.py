@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from horizon.personal import looks_personal
 from horizon.postgres.database import Connection, Database, Role, closing_connection
 from horizon.postgres.queries import Queries
-from horizon.stage import logged_user, looks_personal
+from horizon.stage import logged_user
 
 PARTS = st.sampled_from(
     ["@", "\uff20", "\ufe6b", "%40", "%2540", "&#64;", "&#x40;", "&commat;", "%2B", "%252b", "+",

@@ -41,7 +41,13 @@ EDGE_TOO = {
     "events.note_key_use", *COPIES,
 }  # fmt: skip
 # No process that runs by itself may make a campaign, or forget one.
-OWNER_ALONE = {"campaigns.add", "campaigns.forget"}
+OWNER_ALONE = {
+    "campaigns.add", "campaigns.forget",
+    # Nor have data taken out of the house, or elsewhere.
+    *(f"forward.{name}" for name in (
+        "add", "put_key", "add_live", "add_replay", "change", "remove", "set_state",
+    )),
+}  # fmt: skip
 
 
 def packages() -> Iterator[str]:

@@ -30,6 +30,11 @@ GRANTS = {
     "event_ids":        ("SI", "SI", "", ""),
     "events":           ("I", "SI", "S", "S"),
     "file_progress":    ("", "SIU", "S", "S"),
+    "forward_days":     ("", "SIU", "S", "S"),
+    "forward_keys":     ("", "S", "", ""),
+    "forward_refused":  ("", "SIUD", "S", "S"),
+    "forward_spans":    ("", "S", "S", "S"),
+    "forwards":         ("", "S", "S", "S"),
     "history":          ("", "SI", "S", "S"),
     "history_open_alerts": ("", "SIUD", "", ""),
     "history_open_messages": ("", "SIUD", "", ""),
@@ -95,14 +100,20 @@ def test_grants_are_those_of_the_table(module_database: Database) -> None:
     assert found == declared
 
 
-# Single columns: what an unsubscribe link needs, pausing a campaign, and what comes of an alert or
-# a message; what was decided stays.
+# Single columns: what an unsubscribe link needs, pausing a campaign, how a forward goes, and what
+# comes of an alert or a message; what was decided stays.
 COLUMN_GRANTS = {
     **{("alerts", column): "horizon_worker=w"
        for column in ("status", "quiet_until", "notified_at", "resolved_at")},
     **{("messages", column): "horizon_worker=w"
        for column in ("status", "reason", "template_digest", "attempts", "claim", "claimed_at",
                       "sending_at", "finished_at", "answer")},
+    **{("forwards", column): "horizon_worker=w"
+       for column in ("state", "error", "error_since", "attempt", "next_try_at", "last_sent_at")},
+    **{("forward_spans", column): "horizon_worker=w"
+       for column in ("era", "seen", "until_era", "until", "at_era", "at_tx", "at_received",
+                      "at_time", "at_event", "sent", "refused", "looped", "finished_at")},
+    **{("sources", column): "horizon_reader=r" for column in ("source_id", "name", "kind")},
     ("campaigns", "campaign"): "horizon_edge=r",
     ("campaigns", "channel"): "horizon_edge=r",
     ("campaigns", "purpose"): "horizon_edge=r",

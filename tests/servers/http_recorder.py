@@ -99,13 +99,16 @@ class HttpRecorder:
                 self._open.discard(connection)
             connection.close()
 
+    def _next(self, request: Request) -> bytes | Say:
+        return self._answers.pop(0) if self._answers else answer()
+
     def _converse(self, connection: socket.socket, stream: object) -> bool:
         request = _read(stream)
         if request is None:
             return False
         with self._lock:
             self.requests.append(request)
-            said = self._answers.pop(0) if self._answers else answer()
+            said = self._next(request)
         if isinstance(said, bytes):
             connection.sendall(said)
             return True

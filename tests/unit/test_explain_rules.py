@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from horizon.observe.explain import rules
+from horizon.personal import looks_personal
 from horizon.scoring import rules as scoring
-from horizon.stage import looks_personal
 
 
 @given(st.floats(-1e9, 1e9), st.floats(0.001, 36500), st.floats(0, 1), st.floats(0, 1))

@@ -16,6 +16,7 @@ from horizon.cli import (
     data,
     doctor,
     explain,
+    forward,
     ingest,
     keep,
     lineage,
@@ -56,8 +57,8 @@ def _root(
 
 
 for module in (
-    serve, status, doctor, ship, ingest, data, stages, explain, consent, keep, audit, lineage,
-    dashboards,
+    serve, status, doctor, ship, ingest, data, forward, stages, explain, consent, keep, audit,
+    lineage, dashboards,
 ):  # fmt: skip
     module.register(app)
 

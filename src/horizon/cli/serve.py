@@ -14,7 +14,7 @@ from horizon.cli.output import complain, console, say
 from horizon.delivery import channels
 from horizon.delivery.channels.smtp.advice import advice
 from horizon.errors import HorizonError
-from horizon.pipeline import processes
+from horizon.pipeline import forwarder, processes
 from horizon.pipeline.installation import Installation, open_installation
 from horizon.pipeline.processes import Child
 from horizon.postgres.embedded import EmbeddedPostgres
@@ -59,7 +59,7 @@ def up() -> None:
             for child in children:
                 child.start()
             _greet(horizon)
-            _watch(children, stop)
+            _watch(horizon, children, stop)
         finally:
             # The collector and the worker go before the catcher they write to.
             for child in reversed(children):
@@ -78,6 +78,8 @@ def _children(horizon: Installation) -> list[Child]:
         children.insert(0, processes.shipper(environment))
     if settings.LINEAGE_TO != "off":
         children.append(processes.lineage_courier(environment))
+    if forwarder.is_wanted(horizon):
+        children.append(processes.forwarder(environment))
     if settings.SMTP_HOST is None:
         mails = processes.catcher(
             settings.home / "mail", settings.CATCHER_SMTP_PORT, settings.CATCHER_PAGE_PORT
@@ -115,12 +117,16 @@ def _greet(horizon: Installation) -> None:
     say("Ctrl-C stops it.")
 
 
-def _watch(children: list[Child], stop: threading.Event) -> None:
-    """Start a child again that ended by itself."""
+def _watch(horizon: Installation, children: list[Child], stop: threading.Event) -> None:
+    """Start a child again that ended by itself, and the forwarder with the first forward."""
+    wanted = forwarder.wanted_file(horizon.settings.home)
     while not stop.wait(RESTART_WAIT_S):
+        if wanted.exists() and not any(child.name == "forwarder" for child in children):
+            children.append(processes.forwarder(processes.environment_of(horizon.settings)))
         for child in children:
             if not child.alive():
-                complain(f"the {child.name} stopped and is started again.")
+                if child.process is not None:
+                    complain(f"the {child.name} stopped and is started again.")
                 try:
                     child.start()
                 except HorizonError as exc:

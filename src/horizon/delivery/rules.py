@@ -8,18 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from horizon.errors import TransportError, UsageError
-from horizon.stage import AT
-
-# Servers like to repeat whom a mail was for; neither the log nor the message's row keeps that.
-# Whatever has an @ goes, with what surrounds it: a quoted local part ("ann b"@example.com), one
-# that a link encoded (ann%40example.com), a domain in brackets. The look back keeps a long word
-# from being tried from each of its letters.
-_ADDRESS = re.compile(
-    r"""(?:"(?:[^"\\]|\\.)*"|\\"[^"]*\\"|(?<![^\s<>()\[\],;:"])[^\s<>()\[\],;:"]+)?"""
-    rf"""{AT}(?:\[[^\]\s]*\]|[^\s<>()\[\],;:"]+)?""",
-    re.IGNORECASE,
-)
-_AT = re.compile(AT, re.IGNORECASE)
+from horizon.outbound.answers import scrubbed as scrubbed
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)/([smh])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -43,15 +32,6 @@ def parse_rate(text: str) -> float:
     if found is None or float(found[1]) <= 0:
         raise UsageError(f"--rate {text!r} is not a rate: write it like 20/s, 100/m or 5000/h.")
     return float(found[1]) / _SECONDS[found[2]]
-
-
-def scrubbed(answer: str) -> str:
-    """A provider's answer without addresses, on one line, at most 500 characters, none of which
-    a table cannot hold (NUL) or a terminal would obey."""
-    told = " ".join(answer.split())
-    if not told.isprintable():
-        told = "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in told)
-    return (_ADDRESS.sub("(address)", told) if _AT.search(told) else told)[:500]
 
 
 def judge(exc: TransportError, attempts: int, now: datetime) -> Verdict:

@@ -106,7 +106,7 @@ def dial(
     deadline: Deadline,
 ) -> Wire:
     """Resolve once, check every address, connect to one of those. Raises OutboundError."""
-    addresses = _addresses(target, resolve, deadline)
+    addresses = find_addresses(target, resolve, deadline)
     allow.check(target, addresses)
     sock = _connect(target, addresses, deadline)
     if target.scheme == "http":
@@ -132,7 +132,8 @@ def _reason(exc: ssl.SSLError) -> str:
     return getattr(exc, "verify_message", "") or exc.reason or "no TLS"
 
 
-def _addresses(target: Target, resolve: Resolve, deadline: Deadline) -> list[Address]:
+def find_addresses(target: Target, resolve: Resolve, deadline: Deadline) -> list[Address]:
+    """Raises OutboundError where there are none."""
     try:
         return [ip_address(target.host)]
     except ValueError:

@@ -116,6 +116,10 @@ def lineage_courier(environment: Mapping[str, str]) -> Child:
     return Child("lineage courier", ["horizon.observe.lineage"], environment)
 
 
+def forwarder(environment: Mapping[str, str]) -> Child:
+    return Child("forwarder", ["horizon.pipeline.forwarder"], environment)
+
+
 def environment_of(settings: Settings, **changes: object) -> dict[str, str]:
     """The settings as a child's environment, so that it sees what its parent saw."""
 

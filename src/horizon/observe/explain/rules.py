@@ -6,7 +6,7 @@ import re
 from datetime import datetime, timedelta
 
 from horizon.observe.explain.story import Answer
-from horizon.stage import looks_personal
+from horizon.personal import looks_personal
 
 DAY_S = 86_400
 SHORTEST_PHONE = 6  # of what is shorter, two digits would be too much

@@ -179,7 +179,7 @@ class Reader:
             found = self.query(_parsed(function.body), body)
             return found.renamed(function.returns) if function.returns else found
         self._procedure(function, body)
-        return Relation({name: given(f"what {name}() did")})
+        return Relation(dict.fromkeys(function.returns or (name,), given(f"what {name}() did")))
 
     def _procedure(self, function: Function, scope: Scope) -> None:
         """PL/pgSQL: its declarations, then each statement that writes. EXECUTE makes partitions."""

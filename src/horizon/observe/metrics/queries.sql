@@ -81,3 +81,11 @@ SELECT status, count(*)::int AS alerts FROM alerts WHERE status <> 'RESOLVED' GR
 
 -- name: size
 SELECT pg_database_size(current_database()) AS bytes;
+
+-- name: forwards
+-- Of each forward how far it is behind, at most so many events are counted, and what it did.
+SELECT f.name AS forward, coalesce(extract(epoch FROM %(clock)s - w.oldest), 0)::float8 AS behind, w.events,
+       s.sent, s.refused, (f.state = 'on' AND f.error IS NULL)::int AS well
+FROM forwards f
+JOIN forward_spans s ON s.forward_id = f.forward_id AND NOT s.again
+CROSS JOIN LATERAL forward_lag(f.forward_id, %(most)s) w;

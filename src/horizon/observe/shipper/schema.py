@@ -14,12 +14,12 @@ from typing import Any
 KEYWORDS = (
     "level", "message", "stage", "component", "correlation_id", "campaign_id", "user_id",
     "segment", "status", "alert_id", "message_id", "reason", "answer", "domain", "format",
-    "to_addr", "database", "head",
+    "to_addr", "database", "forward", "head",
 )  # fmt: skip
 COUNTS = (
     "asked", "attempts", "batches", "blocked", "complained", "consents", "count", "created",
-    "deferred", "dropped_ids", "dropped_rejected", "events", "failed", "freed", "granted",
-    "high", "histogram", "inserted", "known", "left", "low", "medium", "nodes", "nowhere",
+    "deferred", "dropped_ids", "dropped_rejected", "events", "failed", "freed", "granted", "high",
+    "histogram", "inserted", "known", "left", "looped", "low", "medium", "nodes", "nowhere",
     "null_mx", "opt_ins", "planned", "profiles", "refused", "rejected", "resolved", "sealed",
     "sent", "skipped", "suppressed", "suspicious", "traits", "unanswered", "unknown", "users",
 )  # fmt: skip

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from http import HTTPStatus
 
 from horizon.errors import TransportError
+from horizon.outbound.answers import read_patience
 
-LONGEST_PATIENCE_S = 86_400.0
 # Said of this moment, not of this message (RFC 9110 15.5.9, RFC 8470 5.2, RFC 6585 4).
 _OF_THE_MOMENT = frozenset({408, 425, 429})
 
@@ -33,22 +32,6 @@ def read_answer(
         permanent=permanent,
         retry_after_s=None if permanent else read_patience(retry_after, now),
     )
-
-
-def read_patience(text: str | None, now: datetime) -> float | None:
-    """Retry-After in seconds, which comes as seconds or as a date; None where it says nothing."""
-    if text is None:
-        return None
-    try:
-        wait_s = float(text) if text.isascii() and text.isdigit() else _until(text, now)
-    except (ValueError, OverflowError):
-        return None
-    return min(max(wait_s, 0.0), LONGEST_PATIENCE_S)
-
-
-def _until(text: str, now: datetime) -> float:
-    then = parsedate_to_datetime(text)
-    return ((then if then.tzinfo else then.replace(tzinfo=UTC)) - now).total_seconds()
 
 
 def _phrase(status: int) -> str:

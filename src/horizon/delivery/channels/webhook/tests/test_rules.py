@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from horizon.delivery.channels.webhook.rules import LONGEST_PATIENCE_S, read_answer, read_patience
+from horizon.delivery.channels.webhook.rules import read_answer
 from horizon.errors import TransportError
+from horizon.outbound.answers import LONGEST_PATIENCE_S, read_patience
 
 NOW = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 OF_THE_MOMENT = {408, 425, 429}
