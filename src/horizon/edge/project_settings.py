@@ -26,8 +26,9 @@ class ProjectSettings:
         try:
             source = await self._admission.source(key, request.headers)
         except Refusal as refusal:
-            status = 404 if refusal.code == "unknown_key" else refusal.status
-            raise Refusal(status, refusal.code, refusal.message) from refusal
+            if refusal.code != "unknown_key":
+                raise
+            raise Refusal(404, "unknown_key", refusal.message) from refusal
         if source.kind != "public":
             raise Refusal(
                 403, "secret_key",
