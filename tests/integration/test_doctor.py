@@ -193,7 +193,12 @@ def test_a_clock_that_is_off(apart_s: float, verdict: Verdict, found: str) -> No
 # database
 
 
-TURNED_OFF = {"fsync", "full_page_writes", "max_wal_size", "shared_buffers"}  # for speed, by the tests' server
+TURNED_OFF = {
+    "fsync",
+    "full_page_writes",
+    "max_wal_size",
+    "shared_buffers",
+}  # for speed, by the tests' server
 
 
 def test_a_database_that_is_well_but_for_what_the_tests_turned_off(
