@@ -29,10 +29,9 @@ def ended(work: Callable[[], None]) -> int:
     return 0
 
 
-def listening(about: str | None, host: str, port: int) -> tuple[str, int]:
-    """Where the command line's --host and --port say to listen; the settings' else."""
+def listening(about: str | None, host: str, port: int) -> argparse.ArgumentParser:
+    """Of a command line with --host and --port, which else are these."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--port", type=int, default=port, help="default: the setting's")
     parser.add_argument("--host", default=host, help="the address to listen on")
-    options = parser.parse_args()
-    return options.host, options.port
+    return parser

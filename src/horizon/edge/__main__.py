@@ -11,7 +11,12 @@ from horizon.starting import ended, listening
 
 def main() -> None:
     loaded = settings.load()
-    run(loaded, *listening(__doc__, loaded.LISTEN_HOST, loaded.COLLECTOR_PORT))
+    parser = listening(__doc__, loaded.LISTEN_HOST, loaded.COLLECTOR_PORT)
+    parser.add_argument(
+        "--shared", action="store_true", help="another collector of this home may listen there too"
+    )
+    options = parser.parse_args()
+    run(loaded, options.host, options.port, shared=options.shared)
 
 
 if __name__ == "__main__":

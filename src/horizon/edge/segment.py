@@ -17,7 +17,6 @@ from horizon.edge.erased_nodes import ErasedNodes
 from horizon.edge.group_commit import Full, GroupCommit, NotStorable
 from horizon.edge.held import Unavailable
 from horizon.edge.http import Refusal, Reply, Request, busy, json_reply, unavailable
-from horizon.edge.known_sources import KnownSources
 from horizon.edge.room import Room
 from horizon.events.json_text import cut_deep, without_lone_surrogates
 from horizon.events.model import Source, read_message
@@ -68,13 +67,13 @@ class SegmentApi:
     def __init__(
         self,
         commit: GroupCommit,
-        sources: KnownSources,
+        admission: Admission,
         erased: ErasedNodes,
         room: Room,
         node_key: bytes,
     ) -> None:
         self._commit = commit
-        self._admission = Admission(sources)
+        self._admission = admission
         self._erased = erased
         self._room = room
         self._node_key = node_key

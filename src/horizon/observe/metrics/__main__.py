@@ -11,7 +11,8 @@ from horizon.starting import ended, listening
 
 def main() -> None:
     loaded = settings.load()
-    run(loaded, *listening(__doc__, loaded.METRICS_HOST, loaded.METRICS_PORT))
+    options = listening(__doc__, loaded.METRICS_HOST, loaded.METRICS_PORT).parse_args()
+    run(loaded, options.host, options.port)
 
 
 if __name__ == "__main__":
