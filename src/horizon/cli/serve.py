@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from typing import Annotated
 
@@ -19,6 +18,7 @@ from horizon.pipeline import forwarder, processes
 from horizon.pipeline.installation import Installation, open_installation
 from horizon.pipeline.processes import Child
 from horizon.postgres.embedded import EmbeddedPostgres
+from horizon.starting import until_stopped
 
 PANEL = "Start, stop, look"
 RESTART_WAIT_S = 1.0
@@ -54,9 +54,7 @@ def up() -> None:
         check_port(settings.LISTEN_HOST, settings.COLLECTOR_PORT)
         horizon = open_installation(settings)
         children = _children(horizon)
-        stop = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
+        stop = until_stopped()
         try:
             for child in children:
                 child.start()
