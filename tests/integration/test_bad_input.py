@@ -106,6 +106,9 @@ WHOLE: dict[str, tuple[object, dict[str, str | bytes], int, str]] = {
     "a context for many": (
         {"batch": [GOOD] * 1_000, "context": {"a": "x" * 20_000}}, {}, 400, "context_too_large",
     ),
+    "a large context": (
+        {"batch": [GOOD], "context": {"a": "x" * 33_000}}, {}, 400, "context_too_large",
+    ),
     "a deep context": (b'{"batch":[],"context":{"a":%b}}' % DEEP, {}, 400, "nested_too_deep"),
     "deep all through": (b'{"batch":[' + b"[" * 20_000, {}, 400, "nested_too_deep"),
     "a byte too much": (b" " * (BODY_BYTES + 1), {}, 400, "request_too_large"),
@@ -222,6 +225,10 @@ TAKEN: dict[str, tuple[bytes, dict[str, Any]]] = {
         with_part("traits", b'{"a":123456789012345678901234567890,"b":1e999}').replace(
             b'"track"', b'"identify"'),
         {"traits": '{"a":123456789012345678901234567890,"b":null}'},
+    ),
+    "what Python writes for no number": (
+        with_part("properties", b'{"NaN":NaN,"b":[-Infinity,Infinity],"c":"-NaN \\"NaN"}'),
+        {"properties": '{"NaN":null,"b":[null,null],"c":"-NaN \\"NaN"}'},
     ),
     "the same key twice": (
         b'{"userId":"first","type":"track","event":"a","event":"b","userId":"last"}',
