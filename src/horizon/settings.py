@@ -62,6 +62,7 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     PG_DSN: Text | None = None  # none: the embedded PostgreSQL in HORIZON_HOME
     HORIZON_HOME: Named = "./.horizon"
+    DISK_LEAST_FREE: Share = 0.05  # of the embedded database's disk; with less no event is taken
     LISTEN_HOST: Named = "127.0.0.1"
     PUBLIC_URL: Text = ""  # empty: http://LISTEN_HOST:COLLECTOR_PORT
     TRACKING_URL: Text = ""  # empty: PUBLIC_URL

@@ -346,13 +346,29 @@ def test_a_client_that_closes_half_way_leaves_nothing_behind(place: Place) -> No
         time.sleep(0.05)
 
 
-def test_a_disabled_source_is_refused_and_another_is_not(place: Place) -> None:
+@pytest.mark.parametrize(
+    ("change", "headers", "expected"),
+    [
+        ("UPDATE sources SET enabled = false", {}, (403, "source_disabled")),
+        ("UPDATE sources SET origins = '{https://shop.example}'",
+         {"Origin": "https://evil.example"}, (403, "origin_not_allowed")),
+        ("UPDATE sources SET rate = 0.001, burst = 1", {}, (429, "source_limited")),
+    ],
+)  # fmt: skip
+def test_a_source_that_may_not_send_harms_no_other(
+    place: Place, change: str, headers: dict[str, str | bytes], expected: tuple[int, str]
+) -> None:
+    name = expected[1]
     with place.database.transaction(Role.WORKER) as tx:
-        key = add_source(tx, "off", "server")
-        tx.execute("UPDATE sources SET enabled = false WHERE name = 'off'")
+        key = add_source(tx, name, "server")
+        tx.execute(f"{change} WHERE name = %s".encode(), [name])
     message_id, good = place.good()
     with Wire(place.collector.port) as wire:
-        assert code(wire.ask(request({"batch": [GOOD]}, key))) == (401, "unknown_key")
+        if expected[0] == 429:
+            assert wire.ask(request({"batch": [GOOD]}, key)).status == 200
+        answer = wire.ask(request({"batch": [GOOD]}, key, headers=headers))
+        assert code(answer) == expected
+        assert (expected[0] != 429) or int(answer.headers["retry-after"]) > 0
         assert wire.ask(good).status == 200
     assert len(place.stored(message_id)) == 1
 

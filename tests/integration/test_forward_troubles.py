@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from horizon.doctor.database import look_at
+from horizon.doctor.finding import Case
 from horizon.events.model import read_message
 from horizon.events.store import store
 from horizon.forward import book, endpoint, rules
@@ -176,6 +178,22 @@ def test_of_a_refused_batch_the_good_events_arrive(world: World, there: SegmentE
     assert sorted(ids(there.events)) == sorted(set(wanted) - bad)
 
 
+def test_an_event_that_it_stumbles_over_waits_for_others_to_prove_it(
+    world: World, there: SegmentEndpoint
+) -> None:
+    add_forward(world.horizon, there.url)
+    there.judge = lambda batch: answer(500) if "bad" in ids(batch) else None
+    world.put({"type": "track", "event": "Seen", "userId": "x", "messageId": "bad"})
+    with forwarding(world.horizon):
+        until(lambda: len(there.batches) > 25)
+        assert standing(world.horizon).refused == 0
+        wanted = put(world, 5)
+        sent(world, 5)
+        until(lambda: standing(world.horizon).refused == 1)
+    assert sorted(ids(there.once)) == sorted(wanted)
+    assert standing(world.horizon).lag_events == 0
+
+
 def test_refused_events_are_kept_30_days(world: World, there: SegmentEndpoint) -> None:
     add_forward(world.horizon, there.url)
     put(world, 2)
@@ -196,10 +214,13 @@ def test_a_refused_key_stops_it_until_another_is_given(
     there.judge = lambda _: answer(401) if key_of(there.requests[-1]) != "good:" else None
     add_forward(world.horizon, there.url, key="bad")
     wanted = put(world, 10)
+    case = Case(world.horizon.settings, world.now)
     with forwarding(world.horizon) as said:
         until(lambda: standing(world.horizon).state == "key_refused")
         assert said[0].startswith("there: stopped, since it answers 401: the key is refused")
         assert said[0].endswith("`horizon forward set there --key KEY`")
+        assert [one.found for one in look_at(world.horizon.database, case) if one.part == "forward"
+                ] == [f"there stopped: {said[0].partition('since ')[2]}"]  # fmt: skip
         asked = len(there.requests)
         time.sleep(1.5)
         assert len(there.requests) == asked

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import time
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -20,7 +18,7 @@ from horizon.forward import book
 from horizon.forward.book import NewForward, Standing
 from horizon.forward.rules import place_of
 from horizon.forward.serve import check_address
-from horizon.pipeline.forwarder import wanted_file
+from horizon.pipeline import forwarder
 from horizon.pipeline.installation import Installation
 from horizon.postgres.audit import write_audit
 from horizon.postgres.database import Role
@@ -90,7 +88,7 @@ def forward_add(
         added = book.add(tx, horizon.keys, new, clock.now())
         details = {"to": place_of(url), "source": source, "from": from_at}
         write_audit(tx, "forward:added", added, details)
-    wanted_file(horizon.settings.home).touch()
+    forwarder.wanted_file(horizon.settings.home).touch()
     say(f"{added} is added; `horizon forward status` shows how far it is.")
 
 
@@ -118,19 +116,7 @@ def forward_status(
 
 def _look(horizon: Installation) -> list[Standing]:
     with horizon.database.transaction(Role.WORKER) as tx:
-        running = _runs(horizon.settings.home)
-        return book.standings(tx, clock.now(), running=running)
-
-
-def _runs(home: Path) -> bool:
-    try:
-        with (home / "forward.lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        pass
-    return False
+        return book.standings(tx, clock.now(), running=forwarder.runs(horizon.settings.home))
 
 
 def _show(found: list[Standing], *, as_json: bool) -> None:

@@ -20,6 +20,7 @@ from horizon.edge.http import (
     send_reply,
     unavailable,
 )
+from horizon.edge.room import Room
 from horizon.edge.segment import CALLS, SegmentApi
 from horizon.edge.sites import Sites
 from horizon.edge.watch import Watch
@@ -48,7 +49,7 @@ class App:
 
     def __init__(
         self, segment: SegmentApi, links: Mapping[str, Link], desk: Desk, life: Life, log: Logger,
-        watch: Watch | None = None, sites: Sites | None = None,
+        room: Room, watch: Watch | None = None, sites: Sites | None = None,
     ) -> None:  # fmt: skip
         self._segment = segment
         self._links = links
@@ -56,6 +57,7 @@ class App:
         self._life = life
         self._log = log
         self._watch = watch or Watch()
+        self._room = room
         self._reading = Reading()
         self._sites = sites
 
@@ -112,9 +114,12 @@ class App:
     async def _ready(self) -> Reply:
         """Whether an event could be committed now."""
         try:
+            self._room.check()
             writable = await asyncio.wait_for(self._desk.ask(_can_commit), READY_TIMEOUT_S)
         except (Unavailable, TimeoutError):
             writable = False
+        except Refusal as refusal:
+            return refusal.reply()
         return json_reply(200, {"status": "ready"}) if writable else unavailable().reply()
 
 

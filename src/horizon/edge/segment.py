@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from horizon.edge.group_commit import Full, GroupCommit, NotStorable
 from horizon.edge.held import Unavailable
 from horizon.edge.http import Refusal, Reply, Request, busy, json_reply, unavailable
 from horizon.edge.known_sources import KnownSources
+from horizon.edge.room import Room
 from horizon.events.json_text import cut_deep, without_lone_surrogates
 from horizon.events.model import Source, read_message
 from horizon.events.rejection import Rejected, RejectedEvent, refused
@@ -45,6 +47,7 @@ _PREFLIGHT = {
     "access-control-max-age": "86400",
 }
 _NULL = msgspec.Raw(b"null")
+_ACCEPTED = json_reply(200, {"success": True, "rejected": []}, _CORS)
 
 
 class _Envelope(msgspec.Struct, rename="camel"):
@@ -63,11 +66,17 @@ _decode_batch = msgspec.json.Decoder(_Batch).decode
 
 class SegmentApi:
     def __init__(
-        self, commit: GroupCommit, sources: KnownSources, erased: ErasedNodes, node_key: bytes
+        self,
+        commit: GroupCommit,
+        sources: KnownSources,
+        erased: ErasedNodes,
+        room: Room,
+        node_key: bytes,
     ) -> None:
         self._commit = commit
         self._admission = Admission(sources)
         self._erased = erased
+        self._room = room
         self._node_key = node_key
 
     async def answer(self, request: Request, call: str) -> Reply:
@@ -75,7 +84,7 @@ class SegmentApi:
         if request.method == "OPTIONS":
             return Reply(204, headers=_PREFLIGHT)
         try:
-            reply = await self._take(request, call)
+            return await self._take(request, call)
         except Refusal as refusal:
             reply = refusal.reply()
         except Full:
@@ -91,19 +100,20 @@ class SegmentApi:
             raise Refusal(405, "wrong_method", "Send events with POST.", {"allow": "POST, OPTIONS"})
         if self._commit.full:  # before its body is read into memory
             raise Full
+        self._room.check()
         body = await request.read(BODY_BYTES)
         envelope, body = _decode(body, call, request.headers.get(b"content-type", b""))
         key = _basic_key(request.headers.get(b"authorization", b"")) or _key_in(envelope)
         source = await self._admission.source(key, request.headers)
-        self._admission.charge(source, len(envelope.batch) if isinstance(envelope, _Batch) else 1)
         self._erased.known()
+        self._admission.charge(source, len(envelope.batch) if isinstance(envelope, _Batch) else 1)
         reader = _Reader(source, key, self._erased, self._node_key, clock.now())
         if isinstance(envelope, _Batch):
             reader.read_batch(envelope)
         else:
             reader.read(0, body, message_type=call)
         await self._commit.commit(reader.events, reader.rejected, reader.received_at, len(body))
-        return json_reply(200, {"success": True, "rejected": _told(reader.rejected)})
+        return _taken(reader.rejected) if reader.rejected else _ACCEPTED
 
 
 class _Reader:
@@ -142,21 +152,20 @@ class _Reader:
             )  # fmt: skip
             self._erased.refuse(event)
         except Rejected as reason:
-            # Of an erased person nothing is kept but that something came.
-            kept = (b"", None) if reason.code == "erased" else (bytes(item), context)
             self.rejected.append(refused(
-                self._source.source_id, self.received_at, index, reason, kept[0],
-                key=self._key, call=message_type, sent_at=sent_at, context=kept[1],
+                self._source.source_id, self.received_at, index, reason, bytes(item),
+                key=self._key, call=message_type, sent_at=sent_at, context=context,
             ))  # fmt: skip
         else:
             self.events.append(row_of(event))
 
 
-def _told(rejected: Sequence[RejectedEvent]) -> list[dict[str, object]]:
-    return [
+def _taken(rejected: Sequence[RejectedEvent]) -> Reply:
+    told = [
         {"index": event.position, "code": event.code, "message": event.message}
         for event in rejected
     ]
+    return json_reply(200, {"success": True, "rejected": told}, _CORS)
 
 
 def _decode(body: bytes, call: str, content_type: bytes) -> tuple[_Envelope, bytes]:
@@ -213,6 +222,7 @@ def _check_size(batch: _Batch) -> None:
         )  # fmt: skip
 
 
+@lru_cache(maxsize=1024)
 def _basic_key(header: bytes) -> str:
     """The user of HTTP Basic; empty where there is none. A Bearer token says nothing to us."""
     scheme, _, credentials = header.partition(b" ")

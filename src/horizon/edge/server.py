@@ -26,6 +26,7 @@ from horizon.edge.known_sources import KnownSources
 from horizon.edge.pages import Pages
 from horizon.edge.preferences import PreferencesLink
 from horizon.edge.responses import Recorder
+from horizon.edge.room import Room
 from horizon.edge.segment import SegmentApi
 from horizon.edge.sites import Sites
 from horizon.edge.targets import Targets
@@ -124,13 +125,13 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
     watch = Watch(open_counters(settings, "collector"))
     commit = GroupCommit(HeldConnection(database, log), log, watch)
     desk = Desk(HeldConnection(database, log))
-    erased = ErasedNodes(desk)
+    erased, room = ErasedNodes(desk), Room(settings, log)
     pages = Pages(settings.BRAND)
     # A thread and a connection of its own: a group of responses holds up nobody's question.
     recorder = Recorder(Desk(HeldConnection(database, log)), log)
     sources = KnownSources(desk)
     tracking = TrackingLinks(Targets(desk), recorder, [own_keys.link], pages)
-    segment = SegmentApi(commit, sources, erased, own_keys.node)
+    segment = SegmentApi(commit, sources, erased, room, own_keys.node)
     return App(
         segment,
         {
@@ -143,6 +144,7 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
         desk,
         _Life(commit, tracking, sources, erased, desk),
         log,
+        room,
         watch,
         Sites(segment, sources, settings.public_url),
     )
@@ -150,9 +152,13 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
 
 class _Life:
     def __init__(
-        self, commit: GroupCommit, tracking: TrackingLinks, sources: KnownSources,
-        erased: ErasedNodes, desk: Desk,
-    ) -> None:  # fmt: skip
+        self,
+        commit: GroupCommit,
+        tracking: TrackingLinks,
+        sources: KnownSources,
+        erased: ErasedNodes,
+        desk: Desk,
+    ) -> None:
         self._commit = commit
         self._tracking = tracking
         self._sources = sources
@@ -168,8 +174,8 @@ class _Life:
         """Write what waits. A second call finds nothing to do."""
         await asyncio.get_running_loop().run_in_executor(None, self._commit.stop)
         await self._tracking.stop()
-        await self._sources.stop()
         await self._erased.stop()
+        await self._sources.stop()
         self._desk.close()
 
 

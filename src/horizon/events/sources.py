@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from horizon import clock
@@ -22,6 +23,7 @@ HINT_LENGTH = 6  # of 32 characters: 104 bits stay unknown to who reads the hint
 _queries = Queries("horizon.events")
 
 
+@lru_cache(maxsize=1024)
 def key_digest(key: str) -> bytes:
     return hashlib.sha256(key.encode(errors="replace")).digest()
 
