@@ -155,7 +155,8 @@ def move_site(team: Team, visit: Visit, folder: Path) -> None:
 def move_backend(team: Team, folder: Path) -> None:
     for title, run in (("segment-analytics-python", None), ("rudder-sdk-python", RUDDER)):
         sdk = python_sdk(run) if run else None
-        calls = f'\nanalytics.track("user-1", "Moved {title}")\nanalytics.flush()\n'
+        call = f'analytics.track("user-1", "Moved {title}", integrations={{"Mixpanel": False}})'
+        calls = f"\n{call}\nanalytics.flush()\n"
         assert run_python(team.after(title) + calls, sdk) == ""
     for title in ("@segment/analytics-node", "@rudderstack/rudder-sdk-node"):
         call = f"analytics.track({{ userId: 'user-1', event: 'Moved {title}' }})"
@@ -196,6 +197,10 @@ def test_the_guide_from_segment_is_followed_to_the_letter(
     }
     assert {keys[name] for name in SITE} == {SITE_KEY}
     assert {keys[name] for name in BACKEND} == {BACKEND_KEY}
+
+    named = {event.get("event"): event.get("integrations") for event in segment.once}
+    assert named["Moved segment-analytics-python"] == {"Mixpanel": False}  # as the app said
+    assert named["Moved Page"] is None
 
     (listed,) = team.type("horizon", "source", "list")
     assert "site" in listed
