@@ -204,6 +204,28 @@ def test_waiting_tells_what_is_refused_and_ends_with_the_first_event(
     assert "It came: track 'Viewed', at 2" in said
 
 
+def test_waiting_holds_nothing_while_partitions_are_made(here: World, capsys: Said) -> None:
+    """They are locked one after the other, as here; a reader of both tables stood in the way."""
+    assert source("add", "shop") == 0
+    ended: list[int] = []
+    waiting = threading.Thread(
+        target=lambda: ended.append(source("wait", "shop", "--wait-s", "3")), daemon=True
+    )
+    with here.horizon.database.transaction(Role.OWNER) as tx:
+        tx.execute("SET LOCAL lock_timeout = '10s'")
+        tx.execute("LOCK TABLE events_default IN ACCESS EXCLUSIVE MODE")
+        waiting.start()
+        other = "SELECT FROM pg_locks WHERE relation = 'events_default'::regclass AND NOT granted"
+        until_s = time.monotonic() + 20
+        while not tx.execute(other).fetchall():
+            assert time.monotonic() < until_s
+            time.sleep(0.02)
+        tx.execute("LOCK TABLE rejected_events_default IN ACCESS EXCLUSIVE MODE")
+    waiting.join()
+    assert ended == [1]
+    assert "Nothing came with its key" in capsys.readouterr().err
+
+
 def test_waiting_in_vain_says_what_to_check(
     app: Application, capsys: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:

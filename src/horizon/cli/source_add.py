@@ -155,9 +155,12 @@ def wait_for(horizon: Installation, watcher: Watcher, wait_s: float, out: TextIO
 
 
 def _look(horizon: Installation, watcher: Watcher, out: TextIO) -> FirstEvent | None:
+    # A transaction each: the first event's partitions are made under locks on the tables in the
+    # other order, and one that reads both would end in a deadlock.
     with horizon.database.transaction(Role.WORKER) as tx:
         for refusal in watcher.refusals(tx):
             print(f"One was refused. {refusal}", file=out, flush=True)
+    with horizon.database.transaction(Role.WORKER) as tx:
         return watcher.look(tx)
 
 
