@@ -56,6 +56,7 @@ class SearchServer(ABC):
         self.url = f"http://127.0.0.1:{self.port}"
         self.folder = Path(tempfile.mkdtemp(prefix=f"horizon-{self.name}-"))
         self.folder.chmod(0o755)  # nobody's server walks through it
+        self.opener = urllib.request.build_opener()
         self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
@@ -109,6 +110,10 @@ class SearchServer(ABC):
         self._process.wait()
         self._process = None
 
+    def headers(self) -> dict[str, str]:
+        """What tells the server who asks."""
+        return {}
+
     def ask(self, method: str, path: str, body: Any = None, timeout_s: float = 60) -> Any:
         """The answer's JSON, or its text; ``body`` is JSON, or bytes that are sent as they are.
 
@@ -116,10 +121,9 @@ class SearchServer(ABC):
         """
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         kind = "application/x-ndjson" if isinstance(body, bytes) else "application/json"
-        request = urllib.request.Request(
-            self.url + path, data, {"Content-Type": kind}, method=method
-        )
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+        headers = {"Content-Type": kind, **self.headers()}
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        with self.opener.open(request, timeout=timeout_s) as answer:
             text = answer.read().decode()
         try:
             return json.loads(text)
@@ -211,11 +215,11 @@ class Elasticsearch(SearchServer):
             options.read_text().replace("\n9-:-Xlog:gc", "\n#").replace("\n-Xlog", "\n#")
         )
         if os.geteuid() == 0:
-            _give_to_nobody(self.folder)
+            give_to_nobody(self.folder)
         return home
 
 
-def _give_to_nobody(folder: Path) -> None:
+def give_to_nobody(folder: Path) -> None:
     account = pwd.getpwnam("nobody")
     for path in [folder, *folder.rglob("*")]:
         os.chown(path, account.pw_uid, account.pw_gid)

@@ -16,7 +16,7 @@ from bench.search_server import Elasticsearch, NoSearchServerError, OpenSearch
 from bench.search_server import SearchServer as SearchServer
 
 
-def _serving(kind: type[SearchServer], free_port: Callable[[], int]) -> Iterator[SearchServer]:
+def serving(kind: type[SearchServer], free_port: Callable[[], int]) -> Iterator[SearchServer]:
     try:
         server = kind(free_port)
     except NoSearchServerError as exc:
@@ -39,12 +39,12 @@ def _emptied(server: SearchServer) -> SearchServer:
 
 @pytest.fixture(scope="session")
 def opensearch_server(free_port: Callable[[], int]) -> Iterator[SearchServer]:
-    yield from _serving(OpenSearch, free_port)
+    yield from serving(OpenSearch, free_port)
 
 
 @pytest.fixture(scope="session")
 def elasticsearch_server(free_port: Callable[[], int]) -> Iterator[SearchServer]:
-    yield from _serving(Elasticsearch, free_port)
+    yield from serving(Elasticsearch, free_port)
 
 
 @pytest.fixture

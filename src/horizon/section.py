@@ -13,6 +13,8 @@ import msgspec
 
 from horizon.errors import SettingsError
 
+HIDDEN = "not what it should be"  # of a secret
+
 # A channel's settings begin with its folder's name, and the channel itself checks them. The ground
 # knows of channels no more than that there is a folder.
 CHANNELS = Path(__file__).parent / "delivery" / "channels"
@@ -30,6 +32,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     prefix: ClassVar[str] = ""
     secrets: ClassVar[tuple[str, ...]] = ()
+    addresses: ClassVar[tuple[str, ...]] = ()  # secrets that an error shows, but for who asks
 
     @classmethod
     def wanted_instead(cls, name: str, value: Any) -> str | None:  # noqa: ARG003
@@ -125,17 +128,19 @@ def convert(kind: type[S], values: Mapping[str, Any]) -> S:
 
 def _check(kind: type[Section], name: str, value: Any) -> None:
     """Check one setting alone, so that the error names it."""
+    secret = name in kind.secrets
     try:
         msgspec.convert({name: value}, kind, strict=False)
     except (msgspec.ValidationError, UnicodeError) as exc:
-        raise _error(kind, name, value, _wanted(kind, name)) from exc
+        raise _error(name, HIDDEN if secret else quoted(value), _wanted(kind, name)) from exc
     wanted = kind.wanted_instead(name, value)
     if wanted is not None:
-        raise _error(kind, name, value, wanted)
+        # What a file gave may be another secret than it was taken for.
+        hidden = secret and (name not in kind.addresses or f"{name}_FILE" in os.environ)
+        raise _error(name, HIDDEN if hidden else quoted(value), wanted)
 
 
-def _error(kind: type[Section], name: str, value: Any, wanted: str) -> SettingsError:
-    shown = "not what it should be" if name in kind.secrets else quoted(value)
+def _error(name: str, shown: str, wanted: str) -> SettingsError:
     return SettingsError(f"{name} is {shown}: it should be {wanted}.")
 
 

@@ -26,6 +26,9 @@ Port = Annotated[int, Meta(ge=1, le=65535, description="a port from 1 to 65535")
 Days = Annotated[float, Meta(gt=0, le=36500, description="a number of days above 0, like 14")]
 Share = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1, like 0.7")]
 Seconds = Annotated[float, Meta(gt=0, le=86400, description="a number of seconds above 0, like 30")]
+Bytes = Annotated[
+    int, Meta(ge=1_000, description="a whole number of bytes, at least 1000, like 1000000")
+]
 # No control characters: a line break in MAIL_FROM or BRAND would be a mail header of its own.
 Text = Annotated[
     str, Meta(pattern=r"\A[^\x00-\x1f\x7f\ud800-\udfff]*\Z", description="text on one line")
@@ -41,12 +44,12 @@ Sender = Annotated[
 
 SECRETS = (
     "PG_DSN", "SMTP_PASSWORD", "MAILGUN_API_KEY", "MAILGUN_SIGNING_KEY", "ES_URL",
-    "ES_API_KEY", "ES_PASSWORD", "LINEAGE_API_KEY",
+    "ES_API_KEY", "ES_PASSWORD", "LINEAGE_API_KEY", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY",
 )  # fmt: skip
 PATHS = ("HORIZON_HOME", "LOG_PATH")
 PORTS = ("COLLECTOR_PORT", "CONSOLE_PORT", "CATCHER_SMTP_PORT", "CATCHER_PAGE_PORT")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-URLS = ("PUBLIC_URL", "TRACKING_URL", "SHOP_URL", "ES_URL")
+URLS = ("PUBLIC_URL", "TRACKING_URL", "SHOP_URL", "ES_URL", "S3_ENDPOINT")
 
 _PLACE = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 
@@ -55,13 +58,18 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Every setting by the name its user types; units stand in the names where they need one."""
 
     secrets = SECRETS
+    addresses = ("ES_URL",)
 
     PG_DSN: Text | None = None  # none: the embedded PostgreSQL in HORIZON_HOME
     HORIZON_HOME: Named = "./.horizon"
+    DISK_LEAST_FREE: Share = 0.05  # of the embedded database's disk; with less no event is taken
     LISTEN_HOST: Named = "127.0.0.1"
     PUBLIC_URL: Text = ""  # empty: http://LISTEN_HOST:COLLECTOR_PORT
     TRACKING_URL: Text = ""  # empty: PUBLIC_URL
     COLLECTOR_PORT: Port = 8100
+    COLLECTOR_PROCESSES: Annotated[
+        int, Meta(ge=1, le=64, description="a whole number from 1 to 64")
+    ] = 2
     CONSOLE_PORT: Port = 8000
     CATCHER_SMTP_PORT: Port = 1025
     CATCHER_PAGE_PORT: Port = 8025
@@ -76,6 +84,12 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     OPT_INS_PER_HOUR: Annotated[
         int, Meta(ge=1, le=10_000_000, description="a whole number from 1 on, like 1000")
     ] = 1000  # mails that ask to confirm, of the whole installation
+    REJECTED_DAYS: Annotated[
+        int, Meta(ge=1, le=3650, description="a whole number of days from 1 to 3650")
+    ] = 30
+    IDS_DAYS: Annotated[
+        int, Meta(ge=30, le=3650, description="a whole number of days from 30 to 3650")
+    ] = 30
     PIPELINE_CRON: Named = "* * * * *"  # when the worker runs the stages: every minute
 
     SMTP_HOST: Text | None = None  # none: the local mail catcher
@@ -122,9 +136,16 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     LINEAGE_TO: Named = "off"  # console, file:PATH, or a server of OpenLineage by its address
     LINEAGE_API_KEY: Text | None = None
     LINEAGE_NAMESPACE: Named = "horizon"
-    LINEAGE_MAX_BYTES: Annotated[
-        int, Meta(ge=10_000, description="a whole number of bytes, at least 10000")
-    ] = 100_000_000  # of the queue on disk: 350,000 events
+    FILE_LINE_BYTES: Bytes = 1_048_576  # a longer line is rejected
+    FILE_ROW_GROUP_BYTES: Bytes = 4_294_967_296  # of Parquet, unpacked
+    FILE_UNPACKED_BYTES: Bytes = 1_000_000_000_000
+    FILE_UNPACKED_RATIO: Annotated[
+        int, Meta(ge=2, le=1_000_000, description="a whole number from 2 to 1000000")
+    ] = 500
+    S3_ENDPOINT: Text | None = None  # none: Amazon's
+    S3_REGION: Text | None = None
+    S3_ACCESS_KEY_ID: Text | None = None  # none: AWS_*, or what AWS finds by itself
+    S3_SECRET_ACCESS_KEY: Text | None = None
     LAKE_URL: Text | None = None
     ENGINE: Literal["duckdb", "spark"] = "duckdb"
 
@@ -167,7 +188,10 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def lineage_place(self) -> str:
-        """LINEAGE_TO as it is shown: of a server no path and no query, which may hold a key."""
+        """LINEAGE_TO as it is shown: of a server no path and no query, which may hold a key; of a
+        file the whole path."""
+        if self.LINEAGE_TO.startswith("file:"):
+            return f"file:{Path(self.LINEAGE_TO.removeprefix('file:')).expanduser().absolute()}"
         if not _is_url(self.LINEAGE_TO):
             return self.LINEAGE_TO
         parts = urlsplit(self.LINEAGE_TO)
@@ -180,6 +204,8 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def wanted_instead(cls, name: str, value: Any) -> str | None:
         if name in URLS and value and not _is_url(value):
             return "an address, like https://example.com"
+        if name == "S3_ENDPOINT" and value and "@" in value:
+            return "an address without who asks, like https://example.com"
         if name in PATHS and not _is_path(value):
             return "a path, and the user after ~ has to exist"
         if name == "PIPELINE_CRON" and not croniter.is_valid(value):
@@ -200,6 +226,10 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
                 raise SettingsError(
                     f"METRICS_PORT and {name} are both {self.METRICS_PORT}: give each its own port."
                 )
+        if bool(self.S3_ACCESS_KEY_ID) != bool(self.S3_SECRET_ACCESS_KEY):
+            raise SettingsError(
+                "Of S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY one is missing: set both, or none."
+            )
 
 
 def load(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:

@@ -13,10 +13,12 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from horizon.personal import looks_personal
+
 # Those that leave rows in ``runs``. Asked one by one, each last run is a look into an index; to
 # find the names in a year's runs took 1 s.
 STAGES: Final = (
-    "identity", "score", "alert", "campaign", "email", "seal", "domains", "ingest",
+    "identity", "score", "alert", "campaign", "email", "seal", "retention", "domains", "ingest",
 )  # fmt: skip
 
 
@@ -71,8 +73,8 @@ def added(figures: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]
 
 
 def logged_user(user_id: str | None, profile_id: int) -> str:
-    """The user id for a log line; the profile's where it looks like an address."""
-    return f"p{profile_id}" if user_id is None or "@" in user_id else user_id
+    """The user id for a log line; the profile's where it looks like an address or a phone."""
+    return f"p{profile_id}" if user_id is None or looks_personal(user_id) else user_id
 
 
 def plain_number(number: float) -> float | int:

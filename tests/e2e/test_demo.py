@@ -220,12 +220,19 @@ def test_the_crash_demo_loses_and_doubles_nothing(embedded: Demo) -> None:
     said = embedded("demo", "--crash")  # exit code 0: it found nothing lost and nothing doubled
     assert time.monotonic() - started < 120
     counted = dict(
-        re.findall(r"^  (planned|received|twice|lost|unknown) +([\d,]+)$", said, re.MULTILINE)
+        re.findall(
+            r"^  (planned|received|twice|lost|unknown|  of these received) +([\d,]+)$",
+            said,
+            re.MULTILINE,
+        )
     )
     assert (counted["planned"], counted["twice"], counted["lost"]) == ("2,000", "0", "0")
     assert said.count("kill -9") == 22
     assert 0 < int(counted["unknown"]) <= 22 * 4 * 3, "what four connections send in 10 ms, a kill"
-    assert int(counted["received"].replace(",", "")) >= 2_000 - int(counted["unknown"])
+    came = int(counted["  of these received"])
+    assert int(counted["received"].replace(",", "")) == 2_000 - int(counted["unknown"]) + came
+    assert said.count("--as sent") == min(came, 5)
+    assert said.count("--as failed") == min(int(counted["unknown"]) - came, 5)
 
 
 @pytest.mark.slow

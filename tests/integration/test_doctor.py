@@ -213,7 +213,11 @@ def test_a_database_that_is_well_but_for_what_the_tests_turned_off(
 @pytest.mark.parametrize(
     ("dsn", "found", "todo"),
     [
-        (f"postgresql://nobody:{SECRET}@127.0.0.1:1/none", "does not answer", "Look at PG_DSN"),
+        (
+            f"postgresql://nobody:{SECRET}@127.0.0.1:1/none",
+            "does not answer",
+            "Start its server, or set PG_DSN to where it runs",
+        ),
         ("postgres//x y z", "PG_DSN cannot be read", "It should look like postgresql://"),
     ],
 )
@@ -568,6 +572,7 @@ BLOCKED = said({"cdp_events": {"settings": {"index.blocks.read_only_allow_delete
     [
         ([answer(401)], PROBLEM, "does not let us in (401)", "ES_API_KEY"),
         ([answer(404)], PROBLEM, "is no search server: it answers 404", "ES_URL"),
+        ([answer(503)], PROBLEM, "is ill: it answers 503", "Look at its log"),
         ([said({"status": "red"}), NO_INDEX, disks(0)], PROBLEM, "is red", "allocation/explain"),
         (
             [GREEN, BLOCKED, disks(0)],
@@ -623,9 +628,9 @@ def test_a_real_search_server(case: Case, opensearch: SearchServer) -> None:
 
 def test_lineage_that_is_off_or_goes_to_a_file(case: Case, tmp_path: Path) -> None:
     assert bad(listeners.check_lineage(case)) == []
-    assert (
-        bad(listeners.check_lineage(changed(case, LINEAGE_TO=f"file:{tmp_path}/new/l.jsonl"))) == []
-    )
+    assert bad(listeners.check_lineage(changed(case, LINEAGE_TO=f"file:{tmp_path}/l.jsonl"))) == []
+    told = listeners.check_lineage(changed(case, LINEAGE_TO=f"file:{tmp_path}/new/l.jsonl"))
+    says(told, PROBLEM, f"there is no folder {tmp_path}/new", "Make it")
     told = listeners.check_lineage(changed(case, LINEAGE_TO=f"file:{tmp_path}"))
     says(told, PROBLEM, f"{tmp_path} cannot be written", "Set LINEAGE_TO")
 
@@ -643,14 +648,14 @@ def test_a_lineage_server(case: Case, free_port: Callable[[], int]) -> None:
         assert [one.method for one in recorder.requests] == ["GET", "GET"]
 
 
-def test_lineage_that_waits(case: Case) -> None:
-    waiting = changed(case, LINEAGE_TO="console", LINEAGE_MAX_BYTES=10_000)
+def test_lineage_that_waits(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listeners, "MOST_WAITING_BYTES", 6_000)
+    waiting = changed(case, LINEAGE_TO="console")
     queue_of(waiting.settings).append(b"x" * 6000)
+    says(listeners.check_lineage(waiting), WARNING, "6,001 bytes of events wait", "none is dropped")
+    elsewhere = listeners.check_lineage(changed(case, LINEAGE_TO="http://127.0.0.1:9"))
     says(
-        listeners.check_lineage(waiting),
-        WARNING,
-        "bytes of events wait, of 10,000",
-        "Bring the server",
+        elsewhere, WARNING, "1 events wait for what LINEAGE_TO was before", "flush --queue console"
     )
 
 

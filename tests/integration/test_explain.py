@@ -10,12 +10,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
 from horizon.cli import main
-from horizon.observe.explain import page
+from horizon.observe.explain import page, words
 from horizon.observe.explain.gather import explain_message
-from horizon.observe.explain.story import Story
+from horizon.observe.explain.story import Reached, Story
 from horizon.pipeline import outgoing, stages
 from horizon.postgres.database import Role
 from horizon.settings import Settings
@@ -123,7 +124,7 @@ def test_the_events_behind_it_are_listed_up_to_a_number(world: World) -> None:
     assert one.events is not None
     assert (one.events.activities, len(one.events.listed), one.events.more) == (31, 20, 11)
     told_of = told(world, "message", str(one.message_id), "--activities", "3")
-    assert "and 28 older ones" in told_of
+    assert "and 28 older" in told_of
 
 
 def test_the_text_has_the_sum_and_masks_the_address(world: World) -> None:
@@ -271,7 +272,7 @@ def test_markup_in_a_name_is_no_markup(world: World) -> None:
         (("message", "show", str(uuid4())), "There is no message"),
         (("explain", "alert", "x"), "is no alert's number"),
         (("explain", "alert", "99999999999999999999"), "is no alert's number"),
-        (("explain", "alert", "4711"), "No message came of an alert 4711"),
+        (("explain", "alert", "4711"), "There is no alert 4711: "),
         (("explain", "user", "nobody"), "There is no message to a user 'nobody'"),
     ],
 )
@@ -286,6 +287,33 @@ def test_a_mistake_gets_one_sentence(
     assert said.startswith("horizon: ")
     assert sentence in said
     assert said.count("\n") == 1
+
+
+def test_an_alert_of_which_no_message_came_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PG_DSN", str(world.horizon.settings.PG_DSN))
+    monkeypatch.setenv("HORIZON_HOME", world.horizon.settings.HORIZON_HOME)
+    world.person("zoe", 13 * DAY)
+    world.score()
+    world.alert()
+    (row,) = world.rows("SELECT max(alert_id) AS alert_id FROM alerts")
+    assert main.run(["explain", "alert", str(row.alert_id)]) == 2
+    assert f"No message came of alert {row.alert_id} so far: " in capsys.readouterr().err
+
+
+def test_no_column_is_unnamed_and_no_key_is_told(world: World) -> None:
+    plain = explained(world, "ada")
+    reached = Reached(uuid4(), "address", plain.message_id)
+    story = replace(plain, decision=replace(plain.decision, reached=[reached]))
+    for section in words.sections(story):
+        assert all(section.head), section.title
+        assert all(str(reached.key) not in cell for row in section.rows for cell in row)
+    assert ("this address", str(plain.message_id)) in words.sections(story)[0].rows
+    text = told(world, "message", str(story.message_id))
+    (planned,) = [run for run in story.runs if run.run_id == story.decision.run_id]
+    assert planned.campaign == story.decision.campaign
+    assert re.search(rf"campaign +{planned.campaign} +done", text)
 
 
 def test_a_page_that_cannot_be_written_says_so(

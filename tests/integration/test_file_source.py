@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import metadata
@@ -21,6 +22,7 @@ from horizon.sources import lines
 from horizon.sources.cdnow import master_file
 from horizon.sources.files import FileResult, ingest_file
 from horizon.sources.mapping import load_mapping, read_mapping
+from horizon.sources.stored import LocalFile
 
 MAPPING = """
 format = "csv"
@@ -43,9 +45,11 @@ def ingest(database: Database, keys: Keys) -> Ingest:
 
     def run(path: Path, mapping: str = MAPPING, **values: Any) -> FileResult:
         given = {"source_name": "shop", "now": RECEIVED, **values}
-        return ingest_file(
-            database, path, read_mapping(mapping, "shop.toml"), node_key=keys.node, era=era, **given
-        )
+        with closing(LocalFile(str(path))) as stored:
+            return ingest_file(
+                database, stored, read_mapping(mapping, "shop.toml"), node_key=keys.node, era=era,
+                **given,
+            )  # fmt: skip
 
     return run
 
@@ -67,10 +71,11 @@ def test_cdnow_comes_in_whole_and_once(database: Database, keys: Keys, tmp_path:
         era = current_era(tx)
 
     def run() -> FileResult:
-        return ingest_file(
-            database, path, load_mapping("cdnow"), source_name="cdnow", node_key=keys.node,
-            era=era, now=RECEIVED,
-        )  # fmt: skip
+        with closing(LocalFile(str(path))) as stored:
+            return ingest_file(
+                database, stored, load_mapping("cdnow"), source_name="cdnow", node_key=keys.node,
+                era=era, now=RECEIVED,
+            )  # fmt: skip
 
     first = run()
     assert (first.read, first.inserted, first.rejected) == (69_659, 69_659, 0)
@@ -134,10 +139,10 @@ def test_good_lines_are_kept_and_bad_ones_with_number_and_reason(
         "dina,2025-01-02,much", "emil,2025-01-02,7",
     )  # fmt: skip
     with path.open("ab") as file:
-        file.write(b"f\xefnn,2025-01-02,5\n" + b"x" * 70_000 + b"\n" + b"gr\0eta,2025-01-02,1\n")
+        file.write(b"f\xefnn,2025-01-02,5\n" + b"x" * 1_100_000 + b"\n" + b"gr\0eta,2025-01-02,1\n")
     result = ingest(path)
     assert (result.read, result.inserted, result.rejected) == (9, 2, 7)
-    kept = rows(database, "SELECT position, code, message, body FROM rejected_events ORDER BY 1")
+    kept = rows(database, "SELECT * FROM rejected_events ORDER BY position")
     assert [(row["position"], row["code"]) for row in kept] == [
         (3, "time"), (4, "columns"), (5, "no_user_anon_id"), (6, "property"), (8, "encoding"),
         (9, "too_long"), (10, "invalid_id"),
@@ -147,6 +152,7 @@ def test_good_lines_are_kept_and_bad_ones_with_number_and_reason(
     )
     assert kept[0]["body"] == "ben,yesterday,5"
     assert max(len(row["body"]) for row in kept) <= 32_768
+    assert [row["position"] for row in kept if row["cut"]] == [9]
 
     again = ingest(path)
     assert (again.inserted, again.duplicates, again.rejected) == (0, 2, 7)
@@ -161,22 +167,20 @@ def test_batches_are_committed_one_by_one_and_progress_is_told(
 ) -> None:
     monkeypatch.setattr(lines, "BATCH_LINES", 10)
     path = shop_file(tmp_path, *(f"user {n},2025-01-02,{n}" for n in range(25)))
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[str, int, int]] = []
+    size = path.stat().st_size
 
-    def stop_at_the_second(done: int, size: int) -> None:
-        seen.append((done, size))
-        if len(seen) == 2:
+    def stop_at_the_second(*step: Any) -> None:
+        seen.append(step)
+        if len(seen) == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         ingest(path, on_progress=stop_at_the_second)
     assert rows(database, "SELECT count(*) FROM events") == [{"count": 20}]
-    seen.clear()
-    result = ingest(path, on_progress=lambda done, size: seen.append((done, size)))
-    assert (result.inserted, result.duplicates) == (5, 20)
-    size = path.stat().st_size
-    assert [total for _, total in seen] == [size] * 3
-    assert seen[-1][0] == size
+    assert seen == [("checking", size, size), *[("reading", size, size)] * 2]
+    result = ingest(path)
+    assert (result.inserted, result.duplicates, result.went_on_after) == (5, 0, 21)
 
 
 def test_header_crlf_bom_and_last_line_without_end(
@@ -203,11 +207,13 @@ def test_columns_replace_the_headers_names(ingest: Ingest, tmp_path: Path) -> No
 UNREADABLE: list[tuple[bytes | None, type[HorizonError], str]] = [
     (None, UsageError, "No such file"),
     (b"", UsageError, "is empty"),
-    (b"\x1f\x8b\x08\0\0\0", UsageError, "unpack it"),
+    (b"\x1f\x8b\x08\0\0\0", HorizonError, "ends in the middle of its gzip data"),
+    (b"PK\x03\x04\0\0\0", UsageError, "is a zip archive: unpack it"),
+    (b"PAR1", UsageError, "is a Parquet file, and shop.toml is for csv"),
     ("who,when,sum\n".encode("utf-16"), UsageError, "UTF-16"),
     (b"wh\xf6,when,sum\n", UsageError, "byte 3 is not utf-8.*set the mapping's encoding"),
     (b'"who,when,sum\n', UsageError, "first line"),
-    (b"x" * 70_000, UsageError, "longer than"),
+    (b"x" * 1_100_000, UsageError, "longer than"),
     (b"who;when;sum\n", MappingError, "user_id_column names the column who.*who;when;sum"),
     (b"who,when\nanna,2025-01-02\n", MappingError, "properties.total names the column sum"),
     (b"\xef\xbb\xbf", MappingError, "its columns are none"),
@@ -239,7 +245,7 @@ def test_folder_and_pipe_are_no_files(ingest: Ingest, tmp_path: Path) -> None:
 def test_file_that_grows_while_it_is_read(ingest: Ingest, tmp_path: Path) -> None:
     path = shop_file(tmp_path, "anna,2025-01-02,5")
 
-    def grow(done: int, size: int) -> None:
+    def grow(*step: Any) -> None:
         with path.open("a") as file:
             file.write("ben,2025-01-02,5\n")
 

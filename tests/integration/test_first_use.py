@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -151,6 +152,9 @@ def test_a_message_s_story_tells_of_its_opens(
         }
         assert collector.ask("GET", path, headers=browser).status == 200
     code, out, _ = command("message", "show", str(row.message_id))
+    told = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert {"alert_score", "newest_score", "newest_activity"} <= set(told)
+    assert "score" not in told, "which of the two it would be"
     (line,) = [line for line in out.splitlines() if line.startswith("open")]
     assert (code, line.endswith("by a person")) == (0, True)
 
@@ -163,6 +167,12 @@ def test_a_message_s_story_tells_of_its_opens(
         (("campaign", "add", "x", "--audience", "alerts"),
          "Missing option '--template'. One of the channel's templates."),
         (("campaign", "run"), "Its name, as `horizon campaign list` shows it."),
+        (("message", "settle", str(UUID(int=1)), "--as", "maybe"),
+         "'maybe' is none of them: choose sent or failed."),
+        (("campaign", "shwo"), "choose add, run, list, report, pause, resume, stop, remove."),
+        (("campain",), "Did you mean 'campaign'"),
+        (("settle",), "Did you mean `horizon message settle`?"),
+        (("zzz",), "`horizon --help` lists them."),
         (("message", "show", "12"), "`horizon message list` shows each message with its id"),
     ],
 )  # fmt: skip
@@ -170,7 +180,12 @@ def test_what_is_missing_is_said_with_what_it_is_for(
     command: Command, words: tuple[str, ...], said: str
 ) -> None:
     code, _, err = command(*words)
-    assert (code, said in err) == (2, True), err
+    assert (code, said in _unboxed(err)) == (2, True), err
+
+
+def _unboxed(text: str) -> str:
+    """As one line, without the frame."""
+    return " ".join(text.translate({ord("│"): None}).split())
 
 
 def test_one_is_one(command: Command, world: World) -> None:
@@ -225,6 +240,11 @@ def test_a_campaign_is_removed_when_nothing_of_it_waits(
     (listed,) = json.loads(command("message", "list", "--campaign", "again", "--json")[1])
     (row,) = world.rows("SELECT message_id FROM messages")
     assert listed["message_id"] == str(row.message_id)
+    assert command("campaign", "report", "again")[1].startswith("again, which is removed: 0 sent,")
+    (report,) = json.loads(command("campaign", "report", "again", "--json")[1])
+    assert (report["campaign"], report["sent"]) == ("again", 0)
+    code, _, err = command("campaign", "report", "never")
+    assert (code, "There is no campaign 'never'" in err) == (2, True)
     with database.transaction(Role.EDGE) as tx:
         assert unsubscribe(tx, row.message_id, "page", world.now, era=1)
     assert len(world.rows("SELECT FROM suppressions")) == 1

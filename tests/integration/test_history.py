@@ -112,6 +112,7 @@ PLANTED: list[tuple[str, str, str]] = [
     ("a message taken away", f"DELETE FROM messages WHERE message_id = {SENT}", "is gone"),
     ("an alert made milder", "UPDATE alerts SET score = 0.71 WHERE alert_id = 3", "is not what was sealed as N"),
     ("an alert taken back", "UPDATE alerts SET status = 'NEW', notified_at = NULL WHERE alert_id = (SELECT max(alert_id) FROM alerts WHERE status = 'NOTIFIED')", "was NOTIFIED at"),
+    ("an alert sent back with its times", "UPDATE alerts SET status = 'NEW' WHERE alert_id = (SELECT max(alert_id) FROM alerts WHERE status = 'NOTIFIED')", "and is NEW"),
     ("an alert taken away", "DELETE FROM alerts WHERE alert_id = 4", "is gone"),
     ("a yes from a no", "UPDATE consents SET granted = true WHERE consent_id = (SELECT max(consent_id) FROM consents WHERE NOT granted)", "is not what was sealed as refused"),
     ("a consent dated back", "UPDATE consents SET time = time - interval '1 year' WHERE consent_id = (SELECT max(consent_id) FROM consents WHERE granted)",

@@ -25,8 +25,9 @@ from horizon.pipeline import stages
 from horizon.pipeline.installation import open_installation
 from horizon.pipeline.processes import environment_of
 from horizon.settings import Settings
+from tests.e2e.horizon_command import Command
 from tests.servers.http_recorder import HttpRecorder, Request, answer
-from tests.world import NOW, World
+from tests.world import NOW
 
 DATABASE = ("postgres://localhost:5432", "shop")
 
@@ -36,7 +37,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from horizon.observe.lineage.queue import Queue
 from horizon.observe.lineage.runs import QueuedLineage
-lineage = QueuedLineage(Queue(Path(sys.argv[1]), 10**6), ("postgres://localhost:5432", "shop"))
+lineage = QueuedLineage(Queue(Path(sys.argv[1])), ("postgres://localhost:5432", "shop"))
 with lineage.run("score", datetime.now(UTC)):
     os.kill(os.getpid(), 9)
 """
@@ -66,15 +67,15 @@ def received(requests: Sequence[Request]) -> list[tuple[str, str]]:
     return [(event["run"]["runId"], event["eventType"]) for event in events]
 
 
-def courier(settings: Settings, server: HttpRecorder, **more: Any) -> Courier:
+def courier(settings: Settings, server: HttpRecorder, queue: Queue, **more: Any) -> Courier:
     chosen = settings.changed(LINEAGE_TO=f"http://{server.place}", **more)
-    return open_courier(chosen, open_target(chosen))
+    return open_courier(chosen, open_target(chosen), queue)
 
 
 def test_events_are_posted_in_their_order(settings: Settings, queue: Queue) -> None:
     expected = fill(queue, 10)
     with HttpRecorder() as server:
-        sent = courier(settings, server, LINEAGE_API_KEY="opensesame").flush()
+        sent = courier(settings, server, queue, LINEAGE_API_KEY="opensesame").flush()
     assert sent == Delivered(20, 0)
     assert received(server.requests) == expected
     request = server.requests[0]
@@ -93,7 +94,7 @@ def test_a_server_that_fails_for_a_while_gets_everything(
     stop = threading.Event()
     troubles = [answer(500), answer(503), answer(429), answer(401), lambda _: None, answer(500)]
     with HttpRecorder([answer(200), answer(201), *troubles, answer(200), answer(502)]) as server:
-        one = courier(settings, server)
+        one = courier(settings, server, queue)
         thread = threading.Thread(target=one.serve, args=(stop, said.append))
         thread.start()
         wait_until(lambda: queue.waiting() == 0)
@@ -120,7 +121,7 @@ def test_what_is_refused_for_good_is_kept_with_the_reason(settings: Settings, qu
     expected = fill(queue, 2)
     queue.append(b"no line of ours")
     with HttpRecorder([answer(200), answer(422)]) as server:
-        one = courier(settings, server)
+        one = courier(settings, server, queue)
         assert one.flush() == Delivered(3, 2)
     assert received(server.requests) == expected
     kept = [json.loads(line) for line in one.refused_path.read_text().splitlines()]
@@ -130,12 +131,13 @@ def test_what_is_refused_for_good_is_kept_with_the_reason(settings: Settings, qu
     assert json.loads(kept[0]["line"])["run"] == expected[1][0]
 
 
-def test_what_is_refused_takes_no_more_disk_than_the_queue(
-    settings: Settings, queue: Queue
+def test_what_is_refused_takes_no_more_disk_than_it_may(
+    settings: Settings, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("horizon.observe.lineage.courier.REFUSED_BYTES", 10_000)
     fill(queue, 30)
     with HttpRecorder([answer(400)] * 60) as server:
-        one = courier(settings, server, LINEAGE_MAX_BYTES=10_000)
+        one = courier(settings, server, queue)
         assert one.flush() == Delivered(0, 60)
     sizes = [path.stat().st_size for path in queue.folder.glob("refused.*")]
     assert len(sizes) == 2
@@ -147,7 +149,7 @@ def test_an_address_that_nobody_answers_at_keeps_everything(
 ) -> None:
     fill(queue, 1)
     with HttpRecorder() as server:
-        one = courier(settings, server)
+        one = courier(settings, server, queue)
     with pytest.raises(AwayError, match="look at LINEAGE_TO"):
         one.flush()
     assert queue.waiting() == 2
@@ -157,44 +159,20 @@ def test_two_couriers_do_not_deliver_twice(settings: Settings, queue: Queue) -> 
     fill(queue, 1)
     with queue.locked(".courier") as held:
         assert held
-        assert open_courier(settings, NullTarget()).flush() is None
-    assert open_courier(settings, NullTarget()).flush() == Delivered(2, 0)
+        assert open_courier(settings, NullTarget(), queue).flush() is None
+    assert open_courier(settings, NullTarget(), queue).flush() == Delivered(2, 0)
 
 
 def test_a_killed_run_is_aborted(settings: Settings, queue: Queue) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED, str(queue.folder)], check=False)
     assert done.returncode == -signal.SIGKILL
     with HttpRecorder() as server, QueuedLineage(queue, DATABASE).run("alert", NOW):
-        courier(settings, server).flush()
-        courier(settings, server).flush()
+        courier(settings, server, queue).flush()
+        courier(settings, server, queue).flush()
     events = [json.loads(request.body) for request in server.requests]
     told = [(event["job"]["name"], event["eventType"]) for event in events]
     assert told == [("score", "START"), ("alert", "START"), ("score", "ABORT")]
     assert events[0]["run"]["runId"] == events[2]["run"]["runId"]
-
-
-def test_a_full_queue_stops_no_stage(
-    settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    chosen = settings.changed(LINEAGE_TO="http://127.0.0.1:9", LINEAGE_MAX_BYTES=10_000)
-    world = World(open_installation(chosen))
-    lineage = world.horizon.lineage
-    for _ in range(30):
-        with lineage.run("score", NOW):
-            pass
-    assert sum(path.stat().st_size for path in queue_of(chosen).parts().values()) <= 10_000
-    said = capsys.readouterr().err
-    assert said.count("its queue is full: look at LINEAGE_TO, or raise LINEAGE_MAX_BYTES") == 1
-    assert world.horizon.runner.run(stages.score_stage(chosen), NOW).figures["users"] == 0
-
-
-def test_a_disk_that_takes_nothing_stops_no_stage(
-    settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    settings.home.joinpath("lineage").write_text("a file in the folder's place")
-    horizon = open_installation(settings.changed(LINEAGE_TO="console"))
-    horizon.runner.run(stages.score_stage(settings), NOW)
-    assert "takes nothing (File exists): free some disk" in capsys.readouterr().err
 
 
 def test_a_server_that_hangs_slows_no_stage(settings: Settings) -> None:
@@ -226,15 +204,15 @@ def timed(horizon: Any) -> float:
 
 
 @pytest.mark.slow
-def test_a_killed_courier_sends_again_and_leaves_nothing_out(
-    settings: Settings, queue: Queue
-) -> None:
+def test_a_killed_courier_sends_again_and_leaves_nothing_out(settings: Settings) -> None:
     """kill -9 at 6 moments of sending: what is new of each arrives in its order."""
-    expected = fill(queue, 100)
     with HttpRecorder() as server:
+        chosen = settings.changed(LINEAGE_TO=f"http://{server.place}")
+        queue = queue_of(chosen)
+        expected = fill(queue, 100)
         environment = {
             **os.environ,
-            **environment_of(settings, LINEAGE_TO=f"http://{server.place}"),
+            **environment_of(chosen),
         }
         for kill in range(7):
             process = subprocess.Popen(
@@ -247,7 +225,7 @@ def test_a_killed_courier_sends_again_and_leaves_nothing_out(
             process.wait()
             if not queue.waiting():
                 break
-        courier(settings, server).flush()
+        courier(settings, server, queue).flush()
     arrived = received(server.requests)
     assert list(dict.fromkeys(arrived)) == expected
     assert len(arrived) <= len(expected) + 6, "at most one again a kill"
@@ -255,8 +233,39 @@ def test_a_killed_courier_sends_again_and_leaves_nothing_out(
 
 def test_the_events_of_a_file_are_lines(settings: Settings, queue: Queue, tmp_path: Path) -> None:
     expected = fill(queue, 3)
-    path = tmp_path / "deep" / "lineage.jsonl"
+    path = tmp_path / "lineage.jsonl"
     chosen = settings.changed(LINEAGE_TO=f"file:{path}")
-    open_courier(chosen, open_target(chosen)).flush()
+    open_courier(chosen, open_target(chosen), queue).flush()
     events = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(event["run"]["runId"], event["eventType"]) for event in events] == expected
+
+
+def test_a_mistyped_file_makes_no_folder_and_takes_nothing(
+    settings: Settings, queue: Queue, tmp_path: Path
+) -> None:
+    fill(queue, 1)
+    chosen = settings.changed(LINEAGE_TO=f"file:{tmp_path}/lineag/events.jsonl")
+    with pytest.raises(AwayError, match=r"There is no folder .*/lineag for lineage: make it"):
+        open_courier(chosen, open_target(chosen), queue).flush()
+    assert queue.waiting() == 2
+    assert not (tmp_path / "lineag").exists()
+
+
+def test_another_target_takes_what_was_queued_only_when_told_to(
+    settings: Settings, tmp_path: Path
+) -> None:
+    old = settings.changed(LINEAGE_TO="http://127.0.0.1:9")
+    expected = fill(queue_of(old), 2)
+    path = tmp_path / "lineage.jsonl"
+    command = Command(tmp_path, settings, LINEAGE_TO=f"file:{path}")
+    told = command("lineage", "flush").stderr
+    assert "0 events delivered" in told
+    assert "4 events wait for what LINEAGE_TO was before: set it back, or `horizon lineage" in told
+    assert not path.exists()
+    name = queue_of(old).name
+    assert "4 events delivered.\n" in command("lineage", "flush", "--queue", name).stderr
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(event["run"]["runId"], event["eventType"]) for event in events] == expected
+    done = command("lineage", "flush", "--queue", name)
+    assert done.returncode == 2
+    assert "There is no queue" in done.stderr

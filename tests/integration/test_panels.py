@@ -119,4 +119,4 @@ def _live(world: World, recorder: SmtpRecorder) -> None:
     bought, mapping = recorder.path.with_name("bought.csv"), recorder.path.with_name("shop.toml")
     bought.write_text("who,when\ngina,2026-06-01\nhugo,2026-06-02\n")
     mapping.write_text(MAPPING)
-    ingest_file(world.horizon, bought, str(mapping))
+    ingest_file(world.horizon, str(bought), str(mapping))

@@ -26,8 +26,10 @@ GRANTS = {
     "current_scores":   ("", "S", "S", "S"),
     "domains":          ("", "SIU", "S", "S"),
     "eras":             ("S", "S", "S", "S"),
+    "erased_nodes":     ("S", "SI", "S", ""),
     "event_ids":        ("SI", "SI", "", ""),
     "events":           ("I", "SI", "S", "S"),
+    "file_progress":    ("", "SIU", "S", "S"),
     "forward_days":     ("", "SIU", "S", "S"),
     "forward_keys":     ("", "S", "", ""),
     "forward_refused":  ("", "SIUD", "S", "S"),
@@ -39,6 +41,7 @@ GRANTS = {
     "history_passes":   ("", "SID", "", ""),
     "history_seals":    ("", "SI", "S", "S"),
     "message_responses": ("", "S", "S", "S"),
+    "lineage_kept":     ("", "SID", "", ""),
     "messages":         ("", "SI", "S", "S"),
     "nodes":            ("", "SIU", "S", "S"),
     "notifications_log": ("", "S", "S", "S"),
@@ -117,6 +120,8 @@ COLUMN_GRANTS = {
     ("campaigns", "status"): "horizon_worker=w",
     ("messages", "address_hash"): "horizon_edge=r",
     ("source_keys", "last_used_at"): "horizon_edge=w",
+    **{("rejected_events", column): "horizon_worker=w,horizon_console=w"
+       for column in ("code", "message", "replayed_at", "event_id")},
     ("messages", "campaign"): "horizon_edge=r",
     ("messages", "message_id"): "horizon_edge=r",
     ("messages", "node"): "horizon_edge=r",
@@ -153,6 +158,8 @@ ASKED = "SELECT * FROM asked_opt_in(gen_random_uuid(), now())"
 CONFIRM = "SELECT confirm_opt_in(gen_random_uuid(), now(), gen_random_uuid())"
 
 MAY = [
+    (WORKER, "SELECT drop_days('rejected_events', '2020-01-01')"),
+    (WORKER, "SELECT drop_days('event_ids', '2020-01-01')"),
     (EDGE, EVENT),
     (EDGE, CONSENT),
     (EDGE, MESSAGE_TARGET),
@@ -207,6 +214,14 @@ MAY_NOT = [
     (READER, CONSENT),
     (READER, AUDIT),
     (READER, "SELECT * FROM audit"),
+    *[
+        (role, "SELECT drop_days('rejected_events', '2020-01-01')")
+        for role in (EDGE, CONSOLE, READER)
+    ],
+    *[
+        (WORKER, f"SELECT drop_days('{name}', '2020-01-01')")
+        for name in ("events", "consents", "x")
+    ],
     (READER, "SELECT key_sha256 FROM source_keys"),
     (EDGE, "UPDATE source_keys SET expires_at = NULL"),
     (READER, "SELECT ensure_partitions('2026-01-01', '2026-01-01')"),

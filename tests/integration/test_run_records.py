@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from horizon import clock
@@ -16,6 +17,9 @@ from horizon.pipeline import stages
 from horizon.pipeline.installation import open_installation
 from horizon.pipeline.intake import ingest_file
 from horizon.pipeline.recording import Recorder, Span
+from horizon.pipeline.runner import Stage
+from horizon.postgres.database import Role
+from horizon.stage import Window
 from tests.world import DAY, NOW, World
 
 
@@ -84,7 +88,7 @@ def test_a_failed_run_does_not_count_as_the_last(
 
 def test_wrong_use_of_an_ingest_leaves_no_trace(world: World, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
-        ingest_file(world.horizon, tmp_path / "nowhere.csv", "cdnow")
+        ingest_file(world.horizon, str(tmp_path / "nowhere.csv"), "cdnow")
     assert rows(world) == []
     assert not world.horizon.settings.log_path.exists()
 
@@ -95,7 +99,7 @@ def test_an_ingest_has_a_row_and_no_lag(world: World, tmp_path: Path) -> None:
         'time_zone = "UTC"\nevent = "Order Completed"\n'
     )
     (tmp_path / "bought.csv").write_text("who,when\nann,2026-06-01\nbob,2026-06-02\n")
-    ingest_file(world.horizon, tmp_path / "bought.csv", str(tmp_path / "shop.toml"))
+    ingest_file(world.horizon, str(tmp_path / "bought.csv"), str(tmp_path / "shop.toml"))
     (line,) = lines(world)
     assert (line["message"], line["component"], line["inserted"]) == ("ingest", "file", 2)
     assert "lag_s" not in line
@@ -133,3 +137,19 @@ def test_lines_of_another_database_say_so(world: World) -> None:
     world.horizon.log.info("score", stage="score")
     said = [json.loads(line) for line in world.horizon.settings.log_path.read_text().splitlines()]
     assert [line.get("database") for line in said] == [own, own, None]
+
+
+def test_a_run_whose_connection_is_cut_says_why_and_not_how_it_was_noticed(world: World) -> None:
+    def cut(tx: Any, _: Window) -> Any:
+        with world.horizon.database.transaction(Role.OWNER) as owner:
+            owner.execute("SELECT pg_terminate_backend(%s)", [tx.info.backend_pid])
+        tx.execute("SELECT")
+
+    with pytest.raises(psycopg.errors.AdminShutdown):
+        world.runner.run(Stage("score", "scorer", cut), world.now)
+    line = json.loads(world.horizon.settings.log_path.read_text().splitlines()[-1])
+    assert (line["status"], line["stage"]) == ("failed", "score")
+    assert line["error"] == "terminating connection due to administrator command"
+    assert "duration_s" not in line, "the row does not say that it is over"
+    (row,) = world.rows("SELECT status FROM runs WHERE stage = 'score'")
+    assert row.status == "started"

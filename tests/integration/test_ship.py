@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from horizon.log import LineFile, Logger, log_to
+from horizon.observe.shipper import bulk, run
 from horizon.observe.shipper.run import Shipped, Shipper
 from horizon.observe.shipper.state import lag
 from horizon.settings import Settings
@@ -175,6 +176,23 @@ def test_an_index_with_another_schema_is_said_and_used(
     logger(log).info("line")
     assert ship(settings_for(log, search_server)).indexed == 1
     assert "has another schema" in capsys.readouterr().err
+
+
+def test_an_index_that_refuses_all_lines_for_its_schema_holds_them_back(
+    search_server: SearchServer, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody made it before: no line is to blame, and each arrives once it is mended."""
+    monkeypatch.setattr(run, "ATTEMPTS_ONCE", 2)
+    wrong = {"properties": {"stage": {"type": "long", "ignore_malformed": False}}}
+    search_server.ask("PUT", "/cdp_events", {"mappings": wrong})
+    for _ in range(5):
+        logger(log).info("line")
+    settings = settings_for(log, search_server)
+    with pytest.raises(bulk.GaveUpError, match="another schema than Horizon's and refuses lines"):
+        ship(settings)
+    assert not (settings.home / "shipper" / "dead-letters.jsonl").exists()
+    search_server.ask("DELETE", "/cdp_events")
+    assert ship(settings).indexed == 5
 
 
 def test_an_index_of_an_older_version_learns_new_fields(

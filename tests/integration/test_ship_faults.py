@@ -19,9 +19,9 @@ import pytest
 
 from horizon.errors import AlreadyRunningError, HorizonError, SettingsError
 from horizon.log import LineFile
-from horizon.observe.shipper import bulk, dead_letters, files, rules, run
+from horizon.observe.shipper import bulk, dead_letters, files, rules, run, schema
 from horizon.observe.shipper.client import Client
-from horizon.observe.shipper.run import Shipped, Shipper
+from horizon.observe.shipper.run import TRYING, Shipped, Shipper
 from horizon.observe.shipper.state import lag, read_status
 from horizon.settings import Settings
 from tests.parts import certificate
@@ -339,6 +339,82 @@ def test_a_request_that_is_too_much_is_halved_down_to_the_line(log: Path, status
         assert letter["reason"].startswith(f"refused: {status}")
 
 
+@pytest.mark.parametrize("lines", [1, 2, 8])
+def test_a_server_that_refuses_whatever_it_is_asked_gets_no_line_into_the_dead_letters(
+    log: Path, lines: int
+) -> None:
+    bad = threading.Event()
+    bad.set()
+    with BulkEndpoint(whole=lambda *_: 400 if bad.is_set() else 200) as endpoint:
+        log.write_text("".join(line(n) for n in range(lines)))
+        settings = settings_for(log, endpoint.url)
+        with pytest.raises(bulk.GaveUpError, match="answers 400: told to answer 400"):
+            ship(settings)
+        assert endpoint.requests < 40, "one line is asked for, not every one"
+        assert letters(settings) == []
+        bad.clear()
+        assert ship(settings).indexed == lines
+
+
+def mapping(**other: object) -> dict[str, Any]:
+    """The index's, with some fields as another made them."""
+    ours = schema.mappings()
+    return {"mappings": {**ours, "properties": {**ours["properties"], **other}}}
+
+
+LONG = {"type": "long"}
+NO_LONG = (400, {"type": "document_parsing_exception", "reason": "[1:9] failed to parse field [status] of type [long]"})  # fmt: skip
+STRICT = (400, {"type": "strict_dynamic_mapping_exception", "reason": "introduction of [new] within [_doc] is not allowed"})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("told", "verdict"),
+    [
+        ({"cdp_events": mapping(status=LONG)}, NO_LONG),
+        ({"cdp_events": mapping(status={"properties": {}})}, NO_LONG),
+        ({".ds-cdp-000001": mapping(), ".ds-cdp-000002": mapping(status=LONG)}, NO_LONG),
+        ({"cdp_events": {"mappings": {**schema.mappings(), "dynamic": "strict"}}}, STRICT),
+        (None, NO_LONG),  # it may not be read
+    ],
+)
+def test_an_index_that_is_made_otherwise_holds_the_log_back(
+    log: Path, told: Any, verdict: tuple[int, dict[str, Any]]
+) -> None:
+    with BulkEndpoint(lambda *_: verdict if broken else None) as endpoint:
+        broken, endpoint.mapping = True, told
+        log.write_text("".join(line(n, status="sent") for n in range(20)))
+        settings = settings_for(log, endpoint.url)
+        with pytest.raises(
+            bulk.GaveUpError, match=r"The index cdp_events has another schema .* or set ES_INDEX"
+        ):
+            ship(settings)
+        assert letters(settings) == []
+        broken = False
+        assert ship(settings).indexed == 20
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"cdp_events": mapping()},
+        {"cdp_events": mapping(stage=LONG)},  # not what the server says of it
+        {".ds-cdp-000001": mapping(user_id=LONG), ".ds-cdp-000002": mapping()},
+        {"cdp_events": {"mappings": {}}},
+        {},
+        [],
+        {"cdp_events": 7},
+    ],
+)
+def test_a_line_is_to_blame_where_the_index_has_our_field(log: Path, told: Any) -> None:
+    """Also where all that a request holds are such lines."""
+    with BulkEndpoint(lambda *_: NO_TYPE) as endpoint:
+        endpoint.mapping = told
+        log.write_text("".join(line(n) for n in range(3)))
+        settings = settings_for(log, endpoint.url)
+        assert ship(settings).refused == 3
+        assert len(letters(settings)) == 3
+
+
 def test_a_page_in_place_of_an_answer_is_no_line_s_fault(log: Path) -> None:
     """Of a proxy that is set up wrongly, say: the log waits until it is mended."""
     with BulkEndpoint(
@@ -352,7 +428,7 @@ def test_a_page_in_place_of_an_answer_is_no_line_s_fault(log: Path) -> None:
 
 
 def test_a_server_that_stays_away_ends_once_with_a_sentence(
-    log: Path, free_port: Callable[[], int]
+    log: Path, free_port: Callable[[], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     log.write_text(line(1))
     settings = settings_for(log, f"http://127.0.0.1:{free_port()}")
@@ -361,6 +437,8 @@ def test_a_server_that_stays_away_ends_once_with_a_sentence(
         match=r"The search server at 127.0.0.1:\d+ does not answer \(Connection refused\)",
     ):
         ship(settings)
+    # The command ends with that sentence: once is enough, and nothing is promised for later.
+    assert capsys.readouterr().err == f"horizon: {TRYING}\n"
     waiting = lag(settings, datetime(2026, 5, 5, 1, 3, 3, tzinfo=UTC))
     assert (waiting.lines, waiting.seconds, waiting.running) == (1, 60.0, False)
     assert waiting.bytes == log.stat().st_size
@@ -528,7 +606,7 @@ def test_sigterm_ends_it_cleanly_with_its_position_stored(
     process.send_signal(signal.SIGTERM)
     said, complained = process.communicate(timeout=20)
     assert process.returncode == 0
-    assert "Shipped 1000 lines into cdp_events." in said
+    assert "Shipped 1,000 lines into cdp_events." in said
     assert complained == ""
     assert lag(settings).lines == 0
     assert ship(settings).there == 0

@@ -119,6 +119,26 @@ def test_a_mistake_is_told_in_a_sentence(words: tuple[str, ...], told: str, caps
     assert told in capsys.readouterr().err
 
 
+def test_a_key_that_senders_have_already_is_brought_along(
+    here: World, app: Application, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "aB3.dE5_gH7~jK9-mN1p"
+    assert added(capsys, "shop", "--key", key) == key
+    assert app.post("/v1/track", GOOD, key).status == 200
+    assert source("add", "other", "--key", key) == 2
+    assert "Source shop has this key already" in capsys.readouterr().err
+    for wrong in ("short", "x" * 201, "with a space in its middle", "k\u00fcrzer-als-sonst-etwas"):
+        assert source("add", "other", "--key", wrong) == 2
+        assert "16 to 200 letters" in capsys.readouterr().err
+    monkeypatch.setenv("HORIZON_SOURCE_ADD_KEY", "x" * 16)
+    assert added(capsys, "site", "--kind", "public") == "x" * 16
+    assert [row.name for row in here.rows("SELECT name FROM sources ORDER BY source_id")] == [
+        "horizon", "shop", "site",
+    ]  # fmt: skip
+    for table in ("audit", "sources", "source_keys"):
+        assert key not in str(here.rows(f"SELECT * FROM {table}"))
+
+
 def test_limits_are_changed_one_by_one(here: World, capsys: Said) -> None:
     added(capsys, "web", "--kind", "public", "--rate", "20")
     assert source("set", "web", "--origin", "https://a.example") == 0

@@ -42,9 +42,9 @@ def test_before_the_first_run(world: World) -> None:
     late = clock.now() - timedelta(minutes=5)
     world.put(world.track("ann", DAY), received_at=late)
     found = standing(world)
-    assert list(found) == ["identity", "score", "alert", "campaign", "email", "seal"]
+    assert list(found) == ["identity", "score", "alert", "campaign", "email", "seal", "retention"]
     assert {one.result for one in found.values()} == {"never ran"}
-    assert found["identity"].lag == "1 events, 5 min"
+    assert found["identity"].lag == "1 event, 5 min"
     assert found["identity"].waits_for == "`horizon up`, which does not run"
 
 
@@ -54,7 +54,7 @@ def test_after_a_run_and_with_something_new(world: World) -> None:
     stages.score(world.horizon)
     found = standing(world)
     assert found["identity"].lag == "none"
-    assert found["score"].result == "done: 1 high, 1 users"
+    assert found["score"].result == "done: 1 high, 1 user"
     assert found["score"].took.endswith(" s")
     with processes.only_one(world.horizon.settings.home):
         assert serving_pid(world.horizon.settings.home) is not None
@@ -62,7 +62,7 @@ def test_after_a_run_and_with_something_new(world: World) -> None:
     assert found["identity"].waits_for.startswith("something new; its turn at ")
     assert serving_pid(world.horizon.settings.home) is None
     world.put(world.track("ann", DAY))
-    assert standing(world)["identity"].lag.startswith("1 events, ")
+    assert standing(world)["identity"].lag.startswith("1 event, ")
 
 
 def test_a_run_that_failed_and_one_that_was_killed(world: World) -> None:

@@ -42,6 +42,13 @@ def _add(target: str) -> None:
     assert main.run([*words, "full", "--target", target]) == 0
 
 
+def _is_sealed(world: World) -> bool:
+    """Whether the history has every message as it is now."""
+    messages = {(row.message_id, row.status) for row in world.rows("SELECT * FROM messages")}
+    sealed = world.rows("SELECT message_id, state FROM history WHERE thing = 'message'")
+    return bool(messages) and messages <= {(row.message_id, row.state) for row in sealed}
+
+
 def test_who_agreed_to_webhooks_is_told_of_once(
     here: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -57,7 +64,9 @@ def test_who_agreed_to_webhooks_is_told_of_once(
         here.alert()
         _add(receiver.url)
         assert main.run(["campaign", "run", "told", "--now", here.now.isoformat()]) == 0
+        assert _is_sealed(here)
         assert main.run(["send"]) == 0
+        assert _is_sealed(here)
         asked = [json.loads(request.body)["data"] for request in receiver.requests]
     told = {row.user_id: row for row in here.rows("SELECT * FROM notifications_log")}
     assert {user: row.status for user, row in told.items()} == {
@@ -91,8 +100,10 @@ def test_a_target_that_does_not_serve_us_stops_no_other_campaign(
         changed = here.horizon.settings.changed(OUTBOUND_ALLOW=places)
         for name in ("told", "fine"):
             stages.plan_campaign(replace(here.horizon, settings=changed), name, here.now)
+        assert not _is_sealed(here)
         assert main.run(["send"]) == 1
         assert "no redirect is followed" in capsys.readouterr().err
+        assert _is_sealed(here), "what was sent before it failed"
     states = {row.campaign_id: row for row in here.rows("SELECT * FROM notifications_log")}
     assert (states["fine"].status, states["told"].status) == ("sent", "planned")
     (row,) = here.rows("SELECT due_at FROM outbox")

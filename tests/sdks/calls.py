@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from horizon import clock
-from horizon.events.ids import event_id
+from horizon.events.ids import key_of
 from horizon.events.nodes import node_of
 from horizon.postgres.database import Database, Role, row_dicts
 
@@ -94,7 +94,8 @@ def _check(
 def _check_times(found: dict[str, Any], row: Row) -> None:
     now, original = clock.now(), found["original_timestamp"]
     assert original is not None
-    assert found["event_id"] == event_id(found["source_id"], found["message_id"], original)
+    key = key_of(found["source_id"], found["message_id"], original)
+    assert found["event_id"].bytes == key[8:]
     assert found["time_flag"] is None
     assert now - timedelta(minutes=2) < found["received_at"] <= now
     if row.happened:

@@ -49,20 +49,30 @@ def run_python(text: str, sdk: Path | None) -> str:
     return _run([sys.executable, "-c", text], {**os.environ, **path})
 
 
-def run_node(text: str, folder: Path) -> str:
+def run_node(text: str, folder: Path, complaint: str = "") -> str:
     """Run an ES module with the SDKs of npm at hand; give what it printed."""
     linked = folder / "node_modules"
     if not linked.exists():
         linked.symlink_to(node_modules())
     program = folder / "program.mjs"
     program.write_text(text)
-    return _run(["node", str(program)], dict(os.environ))
+    return _run(["node", str(program)], dict(os.environ), complaint)
 
 
-def _run(words: list[str], environment: dict[str, str]) -> str:
+def bundle(text: str, folder: Path) -> str:
+    """An application's module and the SDKs of npm in it, as a bundler makes one script of them."""
+    modules = node_modules()
+    entry = folder / "app.js"
+    entry.write_text(text)
+    words = [modules / ".bin" / "esbuild", entry, "--bundle", "--log-level=error"]
+    return _run(list(map(str, words)), {**os.environ, "NODE_PATH": str(modules)})
+
+
+def _run(words: list[str], environment: dict[str, str], complaint: str = "") -> str:
     done = subprocess.run(
         words, env=environment, capture_output=True, text=True, timeout=_END_S, check=False
     )
     # What an SDK could not send it complains of, and ends well all the same.
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert done.returncode == 0, done.stderr
+    assert complaint in done.stderr if complaint else not done.stderr, done.stderr
     return done.stdout

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from horizon.observe.shipper.schema import mappings
+
 # What becomes of one document: None where it is taken, else the item's status and error.
 Verdict = Callable[[dict[str, Any], int], tuple[int, dict[str, Any]] | None]
 
@@ -32,6 +34,11 @@ class BulkEndpoint:
         self.there = 0
         self.headers: list[dict[str, str]] = []
         self.puts: list[str] = []
+        self.mapping: Any = {"cdp_events": {"mappings": mappings()}}  # as it tells it
+        # As a data stream that has rolled over: it takes an id again that an older part has.
+        self.rolls_over = False
+        self.doubled = 0
+        self.searches = 0
         self.judge, self.whole, self.say = judge, whole, say
         self._lock = threading.Lock()
         endpoint = self
@@ -41,6 +48,9 @@ class BulkEndpoint:
 
             def log_message(self, *_: object) -> None:
                 pass
+
+            def do_GET(self) -> None:
+                self._answer(404 if endpoint.mapping is None else 200, endpoint.mapping)
 
             def do_PUT(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"] or 0))
@@ -93,6 +103,8 @@ class BulkEndpoint:
             if status not in {0, 200}:
                 return status, {"error": {"type": "told_to", "reason": f"told to answer {status}"}}
             lines = body.split(b"\n")[:-1]
+            if lines and b'"delete"' in lines[0]:
+                return status, {"errors": False, "items": [{"delete": {"status": 404}}]}
             items = [
                 self._one(json.loads(action)["create"]["_id"], source)
                 for action, source in zip(lines[::2], lines[1::2], strict=True)
@@ -102,12 +114,16 @@ class BulkEndpoint:
 
     def look(self, body: bytes) -> dict[str, Any]:
         """Which of the ids that a search names are there; a refresh names none."""
+        self.searches += 1
         named = json.loads(body)["query"]["ids"]["values"] if body else []
         hits = [{"_id": id_} for id_ in named if id_ in self.documents]
         return {"timed_out": False, "_shards": {"failed": 0}, "hits": {"hits": hits}}
 
     def _one(self, id_: str, source: bytes) -> dict[str, Any]:
         document = json.loads(source)
+        if id_ in self.documents and self.rolls_over:
+            self.doubled += 1
+            return {"create": {"status": 201}}
         if id_ in self.documents:
             self.there += 1
             return {

@@ -62,7 +62,7 @@ class Application(Asked):
     """The ASGI application on a loop in a thread: a tenth of the time of a process."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
 
@@ -78,8 +78,8 @@ class Application(Asked):
         self._loop.close()
 
     async def _start(self) -> App:
-        database = Database(self._settings.PG_DSN or "")
-        app = make_app(self._settings, keys.load(self._settings.home), database)
+        database = Database(self.settings.PG_DSN or "")
+        app = make_app(self.settings, keys.load(self.settings.home), database)
         await app.start()
         return app
 
@@ -118,10 +118,10 @@ class Collector(Asked):
     def __init__(self, settings: Settings, port: int | None = None) -> None:
         self.port = port or settings.COLLECTOR_PORT
         self.url = f"http://127.0.0.1:{self.port}"
-        self._settings = settings
+        self.settings = settings
 
     def __enter__(self) -> Collector:
-        self.process = launch(self._settings, self.port)
+        self.process = launch(self.settings, self.port)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line == f"ready port={self.port}\n", self.process.communicate()

@@ -17,7 +17,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 def test_every_setting_is_described_and_no_other() -> None:
     text = (ROOT / "docs" / "settings.md").read_text()
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
-    named = [name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)]
+    named = [name for row in rows for name in re.findall(r"`([A-Z0-9_]+)`", row)]
     kinds = [Settings, *sections()]
     assert sorted(named) == sorted(name for kind in kinds for name in kind.__struct_fields__)
 

@@ -93,6 +93,8 @@ def test_activity_is_what_the_person_caused(kind: Any, call: str, activity: bool
         ({"userId": True}, "invalid_event"),
         ({"userId": ["u1"]}, "invalid_event"),
         ({"userId": "\ud800"}, "invalid_event"),
+        ({"userId": "null"}, "blocked_id"),
+        ({"userId": 0, "anonymousId": "-1"}, "blocked_id"),
         ({"groupId": "\0"}, "invalid_id"),
         ({"event": None}, "no_event_name"),
         ({"event": " "}, "no_event_name"),
@@ -122,7 +124,7 @@ def test_what_is_no_message_is_refused(item: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(12, "12"), (12.0, "12"), (1.5, "1.5"), (0, "0"), (2**70, str(2**70)), (" a b ", "a b")],
+    [(12, "12"), (12.0, "12"), (1.5, "1.5"), (2**70, str(2**70)), (" a b ", "a b")],
 )
 def test_identifiers_are_text(value: Any, text: str) -> None:
     assert read(userId=value).user_id == text
@@ -178,6 +180,14 @@ def test_nodes_are_strongest_first() -> None:
         node_of(KEY, "email", "ann@example.com"),
         node_of(KEY, "anonymous_id", "a1"),
     ]
+
+
+def test_a_blocked_id_stays_in_its_column_and_is_no_node() -> None:
+    event = read(userId="undefined", anonymousId="a1")
+    assert (event.user_id, event.anonymous_id) == ("undefined", "a1")
+    assert event.nodes == [node_of(KEY, "anonymous_id", "a1")]
+    named = {"type": "identify", "traits": {"email": "ann@example.com"}}
+    assert read(userId="0", **named).nodes == [node_of(KEY, "email", "ann@example.com")]
 
 
 def test_a_public_source_asserts_no_address() -> None:

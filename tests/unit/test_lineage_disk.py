@@ -27,7 +27,7 @@ try:
             FileTarget(path).send(b'{"number": %d, "text": "%s"}' % (number, b"x" * 50))
             print(number)
     else:
-        Courier(Queue(path, 10**6), NullTarget(), dict).flush()
+        Courier(Queue(path), NullTarget(), dict).flush()
 except AwayError as exc:
     sys.exit(str(exc))
 """
@@ -53,7 +53,7 @@ def test_a_file_of_events_holds_whole_lines(tmp_path: Path) -> None:
 
 
 def test_what_was_refused_is_kept_in_whole_lines(tmp_path: Path) -> None:
-    queue = Queue(tmp_path / "queue", 10**6)
+    queue = Queue(tmp_path / "queue")
     for number in range(30):
         queue.append(b"no line of ours %d" % number)
     on_a_full_disk("refused", queue.folder)

@@ -17,13 +17,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from horizon.observe.lineage import queue as module
-from horizon.observe.lineage.queue import Place, Queue, QueueFullError
+from horizon.observe.lineage.queue import Place, Queue, other_queues, queue_of
+from horizon.settings import Settings
 
 WRITER = """
 import sys
 from pathlib import Path
 from horizon.observe.lineage.queue import Queue
-queue = Queue(Path(sys.argv[1]), 10**9)
+queue = Queue(Path(sys.argv[1]))
 number = int(sys.argv[2])
 while True:
     queue.append(b"%d " % number + b"x" * 3000)
@@ -37,7 +38,7 @@ import sys
 from pathlib import Path
 from horizon.observe.lineage import queue as module
 module.PART_BYTES = 50_000
-queue = module.Queue(Path(sys.argv[1]), 10**9)
+queue = module.Queue(Path(sys.argv[1]))
 for number in range({EACH}):
     queue.append(b"%d %d " % (int(sys.argv[2]), number) + b"x" * 20_001)
 """
@@ -68,7 +69,7 @@ def taken(queue: Queue) -> list[bytes]:
 @hypothesis_settings(deadline=None)
 def test_what_is_appended_is_taken_once_in_its_order(steps: list[bytes | str]) -> None:
     with TemporaryDirectory() as folder:
-        queue = Queue(Path(folder) / "queue", 10**6)
+        queue = Queue(Path(folder) / "queue")
         put: list[bytes] = []
         got: list[bytes] = []
         for step in steps:
@@ -91,7 +92,7 @@ def test_what_is_appended_is_taken_once_in_its_order(steps: list[bytes | str]) -
 
 
 def test_what_was_taken_leaves_the_disk(tmp_path: Path) -> None:
-    queue = Queue(tmp_path, 10**6)
+    queue = Queue(tmp_path)
     for number in range(50):
         queue.append(b"%d" % number * 20)
     assert len(queue.parts()) > 5
@@ -102,19 +103,37 @@ def test_what_was_taken_leaves_the_disk(tmp_path: Path) -> None:
     assert taken(queue) == [b"next"]
 
 
-def test_it_is_no_larger_than_it_may(tmp_path: Path) -> None:
-    queue = Queue(tmp_path, 1_000)
-    with pytest.raises(QueueFullError):
-        for _ in range(100):
-            queue.append(b"x" * 99)
-    assert queue.waiting() == 10
-    taken(queue)
-    queue.tidy()
-    queue.append(b"there is room again")
+def test_how_far_it_was_taken_needs_no_room(tmp_path: Path) -> None:
+    """On a full disk too, since that is how room comes back."""
+    queue = Queue(tmp_path)
+    queue.append(b"one")
+    sent = tmp_path / "sent"
+    before = sent.stat()
+    queue.done(Place(12, 345))
+    assert queue.place() == Place(12, 345)
+    assert (sent.stat().st_ino, sent.stat().st_size) == (before.st_ino, before.st_size)
+
+
+def test_each_target_has_a_queue_of_its_own(tmp_path: Path) -> None:
+    settings = Settings().changed(HORIZON_HOME=str(tmp_path))
+    targets = [
+        "http://127.0.0.1:5000", "http://127.0.0.1:5001", "console", "file:lineage.jsonl",
+        f"file:{tmp_path}/lineage.jsonl", "file:/" + "deep/" * 100 + "lineage.jsonl",
+    ]  # fmt: skip
+    chosen = [settings.changed(LINEAGE_TO=target) for target in targets]
+    for one in chosen:
+        queue_of(one).append(b"line")
+    assert len({queue_of(one).folder for one in chosen}) == len(targets)
+    assert all(len(other_queues(one)) == len(targets) - 1 for one in chosen)
+    # A key in the path or the query is renewed now and then: the server is the same.
+    keyed = settings.changed(LINEAGE_TO="http://127.0.0.1:5000/api?key=1")
+    assert queue_of(keyed).folder == queue_of(chosen[0]).folder
+    assert "key" not in queue_of(keyed).name
+    assert queue_of(chosen[0]).name.startswith("http-127.0.0.1-5000-")
 
 
 def test_an_unreadable_place_begins_again(tmp_path: Path) -> None:
-    queue = Queue(tmp_path, 1_000)
+    queue = Queue(tmp_path)
     queue.append(b"one")
     (tmp_path / "sent").write_text("")
     assert queue.place() == Place()
@@ -124,7 +143,7 @@ def test_an_unreadable_place_begins_again(tmp_path: Path) -> None:
 def test_a_new_part_s_name_is_on_disk_before_its_first_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue = Queue(tmp_path / "queue", 10**6)
+    queue = Queue(tmp_path / "queue")
     both = [queue.folder, tmp_path]
     synced: list[tuple[Path, int]] = []
 
@@ -147,7 +166,7 @@ def test_a_new_part_s_name_is_on_disk_before_its_first_line(
 
 def test_writers_at_once_lose_and_tear_nothing(tmp_path: Path) -> None:
     """Four processes append while a fifth takes and tidies."""
-    queue = Queue(tmp_path / "queue", 10**9)
+    queue = Queue(tmp_path / "queue")
     queue.append(b"9 0 ")
     writers = [
         subprocess.Popen([sys.executable, "-c", AT_ONCE, str(queue.folder), str(number)])
@@ -169,7 +188,7 @@ def test_writers_at_once_lose_and_tear_nothing(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_killed_writer_loses_and_tears_nothing(tmp_path: Path) -> None:
     """20 kills at random moments: what was said to be appended is there, whole, in its order."""
-    queue = Queue(tmp_path / "queue", 10**9)
+    queue = Queue(tmp_path / "queue")
     number, said = 0, []
     for _ in range(20):
         writer = subprocess.Popen(

@@ -44,6 +44,9 @@ MALFORMED = [
     ("MAIL_FROM", "a@b.example\nBcc: c@d.example", "an address, like Horizon <hello@horizon"),
     ("BRAND", "Shop\r\nBcc: all@d.example", "text on one line, and not empty"),
     ("BRAND", "\udcff", "text on one line, and not empty"),
+    ("FILE_LINE_BYTES", "1 MB", "a whole number of bytes, at least 1000"),
+    ("FILE_UNPACKED_RATIO", "1", "a whole number from 2 to 1000000"),
+    ("S3_ENDPOINT", "https://u:p@x.example", "an address without who asks"),
     ("OUTBOUND_ALLOW", "hooks.internal", "a list like 127.0.0.1:9000, hooks.internal:443, 10"),
     ("OUTBOUND_ALLOW", "127.0.0.1:9000, 10.0.0.1/8", "a list like 127.0.0.1:9000, hooks.inte"),
     ("OUTBOUND_ALLOW", "127.0.0.1:99999", "a list like 127.0.0.1:9000, hooks.internal:443, 10"),
@@ -73,6 +76,25 @@ def test_a_malformed_secret_is_not_shown(name: str, tmp_path: Path) -> None:
         load({name: "hunter2\nhunter2"}, tmp_path)
     assert str(refused.value).startswith(f"{name} is not what it should be")
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("nonsense", "'nonsense'"), ("es:9200", "'es:9200'"), ("https://", "'https://'"),
+     ("htps://elastic:hunter2@es:9200", "'htps://***@es:9200'"), ("elastic:hunter2@es", "'***@es'"),
+     ("ftp://es/?key=hunter2", "'ftp://es/?***'")],
+)  # fmt: skip
+def test_a_malformed_address_is_shown_but_for_who_asks(
+    value: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load({"ES_URL": value}, tmp_path)
+    assert str(refused.value) == (
+        f"ES_URL is {shown}: it should be an address, like https://example.com."
+    )
+    monkeypatch.setenv("ES_URL_FILE", "/run/secrets/another")
+    with pytest.raises(SettingsError, match="ES_URL is not what it should be: "):
+        load({"ES_URL": value}, tmp_path)
 
 
 def test_no_secret_is_ever_shown() -> None:

@@ -11,9 +11,31 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from horizon.observe.shipper import rules, schema
+from horizon.observe.shipper.bulk import refusal
+from horizon.observe.shipper.client import Answer, Client
 from horizon.observe.shipper.rules import Fate, MalformedLineError
+from horizon.settings import Settings
 
 TS = "2026-05-05T01:02:03Z"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (500, b"", "answers 500: it is overloaded or ill; look at its log."),
+        (503, b'{"error":{"reason":"no master."}}', "answers 503 (no master): it is overloaded"),
+        (429, b"busy", "answers 429 (busy): it is overloaded or ill; look at its log."),
+        (404, b"<html>", "answers 404 (<html>): see whether ES_URL is its address, and its log."),
+    ],
+)
+def test_an_answer_that_is_no_success_is_a_sentence_with_what_to_do(
+    status: int, body: bytes, said: str
+) -> None:
+    told = refusal(Client(Settings(ES_URL="http://127.0.0.1:1")), "i", Answer(status, body))
+    assert said in told
+    assert told.endswith(".")
+
+
 VALUES = st.recursive(
     st.none()
     | st.booleans()

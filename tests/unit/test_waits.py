@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from horizon.pipeline.standing import StageStanding, changes
 from horizon.pipeline.waits import (
     Lock,
     Mail,
     Schedule,
     planner_waits_for,
     sender_waits_for,
+    told_figure,
     told_lag,
     told_span,
     waits_for,
@@ -80,3 +83,34 @@ def test_a_span_is_short_and_has_a_unit(span: timedelta) -> None:
     told = told_span(span)
     assert len(told) <= 11
     assert told.split()[1] in {"s", "min", "h", "days"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "name", "value", "told"),
+    [
+        ("seal", "batches", 1, "1 batch"), ("seal", "batches", 2, "2 batches"),
+        ("identity", "consents", 1, "1 consent"), ("identity", "opt_ins", 1, "1 opt in"),
+        ("score", "suspicious", 1, "1 suspicious"), ("email", "count", 1, "1 message"),
+        ("email", "count", 2_000, "2,000 messages"), ("consents", "count", 3, "3 lines"),
+    ],
+)  # fmt: skip
+def test_a_figure_is_told_in_words(stage: str, name: str, value: int, told: str) -> None:
+    assert told_figure(stage, name, value) == told
+
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        ({"last_run": AT + timedelta(minutes=1)}, False),
+        ({"lag": "3 events, 9 s"}, False),
+        ({"took": "2 s"}, False),
+        ({"waits_for": "something new; its turn at 2026-06-15T12:01:00Z"}, False),
+        ({"waits_for": "its turn at 2026-06-15T12:00:00Z"}, True),
+        ({"lag": "4 events, 3 s"}, True),
+        ({"result": "done: 2 users"}, True),
+    ],
+)
+def test_a_change_is_more_than_the_time(after: dict[str, object], told: bool) -> None:
+    turn = "something new; its turn at 2026-06-15T12:00:00Z"
+    before = StageStanding("score", AT, "1 s", "done: 1 user", "3 events, 3 s", turn)
+    assert bool(changes([before], [replace(before, **after)])) is told

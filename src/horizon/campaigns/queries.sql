@@ -1,6 +1,6 @@
 -- name: find
 SELECT campaign, audience, template, channel, purpose, every_days, target, status FROM campaigns
-WHERE campaign = %(campaign)s AND status <> 'removed';
+WHERE campaign = %(campaign)s AND (status <> 'removed' OR %(removed)s);
 
 -- name: names
 SELECT campaign FROM campaigns WHERE audience <> 'operator' AND status <> 'removed' ORDER BY campaign;

@@ -42,9 +42,9 @@ class Campaign:
     status: str = "active"
 
 
-def find(tx: Connection, name: str) -> Campaign:
-    """Raises UsageError, which names the campaigns that there are."""
-    row = tx.execute(QUERIES["find"], {"campaign": name}).fetchone()
+def find(tx: Connection, name: str, *, removed: bool = False) -> Campaign:
+    """``removed``: also one that was. Raises UsageError, which names the campaigns there are."""
+    row = tx.execute(QUERIES["find"], {"campaign": name, "removed": removed}).fetchone()
     if row is None or row.audience == "operator":
         raise UsageError(f"There is no campaign {name!r}: choose one of {', '.join(names(tx))}.")
     return Campaign(**row._asdict())

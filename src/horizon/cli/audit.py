@@ -10,7 +10,7 @@ import psycopg
 import typer
 
 from horizon.cli.options import AsJson, DatabaseName, Now, installed
-from horizon.cli.output import print_json, say, show
+from horizon.cli.output import many, print_json, say, show
 from horizon.errors import HorizonError, UsageError
 from horizon.history.verify import Verified
 from horizon.history.verify import verify as verify_history
@@ -32,8 +32,8 @@ def seal(now: Now = None, database: DatabaseName = None) -> None:
     horizon = installed(database)
     figures = horizon.runner.run(stages.seal_stage(), now).figures
     say(
-        f"Sealed {_counted(figures['sealed'], 'entry', 'entries')} in "
-        f"{_counted(figures['batches'], 'batch', 'batches')}.\nHead: {figures['head']}"
+        f"Sealed {many(figures['sealed'], 'entry', 'entries')} in "
+        f"{many(figures['batches'], 'batch', 'batches')}.\nHead: {figures['head']}"
     )
 
 
@@ -62,7 +62,7 @@ def verify(
             show(problems, as_json=False, empty="")
     if problems:
         raise HorizonError(
-            f"The history and the tables differ in {_counted(len(problems), 'place', 'places')}: "
+            f"The history and the tables differ in {many(len(problems), 'place', 'places')}: "
             "see who had the database owner's rights, and compare with a backup."
         )
 
@@ -70,15 +70,11 @@ def verify(
 def _told(found: Verified) -> str:
     if not found.batches:
         return "Nothing is sealed yet: `horizon audit seal` does it."
-    batches = _counted(found.batches, "batch", "batches")
-    since = _counted(found.after_head or 0, "batch", "batches")
+    batches = many(found.batches, "batch", "batches")
+    since = many(found.after_head or 0, "batch", "batches")
     after = f", {since} after yours" if found.after_head else ""
     all_well = "" if found.problems else "Nothing was changed. "
     return (
-        f"{all_well}{_counted(found.entries, 'entry', 'entries')} in {batches}{after}.\n"
+        f"{all_well}{many(found.entries, 'entry', 'entries')} in {batches}{after}.\n"
         f"Head: {found.head}"
     )
-
-
-def _counted(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"

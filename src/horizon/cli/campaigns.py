@@ -58,5 +58,10 @@ def campaign_remove(
     with installed(database).database.transaction(Role.OWNER) as tx:
         kept = remove(tx, name)
         write_audit(tx, "campaign:removed", name, {})
-    still = f" `horizon message list --campaign {name}` still shows its messages." if kept else ""
+    still = (
+        f" `horizon message list --campaign {name}` still shows its messages, `horizon campaign "
+        f"report {name}` what came of them."
+        if kept
+        else ""
+    )
     say(f"{name} is removed.{still}")

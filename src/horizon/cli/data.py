@@ -2,60 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
-from horizon import clock
-from horizon.cli import sources
-from horizon.cli.options import AsJson, DatabaseName, installed
-from horizon.cli.output import console, say, show
+from horizon.cli import rejected, sources
+from horizon.cli.options import installed
+from horizon.cli.output import say
 from horizon.pipeline import intake
-from horizon.postgres.database import Role, row_dicts
-from horizon.postgres.queries import Queries
 
 PANEL = "Bring events in"
 
 
 def register(app: typer.Typer) -> None:
-    app.command(rich_help_panel=PANEL)(ingest)
     app.command(rich_help_panel=PANEL)(simulate)
     sources.register(app, PANEL)
-    rejected = typer.Typer(no_args_is_help=True, help="Events that were refused, and why.")
-    rejected.command("list")(rejected_list)
-    app.add_typer(rejected, name="rejected", rich_help_panel=PANEL)
-
-
-def ingest(
-    file: Annotated[Path, typer.Argument(help="The file; its lines become events, each one once.")],
-    mapping: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE", help="How its columns become events: a TOML file, or `cdnow`."
-        ),
-    ],
-    source: Annotated[
-        str | None, typer.Option(help="The source's name; `files` where none is given.")
-    ] = None,
-    database: DatabaseName = None,
-) -> None:
-    """Bring a file's lines in as events."""
-    horizon = installed(database)
-    bar = Progress("reading", BarColumn(), DownloadColumn(), TimeRemainingColumn(),
-                   console=console, transient=True, disable=not console.is_terminal)  # fmt: skip
-    with bar:
-        task = bar.add_task("file", total=None)
-        result = intake.ingest_file(
-            horizon, file, mapping, source_name=source,
-            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )  # fmt: skip
-    say(
-        f"{result.read:,} lines read: {result.inserted:,} new events, {result.duplicates:,} known "
-        f"already, {result.rejected:,} rejected."
-        + (" `horizon rejected list` tells why." if result.rejected else "")
-    )
+    rejected.register(app, PANEL)
 
 
 def simulate(
@@ -70,15 +32,3 @@ def simulate(
     horizon = installed()
     result = intake.simulate(horizon, to or horizon.settings.public_url)
     say(f"{result.events:,} events of {result.users} people sent, {result.inserted:,} of them new.")
-
-
-def rejected_list(
-    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 50,
-    as_json: AsJson = False,
-    database: DatabaseName = None,
-) -> None:
-    """Events that were refused, the newest first, each with its reason."""
-    query = Queries("horizon.pipeline")["rejected"]
-    with installed(database).database.transaction(Role.WORKER) as tx:
-        rows = row_dicts(tx.execute(query, {"most": limit}))
-    show(rows, as_json=as_json, empty=f"Nothing was rejected up to {clock.utc_text(clock.now())}.")

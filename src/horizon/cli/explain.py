@@ -76,10 +76,16 @@ def explain_alert(
     """The messages that an alert led to, each with its chain."""
     with _one_moment(database) as tx:
         found = gather.messages_of_alert(tx, alert_id)
+        if found is None:
+            raise UsageError(
+                f"There is no alert {alert_id}: `horizon psql -c 'TABLE alerts'` lists those "
+                "that there are."
+            )
         stories = _stories(tx, found)
     if not stories:
         raise UsageError(
-            f"No message came of an alert {alert_id}: `horizon campaign run miss_you` plans them."
+            f"No message came of alert {alert_id} so far: `horizon campaign run NAME` plans those "
+            "of a campaign for alerts."
         )
     _show(stories, as_json=as_json)
 

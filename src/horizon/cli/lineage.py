@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from horizon import settings as setting
-from horizon.cli.options import AsJson
-from horizon.cli.output import complain, say, show
+from horizon.cli.options import AsJson, DatabaseName
+from horizon.cli.output import complain, many, say, show
 from horizon.errors import HorizonError, UsageError
+from horizon.postgres.database import Database
 
 PANEL = "Start, stop, look"
 
@@ -73,23 +74,46 @@ def lineage_list(
     show(rows, as_json=as_json, empty="")
 
 
-def lineage_flush() -> None:
+def lineage_flush(
+    queue_name: Annotated[
+        str | None,
+        typer.Option("--queue", metavar="NAME", help="What was queued for another LINEAGE_TO."),
+    ] = None,
+    database: DatabaseName = None,
+) -> None:
     """Deliver what waits in the queue of lineage to LINEAGE_TO, once."""
-    from horizon.observe.lineage.courier import open_courier
+    from horizon.observe.lineage.courier import open_courier, running_database
     from horizon.observe.lineage.delivery import AwayError, open_target
-    from horizon.observe.lineage.queue import queue_of
+    from horizon.observe.lineage.queue import other_queues, queue_of
 
     settings = setting.load()
     if settings.LINEAGE_TO == "off":
         raise UsageError("LINEAGE_TO is off, so there is nowhere to deliver to: set it first.")
-    courier = open_courier(settings, open_target(settings))
+    others = {one.name: one for one in other_queues(settings)}
+    if queue_name is not None and queue_name not in others:
+        there = ", ".join(others) or "none"
+        raise UsageError(f"There is no queue {queue_name!r} for another target: there is {there}.")
+    queue = others.pop(queue_name) if queue_name is not None else queue_of(settings)
+
+    def find() -> Database:
+        found = running_database(settings)
+        return found if database is None else found.named(database)
+
+    courier = open_courier(settings, open_target(settings), queue, find)
     try:
         delivered = courier.flush()
     except AwayError as exc:
-        waiting = queue_of(settings).waiting()
-        raise HorizonError(f"{exc} {waiting} events wait; none is lost.") from exc
+        waiting = queue.waiting()
+        wait = "waits" if waiting == 1 else "wait"
+        raise HorizonError(f"{exc} {many(waiting, 'event')} {wait}; none is lost.") from exc
     if delivered is None:
         complain("another process is delivering already: `horizon up`, most likely.")
         return
     kept = f", {delivered.refused} refused: see {courier.refused_path}" if delivered.refused else ""
-    complain(f"{delivered.sent} events delivered{kept}.")
+    complain(f"{many(delivered.sent, 'event')} delivered{kept}.")
+    for name, other in others.items():
+        left = many(other.waiting(), "event")
+        complain(
+            f"{left} wait for what LINEAGE_TO was before: set it back, or `horizon lineage "
+            f"flush --queue {name}` delivers them to {settings.lineage_place}."
+        )

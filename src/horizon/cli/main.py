@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import psycopg
 import typer
@@ -18,6 +17,7 @@ from horizon.cli import (
     doctor,
     explain,
     forward,
+    ingest,
     keep,
     lineage,
     serve,
@@ -25,6 +25,7 @@ from horizon.cli import (
     stages,
     status,
 )
+from horizon.cli.mistakes import explained
 from horizon.cli.output import complain
 from horizon.errors import HorizonError
 from horizon.pipeline.runner import sentence
@@ -56,8 +57,8 @@ def _root(
 
 
 for module in (
-    serve, status, doctor, ship, data, forward, stages, explain, consent, keep, audit, lineage,
-    dashboards,
+    serve, status, doctor, ship, ingest, data, forward, stages, explain, consent, keep, audit,
+    lineage, dashboards,
 ):  # fmt: skip
     module.register(app)
 
@@ -75,7 +76,7 @@ def run(arguments: list[str]) -> int:
     except TyperException as exc:
         from typer.rich_utils import rich_format_error  # 60 ms that only mistakes wait for
 
-        rich_format_error(_with_help(exc))
+        rich_format_error(explained(exc))
         return exc.exit_code
     except typer.Abort:
         return 1
@@ -88,14 +89,3 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         return 0
     return code if isinstance(code, int) else 0
-
-
-def _with_help(exc: Any) -> Any:
-    """What is missing is said with what it is for, and with both words of a yes or no."""
-    missing = getattr(exc, "param", None)
-    if missing is not None and type(exc).__name__ == "MissingParameter":
-        exc.message = exc.message or missing.help or ""
-        exc.param_hint = " or ".join(
-            f"'{word}'" for word in (*missing.opts, *missing.secondary_opts)
-        ) if missing.secondary_opts else None  # fmt: skip
-    return exc

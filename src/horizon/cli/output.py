@@ -32,9 +32,9 @@ def say(text: str) -> None:
     console.print(text, markup=False)
 
 
-def many(count: int, noun: str) -> str:
+def many(count: int, one: str, several: str = "") -> str:
     """``1 message``, ``2,000 messages``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
 
 
 def complain(text: str) -> None:

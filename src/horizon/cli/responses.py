@@ -22,7 +22,7 @@ def campaign_report(
 ) -> None:
     """How many mails people opened and clicked; machines are counted apart."""
     with installed(database).database.transaction(Role.WORKER) as tx:
-        campaigns.find(tx, name)
+        found = campaigns.find(tx, name, removed=True)
         row = tx.execute(QUERIES["campaign_sent"], {"campaign": name}).fetchone()
         counted = row_dicts(tx.execute(QUERIES["campaign_responses"], {"campaign": name}))
     sent = 0 if row is None else row.sent
@@ -39,9 +39,10 @@ def campaign_report(
         }  # fmt: skip
         show([report], as_json=True, empty="")
         return
+    removed = ", which is removed" if found.status == "removed" else ""
     say(
-        f"{name}: {sent:,} sent, {opened['people']:,} opened and {clicked['people']:,} clicked by "
-        "people who agreed to be counted."
+        f"{name}{removed}: {sent:,} sent, {opened['people']:,} opened and "
+        f"{clicked['people']:,} clicked by people who agreed to be counted."
     )
     say(f"By machines: opened {_told(opened)}, clicked {_told(clicked)}.")
     show(targets, as_json=False, empty="No link was clicked yet.")

@@ -13,6 +13,7 @@ from horizon.cli.options import DatabaseName
 from horizon.cli.output import complain, console, say
 from horizon.delivery import channels
 from horizon.delivery.channels.smtp.advice import advice
+from horizon.edge.port import check_port
 from horizon.errors import HorizonError
 from horizon.pipeline import forwarder, processes
 from horizon.pipeline.installation import Installation, open_installation
@@ -50,6 +51,7 @@ def up() -> None:
     settings = setting.load()
     channels.check_settings()
     with processes.only_one(settings.home):
+        check_port(settings.LISTEN_HOST, settings.COLLECTOR_PORT)
         horizon = open_installation(settings)
         children = _children(horizon)
         stop = threading.Event()
@@ -70,7 +72,10 @@ def _children(horizon: Installation) -> list[Child]:
     settings = horizon.settings
     environment = processes.environment_of(settings)
     children = [
-        processes.collector(settings.COLLECTOR_PORT, environment),
+        *(
+            processes.collector(settings.COLLECTOR_PORT, environment, shared=True)
+            for _ in range(settings.COLLECTOR_PROCESSES)
+        ),
         processes.worker(environment),
         processes.metrics(environment),
     ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from horizon import settings as setting
-from horizon.cli.output import calm_memory, complain, say
+from horizon.cli.output import calm_memory, complain, many, say
 from horizon.observe.shipper import position
 
 if TYPE_CHECKING:
@@ -43,8 +43,12 @@ def ship(
 
 
 def _sum_up(done: Shipped, settings: setting.Settings) -> None:
-    there = f"; {done.there} were there already" if done.there else ""
-    say(f"Shipped {done.indexed} lines into {settings.ES_INDEX}{there}.")
+    there = (
+        f"; {done.there:,} {'was' if done.there == 1 else 'were'} there already"
+        if done.there
+        else ""
+    )
+    say(f"Shipped {many(done.indexed, 'line')} into {settings.ES_INDEX}{there}.")
     if done.refused:
         letters = position.folder(settings) / "dead-letters.jsonl"
-        complain(f"{done.refused} lines could not be shipped: {letters} says of each why.")
+        complain(f"{many(done.refused, 'line')} could not be shipped: {letters} says of each why.")

@@ -132,7 +132,8 @@ def campaign_run(
             on_planned=lambda planned: progress.expect(before + planned),
         )  # fmt: skip
 
-    planned, sent = send_with_progress(sending, before)
+    with stages.sealing(horizon, now):
+        planned, sent = send_with_progress(sending, before)
     figures = planned.figures
     say(
         f"{name}: {figures['planned']:,} planned, {figures['skipped']:,} skipped"
@@ -195,12 +196,14 @@ def send(rate: Rate = None, now: Now = None, database: DatabaseName = None) -> N
     """Send every message that is planned; safe to run again, and beside another."""
     horizon = installed(database)
     warn(horizon.settings)
-    sent = send_with_progress(
-        lambda stop, progress: outgoing.send(
-            horizon, stop=stop, on_messages=progress.sent, rate=_rate(rate), now=now
-        ),
-        _waiting(horizon),
-    )
+    most = _rate(rate)
+    with stages.sealing(horizon, now):
+        sent = send_with_progress(
+            lambda stop, progress: outgoing.send(
+                horizon, stop=stop, on_messages=progress.sent, rate=most, now=now
+            ),
+            _waiting(horizon),
+        )
     say(_told(sent, _waiting(horizon)))
 
 
@@ -233,12 +236,13 @@ def demo_campaign(
     if not planned:
         say("No alert is open: run `horizon score` and `horizon alert` first.")
         return
-    sent = send_with_progress(
-        lambda stop, progress: outgoing.send_demo(
-            horizon, run, to, aggregated=aggregated, stop=stop, on_messages=progress.sent
-        ),
-        _waiting(horizon, run),
-    )
+    with stages.sealing(horizon, now):
+        sent = send_with_progress(
+            lambda stop, progress: outgoing.send_demo(
+                horizon, run, to, aggregated=aggregated, stop=stop, on_messages=progress.sent
+            ),
+            _waiting(horizon, run),
+        )
     say(_told(sent, _waiting(horizon, run)))
 
 

@@ -225,8 +225,9 @@ WHERE m.message_id = %(message_id)s AND m.campaign <> 'demo';
 -- One message from the events that led to it to the provider's answer.
 SELECT m.message_id, m.campaign, m.template, m.template_digest, m.occasion, coalesce(o.state, m.status) AS status, m.reason,
        n.user_id, 'p' || m.profile_id AS profile, m.to_addr,
-       s.score, s.last_activity, last.name AS last_event, last.event_id AS last_event_id,
+       last.name AS last_event, last.event_id AS last_event_id,
        a.alert_id, a.score AS alert_score, a.threshold, a.created_at AS alerted_at, a.status AS alert_status,
+       s.score AS newest_score, s.last_activity AS newest_activity,
        c.way AS consent_by, c.time AS consent_at, c.event_id AS consent_event_id,
        m.planned_at,
        coalesce(o.claimed_at, m.claimed_at) AS claimed_at, coalesce(o.sending_at, m.sending_at) AS sending_at,

@@ -11,19 +11,19 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from horizon import clock
 from horizon.catcher.store import MailStore
+from horizon.demo import words
 from horizon.errors import HorizonError, UsageError
 from horizon.events.model import Event, Source, read_message
 from horizon.events.sources import ensure_source
@@ -39,6 +39,7 @@ QUERIES = Queries("horizon.demo")
 PEOPLE = 2_000
 KILLS = 20
 LEASE_S = 2.0
+SHOWN = 5  # of each sort of unknown messages
 MAILS_BETWEEN = PEOPLE // (KILLS + 4)  # so that the last kill still finds work
 CATCHER_AT, DATABASE_AT = 7, 14  # after which kill of the sender these two are killed
 
@@ -46,13 +47,13 @@ CATCHER_AT, DATABASE_AT = 7, 14  # after which kill of the sender these two are 
 @dataclass(frozen=True)
 class Count:
     """What the campaign's rows and the received mails say together; ``lost`` and ``twice`` are
-    of the messages whose state is known."""
+    of the messages whose state is known, ``unknown`` has of each other one whether it came."""
 
     planned: int
     received: int
     twice: int
     lost: int
-    unknown: list[Any]
+    unknown: dict[UUID, bool]
 
 
 class Crash:
@@ -184,7 +185,10 @@ class Crash:
             planned=len(rows), received=len(received),
             twice=sum(times > 1 for times in received.values()),
             lost=sum(received[str(row.message_id)] == 0 for row in known),
-            unknown=[row for row in rows if row.status == "unknown"],
+            unknown={
+                row.message_id: received[str(row.message_id)] > 0
+                for row in rows if row.status == "unknown"
+            },
         )  # fmt: skip
 
 
@@ -234,21 +238,32 @@ def _show(console: Console, count: Count, took_s: float, folder: Path, database:
     for name, value in (
         ("planned", count.planned), ("received", count.received), ("twice", count.twice),
         ("lost", count.lost), ("unknown", len(count.unknown)),
+        ("  of these received", sum(count.unknown.values())),
     ):  # fmt: skip
-        console.print(f"  {name:9}{value:>7,}")
+        console.print(f"  {name:19}{value:>7,}")
     if count.unknown:
         console.print(
-            "\nUnknown: their sender or a server died while they were leaving. Nobody can know\n"
-            "from here whether they arrived, so they are never sent again by themselves.\n"
-            "Find out, then:\n"
+            "\nUnknown: their sender or a server died while they were leaving, so they are never\n"
+            "sent again by themselves. Only the mail server can know, and here it is asked:"
         )
-        for row in count.unknown[:5]:
-            console.print(
-                f"  horizon message settle {row.message_id} --as sent --database {database}"
-            )
-        if len(count.unknown) > 5:
-            console.print(
-                f"  ... {len(count.unknown) - 5} more: horizon message list --status unknown "
-                f"--database {database}"
-            )
+        for line in _settling(count.unknown, folder, database):
+            console.print(line, highlight=False, soft_wrap=True)
     console.print(f"\nThe mails are in {folder}")
+
+
+def _settling(unknown: Mapping[UUID, bool], folder: Path, database: str) -> Iterator[str]:
+    """The lines that settle what is unknown: a few of each sort, and a file with all."""
+    sorts: tuple[tuple[str, list[str]], ...] = (("received", []), ("not received", []))
+    for message_id, came in unknown.items():
+        found = "sent" if came else "failed"
+        sorts[0 if came else 1][1].append(
+            f"{words.command()} message settle {message_id} --as {found} --database {database}"
+        )
+    for name, lines in sorts:
+        if lines:
+            yield f"\n  {name}, {len(lines):,}:"
+            yield from (f"    {line}" for line in lines[:SHOWN])
+    if any(len(lines) > SHOWN for _, lines in sorts):
+        path = folder / "settle.sh"
+        path.write_text("".join(f"{line}\n" for _, lines in sorts for line in lines))
+        yield f"\n  All {len(unknown):,} lines: sh {words.place(path)}"

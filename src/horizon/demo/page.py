@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import jinja2
 
+from horizon import look
 from horizon.demo import pictures, words
 from horizon.demo.evidence import Chain, LeftAlone
 from horizon.demo.figures import TAKEN, TIERS, WAITING, Campaign, Crowd, Figures
@@ -78,10 +79,7 @@ def _by_reason(people: Sequence[LeftAlone]) -> list[tuple[str, list[LeftAlone]]]
 
 
 def _templates() -> jinja2.Environment:
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True,
-        lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
+    templates = look.templates(_FOLDER)
     for word in (words.number, words.counted, words.duration, words.plain, words.date,
                  words.moment, words.place):  # fmt: skip
         templates.filters[word.__name__] = word

@@ -47,7 +47,7 @@ def run_demo(settings: Settings, console: Console) -> None:
             simulated = intake.simulate(horizon, settings.public_url, run)
         with _step(console, "events: 69,659 purchases from a file"):
             bought = intake.ingest_file(
-                past, cdnow.master_file(), cdnow.MAPPING, correlation_id=run
+                past, str(cdnow.master_file()), cdnow.MAPPING, correlation_id=run
             )
             stages.score(past, CDNOW_NOW, run)
         now = _epoch(horizon)

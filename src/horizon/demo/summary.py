@@ -5,7 +5,6 @@ Lines are laid out here and never wrapped, so that what is to be typed can be co
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from horizon.demo import words
 from horizon.demo.figures import TIERS, Campaign, Crowd, Figures, Intake
-from horizon.demo.words import counted, number, outcome, place
+from horizon.demo.words import command, counted, number, outcome, place
 
 WIDTH = 80
 BAR_CELLS = 17
@@ -118,7 +117,7 @@ def _mails(figures: Figures) -> Iterator[Text]:
     if figures.unknown:
         doubt = f"{counted(figures.unknown, 'mail')} may or may not have arrived"
         yield Text(f"  {doubt}, and will not be sent again by itself:", style="yellow")
-        yield Text(f"    {_horizon()} message list --status unknown")
+        yield Text(f"    {command()} message list --status unknown")
 
 
 def _campaign(campaign: Campaign) -> Iterator[Text]:
@@ -144,7 +143,7 @@ def _where(figures: Figures, page: Path) -> Iterator[Text]:
     yield _place("the log", figures.log.path, "one JSON line a stage, an alert, a message")
     yield _place("the mails", figures.mail_folder, "a file each")
     yield Text("  the tables, for example the five most at risk:")
-    yield Text(f"    {_horizon()} psql -c \\")
+    yield Text(f"    {command()} psql -c \\")
     yield Text(f"    {TOP_FIVE}")
 
 
@@ -156,19 +155,12 @@ def _place(name: str, path: Path, what: str) -> Text:
 
 
 def _next() -> Iterator[Text]:
-    horizon = _horizon()
+    horizon = command()
     up = "make up" if Path("Makefile").exists() else f"{horizon} up"
     yield _title("What to type next", "the second one in another terminal")
-    for command, what in (
+    for typed, what in (
         (up, "serves it until Ctrl-C"),
         (f"{horizon} demo-campaign --to you@example.com", "mails the alerts to you"),
         (f"{horizon} --help", "lists every command"),
     ):
-        yield Text.assemble(f"  {command:<53}", (f" {what}", "dim"))
-
-
-def _horizon() -> str:
-    """The command as it is typed from here."""
-    program = Path(sys.prefix) / "bin" / "horizon"
-    short = place(program)
-    return short if program.exists() and not short.startswith("/") else "horizon"
+        yield Text.assemble(f"  {typed:<53}", (f" {what}", "dim"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -100,3 +101,10 @@ def place(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def command() -> str:
+    """``horizon`` as it is typed from here."""
+    program = Path(sys.prefix) / "bin" / "horizon"
+    short = place(program)
+    return short if program.exists() and not short.startswith("/") else "horizon"

@@ -13,6 +13,7 @@ from horizon import keys
 from horizon.doctor.finding import Case, Finding, ok, problem, warning
 from horizon.errors import HorizonError
 from horizon.observe.metrics.place import existing, takes_files
+from horizon.postgres.room import database_folders, free_share
 from horizon.settings import Settings
 
 PROBLEM_BYTES: Final = 500_000_000
@@ -32,6 +33,15 @@ def check_folders(case: Case) -> Iterator[Finding]:
     seen = {existing(path).stat().st_dev: path for path in (settings.log_path, settings.home)}
     for path in seen.values():
         yield _room(existing(path))
+    for folder in database_folders(settings):
+        if free_share(folder) < settings.DISK_LEAST_FREE:
+            yield problem(
+                "disk",
+                f"{folder} has less than {settings.DISK_LEAST_FREE:.0%} of its disk left, and the "
+                "collector takes no events",
+                "Free some, or set DISK_LEAST_FREE to a smaller share.",
+            )  # fmt: skip
+            break
 
 
 def _folder(part: str, folder: Path, name: str) -> Finding:

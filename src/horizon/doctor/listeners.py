@@ -12,15 +12,14 @@ from typing import Final
 from horizon.doctor.clocks import compare
 from horizon.doctor.finding import Case, Finding, ok, problem, warning
 from horizon.errors import OutboundError
-from horizon.observe.lineage.queue import queue_of
-from horizon.observe.metrics.place import existing
+from horizon.observe.lineage.queue import other_queues, queue_of
 from horizon.outbound.client import HttpOutbound
 from horizon.outbound.rules import AllowList, read_target
 from horizon.settings import Settings
 
 PART: Final = "lineage"
 ANSWER_S: Final = 8.0
-MOST_WAITING_BYTES: Final = 0.5  # of LINEAGE_MAX_BYTES
+MOST_WAITING_BYTES: Final = 50_000_000  # 175,000 events
 
 
 def check_lineage(case: Case) -> Iterator[Finding]:
@@ -36,8 +35,12 @@ def check_lineage(case: Case) -> Iterator[Finding]:
 
 
 def _file(path: Path) -> Finding:
-    there = existing(path)
-    if path.is_dir() or not os.access(there, os.W_OK) or not (path.exists() or there.is_dir()):
+    if not path.parent.is_dir():
+        return problem(
+            PART, f"there is no folder {path.parent}",
+            "Make it, or set LINEAGE_TO to a file in one that is there.",
+        )  # fmt: skip
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         return problem(
             PART, f"{path} cannot be written", "Set LINEAGE_TO to a file in a folder of yours."
         )
@@ -68,10 +71,14 @@ def _server(case: Case) -> Iterator[Finding]:
 
 
 def _queue(settings: Settings) -> Iterator[Finding]:
-    waiting_bytes = sum(path.stat().st_size for path in queue_of(settings).parts().values())
-    if waiting_bytes > MOST_WAITING_BYTES * settings.LINEAGE_MAX_BYTES:
+    waiting_bytes = queue_of(settings).size_bytes()
+    if waiting_bytes > MOST_WAITING_BYTES:
         yield warning(
-            PART, f"{waiting_bytes:,} bytes of events wait, of {settings.LINEAGE_MAX_BYTES:,} that "
-            "may",
-            "Bring the server back: what has no room is left out.",
+            PART, f"{waiting_bytes:,} bytes of events wait on disk",
+            "Bring back what LINEAGE_TO names: none is dropped, so they become more.",
+        )  # fmt: skip
+    for queue in other_queues(settings):
+        yield warning(
+            PART, f"{queue.waiting():,} events wait for what LINEAGE_TO was before",
+            f"Set it back, or type `horizon lineage flush --queue {queue.name}`.",
         )  # fmt: skip

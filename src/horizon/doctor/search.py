@@ -39,6 +39,13 @@ def _answers(client: Client, health: Answer, settings: Settings) -> Iterator[Fin
             "Set ES_API_KEY, or ES_USER and ES_PASSWORD, to what its administrator gives you.",
         )  # fmt: skip
         return
+    if health.status == 429 or health.status >= 500:
+        said = f" ({health.reason.rstrip('.')})" if health.reason else ""
+        yield problem(
+            PART, f"{client.name} is ill: it answers {health.status}{said}",
+            "Look at its log, or at that of a proxy before it; lines wait until it is well.",
+        )  # fmt: skip
+        return
     if health.status != 200:
         yield problem(
             PART, f"{client.name} is no search server: it answers {health.status}",

@@ -14,10 +14,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="horizon.edge", description=__doc__)
     parser.add_argument("--port", type=int, help="default: COLLECTOR_PORT")
     parser.add_argument("--host", help="the address to listen on; default: LISTEN_HOST")
+    parser.add_argument(
+        "--shared", action="store_true", help="another collector of this home may listen there too"
+    )
     options = parser.parse_args()
     try:
         loaded = settings.load()
-        run(loaded, options.host or loaded.LISTEN_HOST, options.port or loaded.COLLECTOR_PORT)
+        run(
+            loaded, options.host or loaded.LISTEN_HOST, options.port or loaded.COLLECTOR_PORT,
+            shared=options.shared,
+        )  # fmt: skip
     except HorizonError as error:
         print(error, file=sys.stderr)
         return error.exit_code

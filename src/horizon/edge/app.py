@@ -9,6 +9,7 @@ from typing import Protocol
 
 from horizon.edge.held import Desk, Unavailable
 from horizon.edge.http import (
+    Reading,
     Receive,
     Refusal,
     Reply,
@@ -19,7 +20,9 @@ from horizon.edge.http import (
     send_reply,
     unavailable,
 )
+from horizon.edge.room import Room
 from horizon.edge.segment import CALLS, SegmentApi
+from horizon.edge.sites import Sites
 from horizon.edge.watch import Watch
 from horizon.log import Logger
 from horizon.postgres.database import Connection
@@ -46,7 +49,7 @@ class App:
 
     def __init__(
         self, segment: SegmentApi, links: Mapping[str, Link], desk: Desk, life: Life, log: Logger,
-        watch: Watch | None = None,
+        room: Room, watch: Watch | None = None, sites: Sites | None = None,
     ) -> None:  # fmt: skip
         self._segment = segment
         self._links = links
@@ -54,13 +57,16 @@ class App:
         self._life = life
         self._log = log
         self._watch = watch or Watch()
+        self._room = room
+        self._reading = Reading()
+        self._sites = sites
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
             began_s = perf_counter()
-            request = Request(scope, receive)
+            request = Request(scope, receive, self._reading)
             reply = await self._answer(request)
             await send_reply(send, reply, with_body=request.method != "HEAD")
             self._watch.request(request.path, reply.status, perf_counter() - began_s)
@@ -85,7 +91,9 @@ class App:
             return await self._route(request)
         except Exception as exc:  # noqa: BLE001 - one request must not harm the others
             self._log.error("request_failed", error=type(exc).__name__)
-            return Refusal(500, "internal_error", "The request could not be answered.").reply()
+            return Refusal(
+                500, "internal_error", "The request could not be answered: tell the operator."
+            ).reply()
 
     async def _route(self, request: Request) -> Reply:
         path = request.path
@@ -97,14 +105,21 @@ class App:
             return json_reply(200, {"status": "ok"})
         if path == "/readyz":
             return await self._ready()
-        return Refusal(404, "not_found", "There is nothing at this address.").reply()
+        if self._sites and (reply := await self._sites.answer(request)):
+            return reply
+        return Refusal(
+            404, "not_found", "There is nothing at this address: send events to /v1/batch."
+        ).reply()
 
     async def _ready(self) -> Reply:
         """Whether an event could be committed now."""
         try:
+            self._room.check()
             writable = await asyncio.wait_for(self._desk.ask(_can_commit), READY_TIMEOUT_S)
         except (Unavailable, TimeoutError):
             writable = False
+        except Refusal as refusal:
+            return refusal.reply()
         return json_reply(200, {"status": "ready"}) if writable else unavailable().reply()
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -15,6 +18,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 READ_TIMEOUT_S = 30.0
+READING_BYTES = 64_000_000  # of all bodies that are still coming in: slow clients hold no more
+DRAINED_BYTES = 8_000_000  # of a body that is too large: who writes it reads our answer after it
 JSON = {"content-type": "application/json"}
 
 
@@ -23,6 +28,12 @@ class Reply:
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def header_lines(self) -> list[tuple[bytes, bytes]]:
+        """As ASGI has them; made once of a reply that many get."""
+        lines = [(name.encode(), value.encode()) for name, value in self.headers.items()]
+        return [*lines, (b"content-length", b"%d" % len(self.body))]
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a failure
@@ -69,46 +80,109 @@ def too_large(limit: int) -> Refusal:
     return Refusal(400, "request_too_large", f"The body has more than {limit} bytes: send less.")
 
 
+class Reading:
+    """The bodies that are still coming in: how many bytes are held, and whose take too long.
+
+    One timer for all of them: ``asyncio.timeout`` took a tenth of a small request.
+    """
+
+    def __init__(self) -> None:
+        self.held_bytes = 0
+        self._begun: dict[asyncio.Task[Any], float] = {}  # the oldest first
+        self._late: set[asyncio.Task[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def in_time(self, reading: Coroutine[Any, Any, bytes]) -> bytes:
+        """Raises Refusal after READ_TIMEOUT_S and up to a tenth more."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._begun[task] = time.monotonic()
+        if self._timer is None:
+            self._wait()
+        try:
+            return await reading
+        except asyncio.CancelledError as exc:
+            if task not in self._late:
+                raise
+            task.uncancel()
+            raise Refusal(
+                408, "too_slow", f"The body took more than {READ_TIMEOUT_S:.0f} s: send it again."
+            ) from exc
+        finally:
+            del self._begun[task]
+            self._late.discard(task)
+
+    def _wait(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(READ_TIMEOUT_S / 10, self._look)
+
+    def _look(self) -> None:
+        begun_s = time.monotonic() - READ_TIMEOUT_S
+        for task in takewhile(lambda one: self._begun[one] <= begun_s, self._begun):
+            if task not in self._late:
+                self._late.add(task)
+                task.cancel()
+        self._timer = None
+        if self._begun:
+            self._wait()
+
+
 class Request:
     """One request; header names are lower-case."""
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive, reading: Reading | None = None) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope.get("query_string", b"")
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self._receive = receive
+        self._reading = reading or Reading()
 
     async def read(self, limit: int) -> bytes:
         """The body, gzip unpacked; at most ``limit`` bytes before and after. Raises Refusal."""
         encoding = self.headers.get(b"content-encoding", b"").strip().lower()
         if encoding not in (b"", b"identity", b"gzip"):
             raise Refusal(400, "unsupported_encoding", "Send the body plain or as gzip.")
-        try:
-            async with asyncio.timeout(READ_TIMEOUT_S):
-                body = await self._read_raw(limit)
-        except TimeoutError as exc:
-            raise Refusal(
-                408, "too_slow", f"The body took more than {READ_TIMEOUT_S:.0f} s: send it again."
-            ) from exc
+        body = await self._reading.in_time(self._read_raw(limit))
         return _unpack(body, limit) if encoding == b"gzip" else body
 
     async def _read_raw(self, limit: int) -> bytes:
         announced = self.headers.get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > limit:
+            await self._drain(int(announced))
             raise too_large(limit)
         parts: list[bytes] = []
         size = 0
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise Refusal(400, "cut_off", "The connection closed before the body's end.")
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > limit:
-                raise too_large(limit)
-            if not message.get("more_body"):
-                return b"".join(parts)
+        try:
+            while True:
+                part, more = await self._read_part()
+                parts.append(part)
+                size += len(part)
+                self._reading.held_bytes += len(part)
+                if size > limit:
+                    raise too_large(limit)
+                if not more:
+                    return b"".join(parts)
+                if self._reading.held_bytes > READING_BYTES:
+                    raise busy()
+        finally:
+            self._reading.held_bytes -= size
+
+    async def _read_part(self) -> tuple[bytes, bool]:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise Refusal(
+                400, "cut_off", "The connection closed before the body's end: send it again."
+            )
+        return message.get("body", b""), message.get("more_body", False)
+
+    async def _drain(self, announced: int) -> None:
+        """Let a client write what it announced: else it meets a broken pipe, and never our answer.
+
+        Not one that waits to be asked for the body, nor where that would take long.
+        """
+        more = announced <= DRAINED_BYTES and b"expect" not in self.headers
+        while more:
+            _, more = await self._read_part()
 
 
 def _unpack(body: bytes, limit: int) -> bytes:
@@ -126,7 +200,7 @@ def _unpack(body: bytes, limit: int) -> bytes:
 
 
 async def send_reply(send: Send, reply: Reply, *, with_body: bool = True) -> None:
-    headers = [(name.encode(), value.encode()) for name, value in reply.headers.items()]
-    headers.append((b"content-length", b"%d" % len(reply.body)))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send(
+        {"type": "http.response.start", "status": reply.status, "headers": reply.header_lines}
+    )
     await send({"type": "http.response.body", "body": reply.body if with_body else b""})

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from horizon import clock
 from horizon.edge.admission import Admission
+from horizon.edge.erased_nodes import ErasedNodes
 from horizon.edge.group_commit import Full, GroupCommit, NotStorable
 from horizon.edge.held import Unavailable
 from horizon.edge.http import Refusal, Reply, Request, busy, json_reply, unavailable
-from horizon.edge.known_sources import KnownSources
-from horizon.events.json_text import without_lone_surrogates
+from horizon.edge.room import Room
+from horizon.events.json_text import cut_deep, without_lone_surrogates
 from horizon.events.model import Source, read_message
-from horizon.events.rejection import Rejected, RejectedEvent, storable_body
+from horizon.events.rejection import Rejected, RejectedEvent, refused
 from horizon.events.rows import Row, row_of
 from horizon.events.times import read_time
 
 BODY_BYTES = 512_000
 BATCH_EVENTS = 2_500
+# A batch's context is stored with each of its events: 512,000 bytes could become a gigabyte.
+REPEATED_BYTES = 8_000_000
+EVENT_LEVELS = 200  # of an event in a batch that is nested too deep to be read at once
 
 BATCH = "batch"
 CALL_NAMES = ("track", "identify", "page", "screen", "group", "alias")
@@ -41,6 +46,7 @@ _PREFLIGHT = {
     "access-control-max-age": "86400",
 }
 _NULL = msgspec.Raw(b"null")
+_ACCEPTED = json_reply(200, {"success": True, "rejected": []}, _CORS)
 
 
 class _Envelope(msgspec.Struct, rename="camel"):
@@ -58,9 +64,18 @@ _decode_batch = msgspec.json.Decoder(_Batch).decode
 
 
 class SegmentApi:
-    def __init__(self, commit: GroupCommit, sources: KnownSources, node_key: bytes) -> None:
+    def __init__(
+        self,
+        commit: GroupCommit,
+        admission: Admission,
+        erased: ErasedNodes,
+        room: Room,
+        node_key: bytes,
+    ) -> None:
         self._commit = commit
-        self._admission = Admission(sources)
+        self._admission = admission
+        self._erased = erased
+        self._room = room
         self._node_key = node_key
 
     async def answer(self, request: Request, call: str) -> Reply:
@@ -68,7 +83,7 @@ class SegmentApi:
         if request.method == "OPTIONS":
             return Reply(204, headers=_PREFLIGHT)
         try:
-            reply = await self._take(request, call)
+            return await self._take(request, call)
         except Refusal as refusal:
             reply = refusal.reply()
         except Full:
@@ -76,7 +91,7 @@ class SegmentApi:
         except Unavailable:
             reply = unavailable().reply()
         except NotStorable:
-            reply = Refusal(500, "not_stored", "The events could not be stored.").reply()
+            reply = Refusal(500, "not_stored", "The events could not be stored: report it.").reply()
         return Reply(reply.status, reply.body, {**reply.headers, **_CORS})
 
     async def _take(self, request: Request, call: str) -> Reply:
@@ -84,28 +99,33 @@ class SegmentApi:
             raise Refusal(405, "wrong_method", "Send events with POST.", {"allow": "POST, OPTIONS"})
         if self._commit.full:  # before its body is read into memory
             raise Full
+        self._room.check()
         body = await request.read(BODY_BYTES)
-        envelope, body = _decode(body, call)
+        envelope, body = _decode(body, call, request.headers.get(b"content-type", b""))
         key = _basic_key(request.headers.get(b"authorization", b"")) or _key_in(envelope)
         source = await self._admission.source(key, request.headers)
+        self._erased.known()
         self._admission.charge(source, len(envelope.batch) if isinstance(envelope, _Batch) else 1)
-        reader = _Reader(source, key, self._node_key, clock.now())
+        reader = _Reader(source, key, self._erased, self._node_key, clock.now())
         if isinstance(envelope, _Batch):
             reader.read_batch(envelope)
         else:
             reader.read(0, body, message_type=call)
         await self._commit.commit(reader.events, reader.rejected, reader.received_at, len(body))
-        return json_reply(200, {"success": True, "rejected": _told(reader.rejected)})
+        return _taken(reader.rejected) if reader.rejected else _ACCEPTED
 
 
 class _Reader:
     """Reads a request's messages: the good ones are kept, the bad ones noted."""
 
-    def __init__(self, source: Source, key: str, node_key: bytes, received_at: datetime) -> None:
+    def __init__(
+        self, source: Source, key: str, erased: ErasedNodes, node_key: bytes, received_at: datetime
+    ) -> None:
         self.events: list[Row] = []
         self.rejected: list[RejectedEvent] = []
         self._source = source
         self._key = key
+        self._erased = erased
         self._node_key = node_key
         self.received_at = received_at
 
@@ -129,44 +149,79 @@ class _Reader:
                 item, source=self._source, received_at=self.received_at, sent_at=sent_at,
                 node_key=self._node_key, message_type=message_type, context=context,
             )  # fmt: skip
+            self._erased.refuse(event)
         except Rejected as reason:
-            self.rejected.append(RejectedEvent(
-                self._source.source_id, self.received_at, index, reason.code, reason.message,
-                storable_body(bytes(item), self._key),
+            self.rejected.append(refused(
+                self._source.source_id, self.received_at, index, reason, bytes(item),
+                key=self._key, call=message_type, sent_at=sent_at, context=context,
             ))  # fmt: skip
         else:
             self.events.append(row_of(event))
 
 
-def _told(rejected: Sequence[RejectedEvent]) -> list[dict[str, object]]:
-    return [
+def _taken(rejected: Sequence[RejectedEvent]) -> Reply:
+    told = [
         {"index": event.position, "code": event.code, "message": event.message}
         for event in rejected
     ]
+    return json_reply(200, {"success": True, "rejected": told}, _CORS)
 
 
-def _decode(body: bytes, call: str) -> tuple[_Envelope, bytes]:
-    """The request's frame, and its body as it could be read. Raises Refusal."""
+def _decode(body: bytes, call: str, content_type: bytes) -> tuple[_Envelope, bytes]:
+    """The request's frame, and its body as it could be read. Raises Refusal.
+
+    Whatever its type is said to be: browsers send JSON as text, and curl as a form.
+    """
     decode = _decode_batch if call == BATCH else _decode_envelope
     try:
         try:
             envelope = decode(body)
+        except RecursionError:
+            envelope = _decode_around_deep(body, decode)
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:
             body = without_lone_surrogates(body)
             envelope = decode(body)
     except msgspec.ValidationError as exc:
-        raise Refusal(400, "invalid_request", str(exc)) from exc
+        raise Refusal(400, "invalid_request", f"{exc}: send it so.") from exc
     except RecursionError as exc:
         raise Refusal(400, "nested_too_deep", "The JSON is nested too deep: flatten it.") from exc
     except ValueError as exc:
+        if content_type.lower().startswith((b"multipart/", b"application/x-www-form")):
+            raise Refusal(400, "not_json", "The body is a form: send JSON in its place.") from exc
         raise Refusal(400, "malformed_json", f"{exc}: send JSON in UTF-8.") from exc
-    if isinstance(envelope, _Batch) and len(envelope.batch) > BATCH_EVENTS:
-        raise Refusal(400, "too_many_events", f"Send at most {BATCH_EVENTS} events at once.")
+    if isinstance(envelope, _Batch):
+        _check_size(envelope)
     return envelope, body
 
 
+def _decode_around_deep(body: bytes, decode: Callable[[bytes], _Envelope]) -> _Envelope:
+    """One event that is nested without end must not cost the others of its batch."""
+    readable, deep = cut_deep(body, level=2, most=EVENT_LEVELS)
+    envelope = decode(readable)
+    if not isinstance(envelope, _Batch):
+        raise RecursionError
+    taken = [deep.pop(bytes(item), None) for item in envelope.batch]
+    if deep:  # somewhere else than in the events
+        raise RecursionError
+    for index, item in enumerate(taken):
+        if item is not None:
+            envelope.batch[index] = msgspec.Raw(item)  # refused, with itself as its body
+    return envelope
+
+
+def _check_size(batch: _Batch) -> None:
+    if len(batch.batch) > BATCH_EVENTS:
+        raise Refusal(400, "too_many_events", f"Send at most {BATCH_EVENTS} events at once.")
+    if len(batch.context) * len(batch.batch) > REPEATED_BYTES:
+        raise Refusal(
+            400, "context_too_large",
+            "The batch's context counts with each of its events: send it smaller, or fewer events.",
+        )  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
 def _basic_key(header: bytes) -> str:
     """The user of HTTP Basic; empty where there is none. A Bearer token says nothing to us."""
     scheme, _, credentials = header.partition(b" ")

@@ -3,54 +3,68 @@
 from __future__ import annotations
 
 import asyncio
-import errno
+import resource
 import signal
-import socket
 import sys
 
 import psycopg
 import uvloop
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from horizon import keys
 from horizon.counters import open_counters
+from horizon.edge.admission import Admission
 from horizon.edge.app import App
 from horizon.edge.confirm import ConfirmLink
+from horizon.edge.erased_nodes import ErasedNodes
 from horizon.edge.group_commit import GroupCommit
 from horizon.edge.held import Desk, HeldConnection
 from horizon.edge.known_sources import KnownSources
+from horizon.edge.limits import Limits
 from horizon.edge.pages import Pages
+from horizon.edge.port import check_port
 from horizon.edge.preferences import PreferencesLink
 from horizon.edge.responses import Recorder
+from horizon.edge.room import Room
 from horizon.edge.segment import SegmentApi
+from horizon.edge.sites import Sites
 from horizon.edge.targets import Targets
 from horizon.edge.tracking import TrackingLinks
 from horizon.edge.unsubscribe import UnsubscribeLink
 from horizon.edge.watch import Watch
-from horizon.errors import DatabaseError, HorizonError, PortInUseError
+from horizon.errors import DatabaseError
 from horizon.keys import Keys
 from horizon.log import open_log
 from horizon.postgres.database import Database, Role, find
 from horizon.postgres.era import current_era
 from horizon.settings import Settings
 
-CONNECTIONS = 1024
+CONNECTIONS = 4096  # open at once, 20 KB each; who comes after them waits
+OTHER_FILES = 200  # that a process has open besides
+LISTEN_QUEUE = 1024
+# Before and within a request's head, so that silent connections make room. A load balancer in
+# front has to let go of an idle connection earlier than this.
+IDLE_TIMEOUT_S = 30
+HEAD_BYTES = 65_536
 GRACE_S = 5  # for requests under way when it is told to stop
 # While the event loop reads requests, the writer's thread waits so long for the interpreter after
 # each of its ten waits a group: with Python's 5 ms the database idled half of the time.
 SWITCH_S = 0.0005
 
 
-def run(settings: Settings, host: str, port: int) -> None:
+def run(settings: Settings, host: str, port: int, *, shared: bool = False) -> None:
     """Serve until SIGTERM or SIGINT, from the main thread.
 
+    ``shared``: other collectors of this home listen there too, and each gets some connections.
     Prints ``ready port=PORT`` when it listens. Raises PortInUseError, DatabaseError, HorizonError.
     """
     own_keys = keys.load(settings.home)
     database = find(settings)
     _check_database(database)
-    _check_port(host, port)
+    if not shared:
+        check_port(host, port)
     sys.setswitchinterval(SWITCH_S)
     uvloop.run(_serve(settings, own_keys, database, host, port))
 
@@ -62,7 +76,10 @@ async def _serve(
     # In this process and not in a worker's: one kill ends it, and no orphan holds the port.
     server = Server(
         app, address=host, port=port, interface=Interfaces.ASGI, http=HTTPModes.http1,
-        websockets=False, backlog=CONNECTIONS, log_enabled=False,
+        websockets=False, backlog=LISTEN_QUEUE, backpressure=_connections(), log_enabled=False,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=IDLE_TIMEOUT_S * 1000, max_buffer_size=HEAD_BYTES
+        ),
     )  # fmt: skip
     server.workers_kill_timeout = GRACE_S
     loop = asyncio.get_running_loop()
@@ -76,6 +93,20 @@ async def _serve(
         loop.set_exception_handler(lambda *_: None)
     greeting.cancel()
     await app.stop()
+
+
+def _connections() -> int:
+    """CONNECTIONS, or as many as this process may have files open."""
+    wanted = CONNECTIONS + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:  # often 1,024, and the hard one far above
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return (
+        CONNECTIONS
+        if soft == resource.RLIM_INFINITY
+        else max(1, min(CONNECTIONS, soft - OTHER_FILES))
+    )
 
 
 async def _greet(host: str, port: int) -> None:
@@ -97,13 +128,18 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
     watch = Watch(open_counters(settings, "collector"))
     commit = GroupCommit(HeldConnection(database, log), log, watch)
     desk = Desk(HeldConnection(database, log))
+    erased, room = ErasedNodes(desk), Room(settings, log)
     pages = Pages(settings.BRAND)
     # A thread and a connection of its own: a group of responses holds up nobody's question.
     recorder = Recorder(Desk(HeldConnection(database, log)), log)
     sources = KnownSources(desk)
     tracking = TrackingLinks(Targets(desk), recorder, [own_keys.link], pages)
+    admission = Admission(sources, Limits(settings.home))
+    segment = SegmentApi(
+        commit, Admission(sources, Limits(settings.home)), erased, room, own_keys.node
+    )
     return App(
-        SegmentApi(commit, sources, own_keys.node),
+        segment,
         {
             "/u/": UnsubscribeLink(desk, [own_keys.link], pages).answer,
             "/p/": PreferencesLink(desk, [own_keys.link], pages).answer,
@@ -112,22 +148,31 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
             "/o/": tracking.open,
         },
         desk,
-        _Life(commit, tracking, sources, desk),
+        _Life(commit, tracking, sources, erased, desk),
         log,
+        room,
         watch,
+        Sites(segment, admission, settings.public_url),
     )
 
 
 class _Life:
     def __init__(
-        self, commit: GroupCommit, tracking: TrackingLinks, sources: KnownSources, desk: Desk
+        self,
+        commit: GroupCommit,
+        tracking: TrackingLinks,
+        sources: KnownSources,
+        erased: ErasedNodes,
+        desk: Desk,
     ) -> None:
         self._commit = commit
         self._tracking = tracking
         self._sources = sources
+        self._erased = erased
         self._desk = desk
 
     async def start(self) -> None:
+        await self._erased.start()
         self._commit.start()
         self._tracking.start()
 
@@ -135,6 +180,7 @@ class _Life:
         """Write what waits. A second call finds nothing to do."""
         await asyncio.get_running_loop().run_in_executor(None, self._commit.stop)
         await self._tracking.stop()
+        await self._erased.stop()
         await self._sources.stop()
         self._desk.close()
 
@@ -145,22 +191,3 @@ def _check_database(database: Database) -> None:
             current_era(tx)
     except psycopg.errors.UndefinedTable as exc:
         raise DatabaseError("The database is not set up: run `horizon init`.") from exc
-
-
-def _check_port(host: str, port: int) -> None:
-    """Granian shares a port that another process holds, so each would get half of the events."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except OSError as exc:
-        if exc.errno == errno.EADDRINUSE:
-            raise PortInUseError(
-                f"the collector cannot start, port {port} is in use: stop the program that "
-                "listens there or set COLLECTOR_PORT to a free port."
-            ) from exc
-        raise HorizonError(
-            f"the collector cannot listen on {host} port {port} ({exc.strerror}): give it an "
-            "address of this machine, for example 127.0.0.1, and a port above 1023."
-        ) from exc

@@ -21,7 +21,7 @@ _COMMON = {
     "x-robots-tag": "noindex, nofollow",
 }
 # One transparent point, the smallest picture that every mail program shows.
-_PIXEL = Reply(
+PIXEL = Reply(
     200,
     base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"),
     {**_COMMON, "content-type": "image/gif", "x-content-type-options": "nosniff"},
@@ -80,7 +80,7 @@ class TrackingLinks:
             return self._pages.unknown_link(language_of(request))
         machine = machine_of(request.method, request.headers)
         self._recorder.note(Fetch("open", message_id, None, None, machine, clock.now()))
-        return _PIXEL
+        return PIXEL
 
     def _message_of(self, token: str) -> UUID | None:
         verified = links.verify(self._keys, token)

@@ -12,6 +12,7 @@ import msgspec
 from horizon.events.rejection import Rejected
 
 MAX_DEPTH = 64
+MAX_PARTS = 100_000  # strings and brackets that cut_deep looks at: 50 ms
 
 _UNFIT = re.compile("[\0\ud800-\udfff]")
 _ESCAPE = re.compile(
@@ -19,6 +20,8 @@ _ESCAPE = re.compile(
     rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
+# A string, closed or not (so that none is looked at twice), or a bracket.
+_STRUCTURE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[][{}]', re.DOTALL)
 
 
 def read_object(raw: bytes, field: str) -> dict[str, Any]:
@@ -45,6 +48,34 @@ def write(value: object) -> str:
 def without_lone_surrogates(body: bytes) -> bytes:
     r"""Replace halves of a pair such as ``\ud83d``, which cut-off emoji leave in JavaScript."""
     return _ESCAPE.sub(lambda found: rb"\ufffd" if found["lone"] else found[0], body)
+
+
+def cut_deep(body: bytes, level: int, most: int) -> tuple[bytes, dict[bytes, bytes]]:
+    """Put a mark in place of each value at this level that is nested deeper than ``most``.
+
+    Gives the rest, and the values by their marks. In one pass, however deep it goes: what reads
+    JSON with a stack gives up on all of a batch for one such event. Raises RecursionError where
+    that would take long.
+    """
+    kept: list[bytes] = []
+    cut: dict[bytes, bytes] = {}
+    depth = deepest = begin = end = 0
+    for number, found in enumerate(_STRUCTURE.finditer(body)):
+        if number == MAX_PARTS:
+            raise RecursionError
+        if found[0] in b"[{":
+            if depth == level:
+                begin, deepest = found.start(), depth
+            depth += 1
+            deepest = max(deepest, depth)
+        elif found[0] in b"]}":
+            depth -= 1
+            if depth == level and deepest - level > most:
+                mark = b'"nested too deep %d"' % len(cut)
+                cut[mark] = body[begin : found.end()]
+                kept += body[end:begin], mark
+                end = found.end()
+    return b"".join([*kept, body[end:]]), cut
 
 
 def _decode(raw: bytes) -> Any:

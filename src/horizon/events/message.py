@@ -68,7 +68,9 @@ def _as_json(item: dict[str, Any] | msgspec.Raw | bytes) -> bytes:
         try:
             body = msgspec.json.encode(item)
         except (TypeError, ValueError, OverflowError, RecursionError) as exc:
-            raise Rejected("invalid_event", "The event cannot be written as JSON.") from exc
+            raise Rejected(
+                "invalid_event", "The event cannot be written as JSON: look at its values."
+            ) from exc
     else:
         body = bytes(item)
     if len(body) > EVENT_BYTES:
@@ -92,11 +94,11 @@ def _decode_odd(body: bytes) -> Message:
     try:
         return _decode(body)
     except msgspec.ValidationError as exc:
-        raise Rejected("invalid_event", str(exc)) from exc
+        raise Rejected("invalid_event", f"{exc}: send it so.") from exc
     except RecursionError as exc:
         raise Rejected("nested_too_deep", "The event is nested too deep: flatten it.") from exc
     except ValueError as exc:  # JSON that is malformed, or not UTF-8
-        raise Rejected("invalid_event", "The event is not valid JSON in UTF-8.") from exc
+        raise Rejected("invalid_event", "The event is not JSON in UTF-8: encode it so.") from exc
 
 
 def type_of(message: Message) -> EventType:

@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from horizon.events import ids, message
+from horizon.events.blocked import is_blocked
 from horizon.events.context import Context, read_context
 from horizon.events.json_text import write
 from horizon.events.message import EventType as EventType
@@ -171,6 +172,20 @@ def internal_event(
 def _nodes_of(
     key: bytes, user_id: str | None, email: str | None, anonymous_id: str | None
 ) -> list[bytes]:
-    """Strongest first: a user id, an address that its source may assert, an anonymous id."""
+    """Strongest first: a user id, an address that its source may assert, an anonymous id.
+
+    A blocked value stays in its column but is no node. Raises Rejected where nothing is left.
+    """
     found = (("user_id", user_id), ("email", email), ("anonymous_id", anonymous_id))
-    return [node_bytes(key, kind, value) for kind, value in found if value is not None]
+    nodes = [
+        node_bytes(key, kind, value)
+        for kind, value in found
+        if value is not None and not is_blocked(value)
+    ]
+    if not nodes:
+        raise Rejected(
+            "blocked_id",
+            "The event's only identifier is one that nobody owns (null, 0, anonymous and the "
+            "like): send the person's own.",
+        )
+    return nodes

@@ -4,6 +4,7 @@ SELECT day::date AS day
 FROM generate_series(%(first_day)s::timestamp, %(last_day)s::timestamp, interval '1 day') AS day
 WHERE to_regclass('events_' || to_char(day, 'YYYYMMDD')) IS NULL
    OR to_regclass('event_ids_' || to_char(day, 'YYYYMMDD')) IS NULL
+   OR to_regclass('rejected_events_' || to_char(day, 'YYYYMMDD')) IS NULL
 ORDER BY day
 
 -- name: make_partitions
@@ -33,7 +34,7 @@ COPY events (
 ) FROM STDIN (FORMAT binary)
 
 -- name: copy_rejected
-COPY rejected_events (source_id, received_at, position, code, message, body)
+COPY rejected_events (source_id, received_at, position, code, message, body, cut, call, sent_at, context)
 FROM STDIN (FORMAT binary)
 
 -- name: keyed_sources

@@ -8,7 +8,8 @@ from datetime import datetime
 
 import msgspec
 
-BODY_BYTES = 32_768
+BODY_BYTES = 512_000  # no request has more
+CUT_BYTES = 32_768  # of a longer line of a file: it cannot be read again, but looked at
 
 _KEY = re.compile(r'("writeKey"\s*:\s*)"(?:[^"\\]|\\.)*"?')
 _ADDRESS = re.compile(r'("ip"\s*:\s*)"((?:[^"\\]|\\.)*)"?')
@@ -32,11 +33,37 @@ class RejectedEvent(msgspec.Struct, frozen=True):
     code: str
     message: str
     body: str
+    cut: bool = False
+    call: str | None = None  # its type where the address named it
+    sent_at: datetime | None = None  # these two are its batch's
+    context: str | None = None
+
+
+def refused(
+    source_id: int,
+    received_at: datetime,
+    position: int,
+    reason: Rejected,
+    body: bytes,
+    *,
+    key: str = "",
+    call: str | None = None,
+    sent_at: datetime | None = None,
+    context: bytes | None = None,
+) -> RejectedEvent:
+    """With all that ``read_message`` was given, so that it can be read again."""
+    if reason.code == "erased":  # nothing of such a person is kept but that something came
+        body, context = b"", None
+    return RejectedEvent(
+        source_id, received_at, position, reason.code, reason.message, storable_body(body, key),
+        len(body) > BODY_BYTES, call, sent_at, storable_body(context, key) if context else None,
+    )  # fmt: skip
 
 
 def storable_body(body: bytes, key: str = "") -> str:
-    """A refused event's text: at most 32 KB, without keys, client addresses shortened."""
-    text = body[:BODY_BYTES].decode(errors="replace").replace("\0", "\ufffd")
+    """A refused event's text, whole but for a huge line: no keys, client addresses shortened."""
+    kept = body if len(body) <= BODY_BYTES else body[:CUT_BYTES]
+    text = kept.decode(errors="replace").replace("\0", "\ufffd")
     if key:
         text = text.replace(key, "[removed]")
     text = _KEY.sub(r'\1"[removed]"', text)

@@ -6,10 +6,20 @@ import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from horizon.personal import AT
+
 LONGEST_PATIENCE_S = 86_400.0
 
 # Servers like to repeat whom a mail was for; neither the log nor the message's row keeps that.
-_ADDRESS = re.compile(r"[^\s<>()\[\],;:\"']+@[^\s<>()\[\],;:\"']+")
+# Whatever has an @ goes, with what surrounds it: a quoted local part ("ann b"@example.com), one
+# that a link encoded (ann%40example.com), a domain in brackets. The look back keeps a long word
+# from being tried from each of its letters.
+_ADDRESS = re.compile(
+    r"""(?:"(?:[^"\\]|\\.)*"|\\"[^"]*\\"|(?<![^\s<>()\[\],;:"])[^\s<>()\[\],;:"]+)?"""
+    rf"""{AT}(?:\[[^\]\s]*\]|[^\s<>()\[\],;:"]+)?""",
+    re.IGNORECASE,
+)
+_AT = re.compile(AT, re.IGNORECASE)
 
 
 def scrubbed(answer: str) -> str:
@@ -18,7 +28,7 @@ def scrubbed(answer: str) -> str:
     told = " ".join(answer.split())
     if not told.isprintable():
         told = "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in told)
-    return (_ADDRESS.sub("(address)", told) if "@" in told else told)[:500]
+    return (_ADDRESS.sub("(address)", told) if _AT.search(told) else told)[:500]
 
 
 def read_patience(text: str | None, now: datetime) -> float | None:

@@ -11,6 +11,7 @@ from horizon.counters import Counters, open_counters
 from horizon.errors import HorizonError
 from horizon.keys import Keys
 from horizon.log import LineFile, Logger
+from horizon.observe.lineage.kept import DatabaseKept
 from horizon.observe.lineage.queue import queue_of
 from horizon.observe.lineage.runs import Lineage, NullLineage, QueuedLineage
 from horizon.pipeline.runner import Runner
@@ -43,9 +44,9 @@ class Installation:
     def lineage(self) -> Lineage:
         if self.settings.LINEAGE_TO == "off":
             return NullLineage()
-        return QueuedLineage(
-            queue_of(self.settings), (self.database.server_url, self.database.name)
-        )
+        queue = queue_of(self.settings)
+        kept = DatabaseKept(lambda: self.database, queue.name)
+        return QueuedLineage(queue, (self.database.server_url, self.database.name), kept)
 
     def era(self) -> int:
         with self.database.transaction(Role.WORKER) as tx:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
+
 from horizon import clock
+from horizon.errors import UsageError
 from horizon.events import sources
+from horizon.events.model import Source
 from horizon.pipeline.installation import Installation
 from horizon.pipeline.recording import Recorder
 from horizon.postgres.database import Connection, Role
 from horizon.postgres.queries import Queries
 from horizon.sources import files
-from horizon.sources.files import FileResult
+from horizon.sources.files import FileResult, Interpreter
+from horizon.sources.lines import OnProgress
 from horizon.sources.mapping import load_mapping
+from horizon.sources.opening import limits_of, open_stored
+from horizon.sources.preview import Preview, preview
+from horizon.sources.readers import reader_of
 
 QUERIES = Queries("horizon.pipeline")
 SIMULATOR = "simulator"
@@ -33,28 +41,63 @@ class Simulated:
 
 def ingest_file(
     horizon: Installation,
-    path: Path,
-    mapping: str,
+    name: str,
+    mapping: str | None,
     *,
     source_name: str | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    again: bool = False,
+    on_progress: OnProgress = lambda *_: None,
+    stopping: Callable[[], bool] = lambda: False,
     correlation_id: UUID | None = None,
 ) -> FileResult:
-    """Bring a file in. Raises UsageError or MappingError before anything is written."""
-    chosen = load_mapping(mapping)
+    """Bring a file in; go on where a run before was ended, unless ``again`` says otherwise.
+
+    Raises UsageError or MappingError before anything is written.
+    """
+    chosen = load_mapping(mapping) if mapping else None
     with (
+        open_stored(name, horizon.settings) as stored,
         _recording(horizon, "file", correlation_id) as figures,
         horizon.lineage.run("ingest", clock.now(), parent=correlation_id) as lineage,
     ):
         result = files.ingest_file(
-            horizon.database, path, chosen, source_name=source_name or FILES,
-            node_key=horizon.keys.node, era=horizon.era(), now=clock.now(), on_progress=on_progress,
+            horizon.database, stored, chosen, source_name=source_name or FILES,
+            node_key=horizon.keys.node, era=horizon.era(), now=clock.now(), again=again,
+            limits=limits_of(horizon.settings), on_progress=on_progress, stopping=stopping,
         )  # fmt: skip
         figures.update(
             inserted=result.inserted, skipped=result.duplicates, rejected=result.rejected
         )
         lineage.figures = {"inserted": result.inserted, "rejected": result.rejected}
     return result
+
+
+def preview_file(horizon: Installation, name: str, mapping: str | None, *, most: int) -> Preview:
+    """What its first lines would be as events. Raises UsageError and MappingError."""
+    chosen = load_mapping(mapping) if mapping else None
+    with open_stored(name, horizon.settings) as stored:
+        reader = reader_of(stored, chosen, limits_of(horizon.settings))
+        source = Source(0, FILES, "file")
+        return preview(Interpreter(reader, "", source, horizon.keys.node, clock.now()), most)
+
+
+def write_rejects(
+    horizon: Installation, path: Path, digests: Sequence[str], source_name: str | None = None
+) -> int:
+    """Write these files' rejected lines as JSON lines; say how many. Raises UsageError."""
+    count = 0
+    try:
+        with path.open("wb") as report, horizon.database.transaction(Role.WORKER) as tx:
+            for digest in digests:
+                for row in files.rejects(tx, source_name or FILES, digest):
+                    report.write(msgspec.json.encode(row) + b"\n")
+                    count += 1
+    except OSError as exc:
+        raise UsageError(
+            f"{path} cannot be written ({exc.strerror}): name another file for --rejects; the "
+            "events are in."
+        ) from exc
+    return count
 
 
 def simulate(horizon: Installation, url: str, correlation_id: UUID | None = None) -> Simulated:

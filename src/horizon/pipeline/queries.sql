@@ -33,11 +33,6 @@ ON CONFLICT (stage) DO UPDATE SET era = excluded.era, seen = excluded.seen;
 -- name: events_of_source
 SELECT count(*)::int AS events FROM events JOIN sources USING (source_id) WHERE sources.name = %(name)s;
 
--- name: rejected
-SELECT r.rejected_id, s.name AS source, r.received_at, r.position, r.code, r.message
-FROM rejected_events r JOIN sources s USING (source_id)
-ORDER BY r.rejected_id DESC LIMIT %(most)s;
-
 -- name: last_runs
 SELECT s.stage, r.status, r.started_at, r.finished_at - r.started_at AS took, r.figures, r.error
 FROM unnest(%(stages)s::text[]) s (stage) CROSS JOIN LATERAL (

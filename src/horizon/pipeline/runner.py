@@ -178,7 +178,7 @@ class Runner:
                 raise
             raise DatabaseError(
                 f"The database refused ({scrubbed(exc)}) after {_told(steps.figures)}: those are "
-                "kept; run it again for the rest, and see `horizon status` if it stays so."
+                "kept; run it again for the rest, and see `horizon doctor` if it stays so."
             ) from exc
         assert steps.figures is not None, "a stage of steps has one at least"
         total = StageResult(steps.figures)
@@ -276,5 +276,5 @@ def _stage_lock(connection: Connection, stage: str) -> Any:
 def sentence(exc: psycopg.Error) -> DatabaseError:
     return DatabaseError(
         f"The database refused ({scrubbed(exc)}): nothing of this run was kept; run it again, and "
-        "see `horizon status` if it stays so."
+        "see `horizon doctor` if it stays so."
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from threading import Event
 from uuid import UUID, uuid4
+
+import psycopg
 
 from horizon import clock
 from horizon.alerts import stage as alerts
@@ -29,6 +31,7 @@ from horizon.pipeline.planning import noting, noting_demo
 from horizon.pipeline.recording import Recorder
 from horizon.pipeline.runner import Stage
 from horizon.postgres.database import Role
+from horizon.privacy import retention
 from horizon.scoring import stage as scoring
 from horizon.scoring.rules import ScoreRules
 from horizon.settings import Settings
@@ -53,6 +56,22 @@ def alert_stage(settings: Settings, threshold: float | None = None) -> Stage:
 
 def seal_stage() -> Stage:
     return Stage("seal", "sealer", history.run, windowed=True)
+
+
+def retention_stage(settings: Settings) -> Stage:
+    return Stage("retention", "keeper", partial(retention.run, keep=_keep(settings)))
+
+
+def _keep(settings: Settings) -> retention.Keep:
+    return retention.Keep(settings.REJECTED_DAYS, settings.IDS_DAYS)
+
+
+def drop_what_is_over(horizon: Installation, now: datetime | None, correlation_id: UUID) -> None:
+    """Once a day there is something: a run each minute would be a line each minute."""
+    with horizon.database.transaction(Role.WORKER) as tx:
+        due = retention.is_due(tx, _keep(horizon.settings), now or clock.now())
+    if due:
+        horizon.runner.run(retention_stage(horizon.settings), now, correlation_id)
 
 
 def score(
@@ -169,6 +188,17 @@ def run_campaign(
         return planning.result(), sent
 
 
+@contextlib.contextmanager
+def sealing(horizon: Installation, now: datetime | None = None) -> Iterator[None]:
+    """Seal what the block did when it is over, however that ended. Where that fails the block's
+    work stands: the run's line says so, and the next pass seals it."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(HorizonError, psycopg.Error):
+            horizon.runner.run(seal_stage(), now)
+
+
 def run_all(
     horizon: Installation,
     now: datetime | None = None,
@@ -192,6 +222,7 @@ def _run_each(horizon: Installation, now: datetime | None, stop: Event | None, r
         send(horizon, run, stop=stop, now=now)
     finally:
         horizon.runner.run(seal_stage(), now, run)
+        drop_what_is_over(horizon, now, run)
     if mistakes:
         raise HorizonError(" ".join(mistakes))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from horizon.pipeline.waits import (
     Schedule,
     planner_waits_for,
     sender_waits_for,
+    told_figure,
     told_lag,
     told_span,
     waits_for,
@@ -28,7 +30,9 @@ from horizon.postgres.database import Connection, row_dicts
 from horizon.settings import Settings
 from horizon.stage import STAGES
 
-ORDER: Final = ("identity", "score", "alert", "campaign", "email", "seal")
+ORDER: Final = ("identity", "score", "alert", "campaign", "email", "seal", "retention")
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 
 Row = Mapping[str, Any]
 
@@ -57,7 +61,8 @@ def look(tx: Connection, settings: Settings, clock: datetime) -> list[StageStand
             continue
         one = _stage(stage, runs.get(stage), locks.get(stage, []), schedule, lags.get(stage))
         found.append(one)
-    return [_planner(tx, one) if one.stage == "campaign" else one for one in found]
+    found = [_planner(tx, one) if one.stage == "campaign" else one for one in found]
+    return [_keeper(one) if one.stage == "retention" else one for one in found]
 
 
 def last_runs(tx: Connection) -> list[dict[str, Any]]:
@@ -90,7 +95,7 @@ def _result(status: str | None, run: Row | None) -> str:
         return f"failed: {run['error']}"
     figures = run["figures"] or {}
     told = ", ".join(
-        f"{value:,} {name}" for name, value in figures.items()
+        told_figure(run["stage"], name, value) for name, value in figures.items()
         if isinstance(value, int) and value and not name.endswith("_days")
     )  # fmt: skip
     return f"{'killed' if status == 'started' else status}{': ' + told if told else ''}"
@@ -115,6 +120,12 @@ def _planner(tx: Connection, one: StageStanding) -> StageStanding:
     return replace(one, waits_for=planner_waits_for(one.waits_for, row.paused or []))
 
 
+def _keeper(one: StageStanding) -> StageStanding:
+    if one.result.startswith(("never", "done")):
+        return replace(one, waits_for="a day whose REJECTED_DAYS or IDS_DAYS are over")
+    return one
+
+
 def _locks(tx: Connection, names: Sequence[str]) -> dict[str, list[Lock]]:
     found: dict[str, list[Lock]] = {}
     for row in tx.execute(QUERIES["stage_locks"], {"stages": list(names)}):
@@ -135,12 +146,10 @@ def serving_pid(home: Path) -> int | None:
 
 
 def changes(before: Sequence[StageStanding], now: Sequence[StageStanding]) -> list[StageStanding]:
-    """What reads differently, but for its lag's age."""
+    """What reads differently, but for times and ages: the stages run every minute."""
     known = {one.stage: _gist(one) for one in before}
     return [one for one in now if known.get(one.stage) != _gist(one)]
 
 
 def _gist(one: StageStanding) -> str:
-    return json.dumps(
-        [one.last_run, one.result, one.lag.partition(",")[0], one.waits_for], default=str
-    )
+    return json.dumps([one.result, one.lag.partition(",")[0], _INSTANT.sub("", one.waits_for)])

@@ -8,6 +8,13 @@ from datetime import datetime, timedelta
 
 from horizon.clock import utc_text
 
+# Of the figures that are nouns: of 1 they are told so.
+ONE = {
+    "batches": "batch", "consents": "consent", "events": "event", "lines": "line",
+    "messages": "message", "nodes": "node", "opt ins": "opt in", "profiles": "profile",
+    "traits": "trait", "users": "user",
+}  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Lock:
@@ -82,8 +89,19 @@ def told_lag(lag: timedelta | None, rows: int | None, what: str, most: int) -> s
         return ""
     if not rows:
         return "none"
-    number = f"{rows:,}{' or more' if rows >= most else ''} {what}"
+    number = f"{rows:,}{' or more' if rows >= most else ''} {_one_or_many(rows, what)}"
     return number if lag is None else f"{number}, {told_span(lag)}"
+
+
+def told_figure(stage: str, name: str, value: int) -> str:
+    """``3 users``; the log calls what a stage handled its count."""
+    if name == "count":
+        name = "messages" if stage == "email" else "lines"
+    return f"{value:,} {_one_or_many(value, name.replace('_', ' '))}"
+
+
+def _one_or_many(number: int, many: str) -> str:
+    return ONE.get(many, many) if number == 1 else many
 
 
 def told_span(span: timedelta) -> str:

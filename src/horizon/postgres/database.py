@@ -174,8 +174,8 @@ def database_error(exc: psycopg.Error) -> HorizonError:
     if 'role "horizon_' in said and "does not exist" in said:
         return DatabaseError("The database is not set up: run `horizon init`.")
     return DatabaseError(
-        f"The database does not answer ({said}): look at PG_DSN, or at `horizon status` for the "
-        "embedded one."
+        f"The database does not answer ({said}): start its server, or set PG_DSN to where it "
+        "runs; `horizon up` starts the embedded one."
     )
 
 

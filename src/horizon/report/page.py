@@ -16,9 +16,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup, escape
 
+from horizon import look
 from horizon.observe.kibana.panels import MOST_RUNS, PANELS, Chart, Column, Measure, Panel
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
@@ -41,7 +41,11 @@ class Shown:
         """Each measure's name, what it comes to in all, and its colour where there are several."""
         several = len(self.panel.measures) > 1
         return [
-            (one.title, told(one, headline(one, self.rows)), one.colour if several else "")
+            (
+                one.largest or one.title,
+                told(one, headline(one, self.rows)),
+                one.colour if several else "",
+            )
             for one in self.panel.measures
         ]
 
@@ -79,15 +83,12 @@ def rows_of(tx: Connection, panel: Panel) -> list[Row]:
 
 def headline(measure: Measure, rows: Sequence[Row]) -> float:
     values = [row[measure.name] for row in rows]
-    return max(values, default=0) if measure.most else sum(values)
+    return max(values, default=0) if measure.largest else sum(values)
 
 
 def render(report: Report) -> str:
     scripts = {"plotly": _plotly(), "page": (_FOLDER / "report.js").read_text()}
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True,
-        lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
+    templates = look.templates(_FOLDER)
     templates.globals.update(cell=_cell, moment=_moment, is_measure=_is_measure)
     templates.filters["code"] = _code
     return templates.get_template("report.html").render(

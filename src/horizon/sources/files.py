@@ -1,7 +1,7 @@
-"""The file source: each line of a file becomes an event, a batch a transaction.
+"""The file source: each line or row of a file becomes an event, a batch a transaction.
 
-An event's messageId is (file digest, line number), so a file that comes again adds nothing, and
-lines that repeat each other are separate events.
+An event's messageId is (file digest, line number), unless the line is a message that has one. So a
+file that comes again adds nothing, and lines that repeat each other are separate events.
 """
 
 from __future__ import annotations
@@ -9,132 +9,203 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
+from typing import Any
 
-from horizon.errors import UsageError
+from horizon.errors import HorizonError, UsageError
 from horizon.events.model import Event, Source, read_message
-from horizon.events.rejection import Rejected, RejectedEvent, storable_body
+from horizon.events.rejection import BODY_BYTES, Rejected, RejectedEvent, storable_body
 from horizon.events.sources import ensure_source
 from horizon.events.store import store
 from horizon.postgres.database import Connection, Database, Role, closing_connection
 from horizon.postgres.queries import Queries
-from horizon.sources.lines import Line, TextFile, batches, open_text
-from horizon.sources.mapping import Mapping
-from horizon.sources.rows import BadLineError, RowReader, decode_line, split_line
+from horizon.sources.bad_line import BadLineError
+from horizon.sources.file_progress import Counts, FileKey, Progress
+from horizon.sources.lines import READING, Batch, OnProgress, Position
+from horizon.sources.mapping import Mapping, mapping_digest
+from horizon.sources.readers import Reader, reader_of
+from horizon.sources.stored import DEFAULT_LIMITS, Limits, Stored
 
 QUERIES = Queries("horizon.sources")
-
-OnProgress = Callable[[int, int], None]  # bytes read, bytes in all
+HOPELESS_LINES = 1_000  # so many refused, and none that is an event: the mapping is wrong
 
 
 @dataclass(frozen=True)
 class FileResult:
-    """Of ``read`` lines with content each is an event, new or a duplicate, or rejected."""
+    """Of ``read`` lines with content each is an event, new or a duplicate, or rejected.
+
+    It is what this run did; of a file that was whole before (``finished_at``), what that one did.
+    """
 
     read: int
     inserted: int
     duplicates: int
     rejected: int
     digest: str
+    went_on_after: int = 0  # the line that a run before ended with
+    last_line: int = 0
+    stopped: bool = False
+    finished_at: datetime | None = None
 
 
 @dataclass
-class _Batch:
+class _Events:
     events: list[Event] = field(default_factory=list)
     rejected: list[RejectedEvent] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class _Reader:
-    """Makes batches of lines; what it holds stays the same throughout a file."""
+class Interpreter:
+    """Makes events of lines; what it holds stays the same throughout a file."""
 
-    rows: RowReader
+    reader: Reader
     digest: str
     source: Source
     node_key: bytes
     received_at: datetime
 
-    def batch(self, lines: Sequence[Line]) -> _Batch:
-        batch = _Batch()
-        for number, raw in lines:
+    def events(self, items: Sequence[tuple[int, Any]]) -> _Events:
+        made = _Events()
+        for number, item in items:
             try:
-                event = self._event(number, raw)
+                event = self.event(number, item)
             except (BadLineError, Rejected) as bad:
-                batch.rejected.append(self._rejected(number, raw, bad.code, bad.message))
+                made.rejected.append(self._rejected(number, item, bad.code, bad.message))
             else:
                 if event is not None:
-                    batch.events.append(event)
-        return batch
+                    made.events.append(event)
+        return made
 
-    def _event(self, number: int, raw: bytes) -> Event | None:
-        message = self.rows.message(number, raw)
+    def message_id(self, number: int) -> str:
+        """Of a line that has none of its own."""
+        return f"{self.digest[:32]}:{number}"
+
+    def event(self, number: int, item: Any) -> Event | None:
+        """Raises BadLineError and Rejected."""
+        message = self.reader.message(self.message_id(number), item)
         if message is None:
             return None
+        # A line's sentAt is of a clock long ago. Sent when it was received, its time is its own.
         return read_message(
-            message, source=self.source, received_at=self.received_at, node_key=self.node_key
-        )
+            message, source=self.source, received_at=self.received_at, sent_at=self.received_at,
+            node_key=self.node_key,
+        )  # fmt: skip
 
-    def _rejected(self, number: int, raw: bytes, code: str, message: str) -> RejectedEvent:
+    def _rejected(self, number: int, item: Any, code: str, message: str) -> RejectedEvent:
+        body = self.reader.body(item)
         return RejectedEvent(
             source_id=self.source.source_id,
             received_at=self.received_at,
             position=number,
             code=code,
-            message=f"file {self.digest[:12]}, line {number}: {message}",
-            body=storable_body(raw.rstrip(b"\r\n")),
+            message=f"file {self.digest[:12]}, {self.reader.unit} {number}: {message}",
+            body=storable_body(body),
+            cut=code == "too_long" or len(body) > BODY_BYTES,
         )
 
 
 def ingest_file(
-    database: Database, path: Path, mapping: Mapping, *, source_name: str, node_key: bytes,
-    era: int, now: datetime, on_progress: OnProgress | None = None,
+    database: Database, stored: Stored, mapping: Mapping | None, *, source_name: str,
+    node_key: bytes, era: int, now: datetime, limits: Limits = DEFAULT_LIMITS, again: bool = False,
+    on_progress: OnProgress = lambda *_: None, stopping: Callable[[], bool] = lambda: False,
 ) -> FileResult:  # fmt: skip
     """Bring a file's lines in, as the worker. Lines that are no events are kept as rejected.
 
-    ``now`` is when the events count as received; ``on_progress`` is called after each commit.
-    Raises UsageError where the file cannot be read and MappingError where the mapping does not
-    fit it, both before anything is written.
+    ``now`` is when the events count as received; ``on_progress`` is called after each commit, and
+    ``stopping`` asked. Raises UsageError where the file cannot be read and MappingError where the
+    mapping does not fit it, both before anything is written.
     """
-    with open_text(path) as text, closing_connection(database.connect(Role.WORKER)) as connection:
-        lines = text.lines()
-        rows = RowReader(mapping, _columns(text, mapping, lines), text.digest)
+    reader = reader_of(stored, mapping, limits)
+    digest = stored.identity or reader.digest(_unless(stopping, stored.name, on_progress))
+    with closing_connection(database.connect(Role.WORKER)) as connection:
         with connection.transaction():
             source = ensure_source(connection, source_name, "file")
-        reader = _Reader(rows, text.digest, source, node_key, now)
-        events = inserted = rejected = 0
-        for some in batches(lines):
-            batch = reader.batch(some)
-            with connection.transaction():
-                inserted += _write(connection, batch, era)
-            events += len(batch.events)
-            rejected += len(batch.rejected)
-            if on_progress:
-                on_progress(text.position, text.size_bytes)
-        text.check_unchanged()
-    return FileResult(events + rejected, inserted, events - inserted, rejected, text.digest)
+        key = FileKey(source.source_id, digest, mapping_digest(mapping))
+        interpreter = Interpreter(reader, digest, source, node_key, now)
+        with key.held(connection, stored.name):
+            run = _Run(connection, stored, interpreter, key, era, on_progress, stopping)
+            return run.all_batches(again=again)
 
 
-def _columns(text: TextFile, mapping: Mapping, lines: Iterator[Line]) -> Sequence[str]:
-    """The columns' names; takes the header off the lines where there is one."""
-    if not mapping.header:
-        return mapping.columns
-    _, raw = next(lines, (1, b""))
-    try:
-        header = split_line(decode_line(raw, mapping.encoding), mapping.delimiter)
-    except BadLineError as bad:
-        raise UsageError(
-            f"{text.path} has a first line that {mapping.name} cannot read ({bad.message}): set "
-            "the mapping's encoding and delimiter to the file's."
-        ) from bad
-    return mapping.columns or header
+def _unless(stopping: Callable[[], bool], name: str, on_progress: OnProgress) -> OnProgress:
+    def checked(step: str, done: int, total: int) -> None:
+        if stopping():
+            raise HorizonError(f"Stopped before anything of {name} was brought in.")
+        on_progress(step, done, total)
+
+    return checked
 
 
-def _write(tx: Connection, batch: _Batch, era: int) -> int:
-    return store(tx, batch.events, _new_rejects(tx, batch.rejected), era=era)
+@dataclass
+class _Run:
+    connection: Connection
+    stored: Stored
+    interpreter: Interpreter
+    key: FileKey
+    era: int
+    on_progress: OnProgress
+    stopping: Callable[[], bool]
+
+    def all_batches(self, *, again: bool) -> FileResult:
+        now = self.interpreter.received_at
+        with self.connection.transaction():
+            before = self.key.begin(self.connection, now, again=again)
+        if before.finished_at:
+            return self._result(before.counts._replace(
+                inserted=0, duplicates=before.counts.inserted + before.counts.duplicates
+            ), before, before.position, finished_at=before.finished_at)  # fmt: skip
+        position, counts, stopped = before.position, Counts(), False
+        for batch in self.interpreter.reader.batches(position):
+            if stopped := self.stopping():
+                break
+            added = self._batch(batch, position, before)
+            counts = Counts(*map(sum, zip(counts, added, strict=True)))
+            position = batch.end
+            done_bytes = self.interpreter.reader.done_bytes()
+            self.on_progress(READING, done_bytes, self.stored.size_bytes)
+        if not stopped:
+            self.stored.check_unchanged()
+            with self.connection.transaction():
+                self.key.finish(self.connection, now)
+        return self._result(counts, before, position, stopped=stopped)
+
+    def _batch(self, batch: Batch, start: Position, before: Progress) -> Counts:
+        reader = self.interpreter.reader
+        made = self.interpreter.events(batch.items)
+        if not made.events and len(made.rejected) >= HOPELESS_LINES and start.number <= 1:
+            raise UsageError(
+                f"{self.stored.name}: none of its first {len(made.rejected):,} {reader.unit}s is "
+                f"an event ({made.rejected[0].message}): look with --dry-run, and mend the mapping."
+            )
+        with self.connection.transaction():
+            rejected = made.rejected
+            if before.others:
+                rejected = list(_new_rejects(self.connection, rejected))
+            self.stored.check_unchanged()
+            inserted = store(self.connection, made.events, rejected, era=self.era)
+            counts = Counts(inserted, len(made.events) - inserted, len(made.rejected))
+            self.key.move(self.connection, start, batch.end, counts)
+        return counts
+
+    def _result(
+        self, counts: Counts, before: Progress, end: Position, *, stopped: bool = False,
+        finished_at: datetime | None = None,
+    ) -> FileResult:  # fmt: skip
+        return FileResult(
+            counts.read, *counts, self.key.digest, went_on_after=before.position.number,
+            last_line=end.number, stopped=stopped, finished_at=finished_at,
+        )  # fmt: skip
+
+
+def rejects(tx: Connection, source_name: str, digest: str) -> Iterator[dict[str, Any]]:
+    """A file's rejected lines in their order, with number and reason, of whatever run."""
+    values = {"source": source_name, "file": f"file {digest[:12]}, %"}
+    with tx.cursor(name="rejects") as found:
+        for row in found.execute(QUERIES["file_rejects"], values):
+            yield {"line": row.position, "code": row.code, "reason": row.message}
 
 
 def _new_rejects(tx: Connection, rejected: Sequence[RejectedEvent]) -> Sequence[RejectedEvent]:
-    """Those that are not kept yet: a file that comes again adds no rejected lines either."""
+    """Those that are not kept yet, where the same file was read before with another mapping."""
     if not rejected:
         return []
     rows = tx.execute(

@@ -3,59 +3,89 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
-from horizon.errors import HorizonError, UsageError
+from horizon.errors import UsageError
+from horizon.sources.stored import Limits, Stored
+from horizon.sources.unpacking import BUFFER_BYTES, Unpacked
 
-MAX_LINE_BYTES = 64 * 1024  # twice what one event may hold
 BATCH_LINES = 5_000
 BATCH_BYTES = 8 * 2**20
+HEAD_BYTES = 8192
+CHECKING, READING = "checking", "reading"
 _BOM = b"\xef\xbb\xbf"
 
 Line = tuple[int, bytes]  # its number in the file, from 1, and its bytes with the line end
+OnProgress = Callable[[str, int, int], None]  # the step, bytes read, bytes in all
 
 
-@dataclass(frozen=True)
-class TextFile:
-    """An open file, its SHA-256 and its size when that was taken."""
+class Position(NamedTuple):
+    """Where to go on: an offset into the unpacked bytes (or a row), and the last line's number."""
 
-    path: Path
-    file: BinaryIO
-    digest: str
-    size_bytes: int
-    changed_ns: int
+    offset: int = 0
+    number: int = 0
 
-    def lines(self) -> Iterator[Line]:
-        """The lines from the beginning on; of one above MAX_LINE_BYTES only what shows that."""
-        self.file.seek(0)
-        if self.file.read(len(_BOM)) != _BOM:
-            self.file.seek(0)
-        number = 0
-        while raw := self.file.readline(MAX_LINE_BYTES + 1):
-            number += 1
-            yield number, raw
-            while len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
-                raw = self.file.readline(MAX_LINE_BYTES + 1)
 
-    @property
-    def position(self) -> int:
-        """Bytes read so far."""
-        return self.file.tell()
+class Batch(NamedTuple):
+    """Some lines or rows by their numbers, and where to go on after them."""
 
-    def check_unchanged(self) -> None:
-        """Raises HorizonError where the file is no longer the one that the digest is of."""
-        state = os.fstat(self.file.fileno())
-        if (state.st_size, state.st_mtime_ns) != (self.size_bytes, self.changed_ns):
-            raise HorizonError(
-                f"{self.path} changed while it was read, so its events are of two versions: "
-                "ingest files that nobody writes to any more."
+    items: list[tuple[int, Any]]
+    end: Position
+
+
+class TextLines:
+    """The lines of a file, packed or not."""
+
+    def __init__(self, stored: Stored, limits: Limits) -> None:
+        self.stored = stored
+        self.most_bytes = limits.line_bytes
+        self._limits = limits
+        self.head = self._open().peek(HEAD_BYTES)[:HEAD_BYTES]
+        if b"\0" in self.head:
+            raise UsageError(
+                f"{stored.name} is not a text file: unpack it if it is an archive, and save it as "
+                "UTF-8 if it is UTF-16."
             )
+        if not self.head:
+            raise UsageError(f"{stored.name} is empty: name a file with lines in it.")
+
+    def digest(self, on_progress: OnProgress) -> str:
+        """The SHA-256 of the unpacked text, so that packing it otherwise makes no other file of
+        it. It reads the whole file, and so finds a damaged one before anything is written."""
+        content, sha256 = self._open(), hashlib.sha256()
+        while read := content.read(BUFFER_BYTES):
+            sha256.update(read)
+            self.stored.check_unchanged()  # one that grows as fast as it is read has no end
+            on_progress(CHECKING, self.stored.tell(), self.stored.size_bytes)
+        return sha256.hexdigest()
+
+    def first(self) -> tuple[bytes, Position]:
+        """The first line, and where the others begin."""
+        content = self._open()
+        raw = content.readline(self.most_bytes + 1)
+        return raw.removeprefix(_BOM), Position(content.tell(), 1)
+
+    def batches(self, start: Position) -> Iterator[Batch]:
+        content = self._open(start.offset)
+        for some in batches(self._lines(content, start.number)):
+            yield Batch(some, Position(content.tell(), some[-1][0]))
+
+    def _open(self, offset: int = 0) -> io.BufferedReader:
+        unpacked = Unpacked(self.stored, self._limits)
+        unpacked.skip_to(offset)
+        return io.BufferedReader(unpacked, BUFFER_BYTES)
+
+    def _lines(self, content: io.BufferedReader, number: int) -> Iterator[Line]:
+        """Of a line above the limit only what shows that is held."""
+        most = self.most_bytes + 1
+        while raw := content.readline(most):
+            number += 1
+            rest = raw
+            while len(rest) == most and not rest.endswith(b"\n"):
+                rest = content.readline(most)
+            yield number, raw.removeprefix(_BOM) if number == 1 else raw
 
 
 def batches(lines: Iterable[Line]) -> Iterator[list[Line]]:
@@ -70,41 +100,3 @@ def batches(lines: Iterable[Line]) -> Iterator[list[Line]]:
             batch, size_bytes = [], 0
     if batch:
         yield batch
-
-
-@contextmanager
-def open_text(path: Path) -> Iterator[TextFile]:
-    """Open a file and take its digest; raise UsageError where it is no text file to read."""
-    try:
-        # Without O_NONBLOCK a named pipe would hold the command until somebody writes to it.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except (OSError, ValueError) as exc:  # ValueError: a NUL in the name
-        said = exc.strerror if isinstance(exc, OSError) else "no such name"
-        raise UsageError(f"{path} cannot be read ({said}): name a text file.") from exc
-    try:
-        _check_state(path, os.fstat(descriptor))
-        with open(descriptor, "rb", closefd=False) as file:
-            yield _text_file(path, file)
-    finally:
-        os.close(descriptor)
-
-
-def _check_state(path: Path, state: os.stat_result) -> None:
-    if stat.S_ISDIR(state.st_mode):
-        raise UsageError(f"{path} is a folder: name a text file in it.")
-    if not stat.S_ISREG(state.st_mode):
-        raise UsageError(f"{path} is not a file on disk: write it to one first, it is read twice.")
-    if state.st_size == 0:
-        raise UsageError(f"{path} is empty: name a file with lines in it.")
-
-
-def _text_file(path: Path, file: BinaryIO) -> TextFile:
-    if b"\0" in file.read(8192):
-        raise UsageError(
-            f"{path} is not a text file: unpack it if it is compressed, and save it as UTF-8 if "
-            "it is UTF-16."
-        )
-    file.seek(0)
-    state = os.fstat(file.fileno())
-    digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-    return TextFile(path, file, digest, state.st_size, state.st_mtime_ns)

@@ -1,7 +1,8 @@
-"""Mappings: TOML files that say how the lines of a file become events."""
+"""Mappings: TOML files that say how the lines or rows of a file become events."""
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,28 +16,33 @@ import msgspec
 from horizon.errors import MappingError
 
 BLANKS = "blanks"
+# Times that strptime has no word for; a column that holds times already needs no format.
+ISO = "iso8601"
+UNIX_UNITS = {"unix": 1, "unix_ms": 1_000}  # how many make a second
+_TEXT_KEYS = ("delimiter", "header", "columns", "encoding")  # of CSV alone
 
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class Property(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     column: Text
-    type: Literal["int", "float", "str"] = "str"
+    type: Literal["int", "float", "str"] | None = None  # none: as it is, in CSV text
 
 
 class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``columns`` names the columns where no header does; with a header it replaces its names."""
+    """``columns`` names the columns where no header does; with a header it replaces its names.
+    In JSON lines and Parquet a column is a field; ``user.id`` is one inside of another."""
 
     name: str  # what errors call it; no key of the file
-    format: Literal["csv"]
+    format: Literal["csv", "jsonl", "parquet"]
     delimiter: Text = ","
     header: bool = True
     columns: tuple[Text, ...] = ()
     encoding: Text = "utf-8"
     user_id_column: Text
     time_column: Text
-    time_format: Text
-    time_zone: Text | None = None  # none: the format holds %z
+    time_format: Text = ISO
+    time_zone: Text | None = None  # none: the format holds %z, or UTC is meant
     type: Literal["track", "page", "screen"] = "track"
     event: Text
     properties: dict[str, Property] = {}
@@ -51,14 +57,15 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 # What the error says of each key: how a right value looks.
 EXAMPLES = {
-    "format": 'format = "csv"',
+    "format": 'format = "csv", "jsonl" or "parquet"',
     "delimiter": 'delimiter = ",", any one character, or "blanks" for columns aligned with blanks',
     "header": "header = true, or false where the first line is data already",
     "columns": 'columns = ["customer_id", "date"], each name once',
     "encoding": 'encoding = "utf-8", "latin-1" or another that holds ASCII',
     "user_id_column": 'user_id_column = "customer_id"',
     "time_column": 'time_column = "date"',
-    "time_format": 'time_format = "%Y-%m-%d %H:%M:%S", as strptime reads it, with year and day',
+    "time_format": 'time_format = "%Y-%m-%d %H:%M:%S", as strptime reads it, with year and day, or '
+    '"iso8601", "unix" or "unix_ms"',
     "time_zone": 'time_zone = "Europe/Berlin" or "UTC", or none where time_format holds %z',
     "type": 'type = "track", "page" or "screen"',
     "event": 'event = "Order Completed"',
@@ -92,6 +99,9 @@ def read_mapping(text: str, name: str) -> Mapping:
     except (tomllib.TOMLDecodeError, RecursionError) as exc:
         raise MappingError(f"The mapping {name} is not TOML ({exc}): mend that line.") from exc
     _check_keys(values, name)
+    for key in _TEXT_KEYS:
+        if key in values and values["format"] != "csv":
+            raise _wrong(name, key, f"is of CSV and cannot stand in one of {values['format']}")
     mapping = msgspec.convert({**values, "name": name}, Mapping)
     for key, problem in _contradictions(mapping):
         raise _wrong(name, key, problem)
@@ -143,14 +153,22 @@ def _contradictions(mapping: Mapping) -> Iterator[tuple[str, str]]:
             yield key, f"names {column}, which is not in columns"
     if not _holds_ascii(mapping.encoding):
         yield "encoding", f"cannot be {mapping.encoding!r}"
-    if (read := _sample_of(mapping.time_format)) is None:
-        yield "time_format", f"cannot be {mapping.time_format!r}"
-    elif mapping.time_zone is None and read.tzinfo is None:
-        yield "time_zone", "is missing"
-    elif mapping.time_zone is not None and read.tzinfo is not None:
-        yield "time_zone", "cannot stand beside %z in time_format"
-    if mapping.time_zone is not None and not _is_zone(mapping.time_zone):
-        yield "time_zone", f"cannot be {mapping.time_zone!r}"
+    yield from _time_contradictions(mapping.time_format, mapping.time_zone)
+
+
+def _time_contradictions(time_format: str, time_zone: str | None) -> Iterator[tuple[str, str]]:
+    if time_format in UNIX_UNITS:
+        if time_zone is not None:
+            yield "time_zone", f"cannot stand beside {time_format} in time_format"
+    elif time_format != ISO:
+        if (read := _sample_of(time_format)) is None:
+            yield "time_format", f"cannot be {time_format!r}"
+        elif time_zone is None and read.tzinfo is None:
+            yield "time_zone", "is missing"
+        elif time_zone is not None and read.tzinfo is not None:
+            yield "time_zone", "cannot stand beside %z in time_format"
+    if time_zone is not None and not _is_zone(time_zone):
+        yield "time_zone", f"cannot be {time_zone!r}"
 
 
 def _holds_ascii(encoding: str) -> bool:
@@ -183,3 +201,12 @@ def _is_zone(name: str) -> bool:
 def _wrong(name: str, key: str, problem: str) -> MappingError:
     example = EXAMPLES[key.partition(".")[0]]
     return MappingError(f"The mapping {name}: {key} {problem}: it should look like {example}.")
+
+
+def mapping_digest(mapping: Mapping | None) -> str:
+    """The same for mappings that do the same, whatever they are called; empty for none."""
+    if mapping is None:
+        return ""
+    values = msgspec.structs.asdict(mapping)
+    del values["name"]
+    return hashlib.sha256(msgspec.json.encode(values, order="sorted")).hexdigest()

@@ -6,6 +6,47 @@ WHERE source_id = %(source_id)s
   AND position BETWEEN %(first)s AND %(last)s
   AND message = ANY(%(messages)s)
 
+-- name: begin_file
+-- A line for a file that is read for the first time; one that is known keeps its own.
+INSERT INTO file_progress (source_id, digest, mapping, started_at)
+VALUES (%(source_id)s, %(digest)s, %(mapping)s, %(now)s)
+ON CONFLICT DO NOTHING
+
+-- name: restart_file
+INSERT INTO file_progress (source_id, digest, mapping, started_at)
+VALUES (%(source_id)s, %(digest)s, %(mapping)s, %(now)s)
+ON CONFLICT (source_id, digest, mapping) DO UPDATE
+SET next_offset = 0, number = 0, inserted = 0, duplicates = 0, rejected = 0,
+    started_at = excluded.started_at, finished_at = NULL
+
+-- name: file_progress
+-- Others: whether its rejected lines may be kept already, from another mapping.
+SELECT next_offset, number, inserted, duplicates, rejected, finished_at,
+       EXISTS (SELECT FROM file_progress o
+               WHERE o.source_id = f.source_id AND o.digest = f.digest AND o.mapping <> f.mapping)
+           AS others
+FROM file_progress f
+WHERE source_id = %(source_id)s AND digest = %(digest)s AND mapping = %(mapping)s
+
+-- name: move_file
+-- In the transaction of a batch's rows, and from where that batch began: no batch counts twice.
+UPDATE file_progress
+SET next_offset = %(next_offset)s, number = %(number)s, inserted = inserted + %(inserted)s,
+    duplicates = duplicates + %(duplicates)s, rejected = rejected + %(rejected)s
+WHERE source_id = %(source_id)s AND digest = %(digest)s AND mapping = %(mapping)s
+  AND next_offset = %(start)s AND finished_at IS NULL
+
+-- name: finish_file
+UPDATE file_progress SET finished_at = %(now)s
+WHERE source_id = %(source_id)s AND digest = %(digest)s AND mapping = %(mapping)s
+
+-- name: file_rejects
+-- A file's rejected lines: their messages begin with its digest.
+SELECT DISTINCT position, code, message
+FROM rejected_events
+WHERE source_id = (SELECT source_id FROM sources WHERE name = %(source)s) AND message LIKE %(file)s
+ORDER BY position
+
 -- name: keep_simulation
 -- The first run's epoch counts: later runs send the same messages again.
 INSERT INTO simulations (name, epoch, seed) VALUES (%(name)s, %(epoch)s, %(seed)s)
@@ -68,3 +109,60 @@ SELECT code, message, count(*)::int AS events
 FROM rejected_events
 WHERE source_id = %(source_id)s AND received_at >= %(since)s
 GROUP BY code, message ORDER BY code, message LIMIT 5
+
+-- name: rejected
+SELECT r.rejected_id, s.name AS source, r.received_at, r.position, r.code, r.message, r.replayed_at
+FROM rejected_events r JOIN sources s USING (source_id)
+WHERE (%(ids)s::bigint[] IS NULL OR r.rejected_id = ANY(%(ids)s))
+  AND (%(source)s::text IS NULL OR s.name = %(source)s)
+  AND (%(code)s::text IS NULL OR r.code = %(code)s)
+  AND (%(since)s::timestamptz IS NULL OR r.received_at >= %(since)s)
+  AND (%(replayed_too)s::boolean OR r.replayed_at IS NULL)
+ORDER BY r.rejected_id DESC LIMIT %(most)s
+
+-- name: rejected_counts
+SELECT s.name AS source, r.code, count(*)::int AS events, min(r.received_at) AS first,
+       max(r.received_at) AS last, max(r.rejected_id) AS latest
+FROM rejected_events r JOIN sources s USING (source_id)
+WHERE (%(ids)s::bigint[] IS NULL OR r.rejected_id = ANY(%(ids)s))
+  AND (%(source)s::text IS NULL OR s.name = %(source)s)
+  AND (%(code)s::text IS NULL OR r.code = %(code)s)
+  AND (%(since)s::timestamptz IS NULL OR r.received_at >= %(since)s)
+  AND (%(replayed_too)s::boolean OR r.replayed_at IS NULL)
+GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
+
+-- name: rejected_one
+SELECT r.rejected_id, s.name AS source, s.kind, r.received_at, r.position, r.code, r.message, r.call,
+       r.sent_at, r.context, r.cut, r.replayed_at, r.event_id, r.body
+FROM rejected_events r JOIN sources s USING (source_id)
+WHERE r.rejected_id = %(rejected_id)s
+
+-- name: rejected_to_replay
+-- Locked, so that two replays do not both take one.
+SELECT r.rejected_id, r.received_at, r.source_id, s.name AS source, s.kind, r.code, r.message, r.body,
+       r.cut, r.call, r.sent_at, r.context
+FROM rejected_events r JOIN sources s USING (source_id)
+WHERE r.rejected_id > %(after)s AND r.replayed_at IS NULL
+  AND (%(ids)s::bigint[] IS NULL OR r.rejected_id = ANY(%(ids)s))
+  AND (%(source)s::text IS NULL OR s.name = %(source)s)
+  AND (%(code)s::text IS NULL OR r.code = %(code)s)
+  AND (%(since)s::timestamptz IS NULL OR r.received_at >= %(since)s)
+ORDER BY r.rejected_id LIMIT %(most)s
+FOR UPDATE OF r
+
+-- name: note_replayed
+UPDATE rejected_events r SET replayed_at = %(now)s, event_id = done.event_id
+FROM unnest(%(ids)s::bigint[], %(times)s::timestamptz[], %(event_ids)s::uuid[])
+     AS done (rejected_id, received_at, event_id)
+WHERE r.rejected_id = done.rejected_id AND r.received_at = done.received_at
+
+-- name: note_refused_again
+-- What is wrong now: perhaps something else than before.
+UPDATE rejected_events r SET code = found.code, message = found.message
+FROM unnest(%(ids)s::bigint[], %(times)s::timestamptz[], %(codes)s::text[], %(messages)s::text[])
+     AS found (rejected_id, received_at, code, message)
+WHERE r.rejected_id = found.rejected_id AND r.received_at = found.received_at
+
+-- name: erased_since
+-- Whole primary keys: a look into an index for each node.
+SELECT node, erased_at FROM erased_nodes WHERE node = ANY(%(nodes)s::uuid[])

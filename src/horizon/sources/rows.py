@@ -1,4 +1,4 @@
-"""One line of a file becomes one message, as Segment's API would have brought it."""
+"""One line of a CSV file becomes one message, as Segment's API would have brought it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import csv
 import math
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from horizon.errors import MappingError
-from horizon.sources.lines import MAX_LINE_BYTES
+from horizon.sources.bad_line import BadLineError
+from horizon.sources.instants import instant_reader
 from horizon.sources.mapping import BLANKS, Mapping
 
 Message = dict[str, Any]
@@ -22,19 +21,8 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _LARGEST = 2**63 - 1
 
 
-class BadLineError(Exception):
-    """Why a line is no event. The message names columns, never what a person's line held."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-
-
 def decode_line(raw: bytes, encoding: str) -> str:
     """A line's text without its line end, LF or CRLF. Raises BadLineError."""
-    if len(raw) > MAX_LINE_BYTES:
-        raise BadLineError("too_long", f"the line is longer than {MAX_LINE_BYTES} bytes")
     try:
         return raw.decode(encoding).rstrip("\r\n")
     except UnicodeDecodeError as exc:
@@ -53,48 +41,53 @@ def split_line(text: str, delimiter: str) -> list[str]:
 
 
 class RowReader:
-    """Reads lines of a file with these columns; ``digest`` is the file's, for message ids."""
+    """Reads lines of a file with these columns."""
 
-    def __init__(self, mapping: Mapping, columns: Sequence[str], digest: str) -> None:
+    def __init__(self, mapping: Mapping, columns: Sequence[str]) -> None:
         places = _places(mapping, columns)
         self._mapping = mapping
         self._width = len(columns)
-        self._prefix = digest[:32]
         self._user_id = itemgetter(places["user_id_column"])
         self._time = itemgetter(places["time_column"])
         self._properties = [
-            (name, wanted.column, places[f"properties.{name}"], _READERS[wanted.type])
+            (name, wanted.column, places[f"properties.{name}"], READERS[wanted.type or "str"])
             for name, wanted in mapping.properties.items()
         ]
         # A file repeats its days: strptime alone would take a third of the whole.
         self._instant = lru_cache(maxsize=4096)(instant_reader(mapping))
 
-    def message(self, number: int, raw: bytes) -> Message | None:
-        """The message of line ``number``, or None where it is blank. Raises BadLineError."""
+    def message(self, message_id: str, raw: bytes) -> Message | None:
+        """The message of a line, or None where it is blank. Raises BadLineError."""
         cells = split_line(decode_line(raw, self._mapping.encoding), self._mapping.delimiter)
         if not any(cells):
             return None
         if len(cells) != self._width:
             raise BadLineError("columns", f"it has {len(cells)} columns instead of {self._width}")
-        return {
-            "type": self._mapping.type,
-            "event" if self._mapping.type == "track" else "name": self._mapping.event,
-            "messageId": f"{self._prefix}:{number}",
-            "userId": self._user_id(cells),
-            "timestamp": self._instant(self._time(cells)),
-            "properties": self._read_properties(cells),
-        }
+        return message_of(
+            self._mapping, message_id, self._user_id(cells), self._instant(self._time(cells)),
+            self._read_properties(cells),
+        )  # fmt: skip
 
     def _read_properties(self, cells: Sequence[str]) -> Message:
         properties = {}
         for name, column, place, read in self._properties:
             cell = cells[place]
             if cell:  # an empty cell is a property that nobody knows
-                try:
-                    properties[name] = read(cell)
-                except ValueError as exc:
-                    raise BadLineError("property", f"{column} {exc}") from exc
+                properties[name] = read_property(read, cell, column)
         return properties
+
+
+def message_of(
+    mapping: Mapping, message_id: str, user_id: Any, timestamp: str, properties: Message
+) -> Message:
+    return {
+        "type": mapping.type,
+        "event" if mapping.type == "track" else "name": mapping.event,
+        "messageId": message_id,
+        "userId": user_id,
+        "timestamp": timestamp,
+        "properties": properties,
+    }
 
 
 def _places(mapping: Mapping, columns: Sequence[str]) -> dict[str, int]:
@@ -108,20 +101,12 @@ def _places(mapping: Mapping, columns: Sequence[str]) -> dict[str, int]:
     return {key: columns.index(column) for key, column in mapping.used_columns()}
 
 
-def instant_reader(mapping: Mapping) -> Callable[[str], str]:
-    """Reads the mapping's times into ISO 8601 in UTC. Of a local time that comes twice in
-    autumn, the first one is taken."""
-    zone = ZoneInfo(mapping.time_zone) if mapping.time_zone else None
-
-    def read(cell: str) -> str:
-        try:
-            local = datetime.strptime(cell, mapping.time_format)  # noqa: DTZ007
-            return (local.replace(tzinfo=zone) if zone else local).astimezone(UTC).isoformat()
-        except (ValueError, OverflowError) as exc:
-            said = f"{mapping.time_column} is not a time like {mapping.time_format}"
-            raise BadLineError("time", said) from exc
-
-    return read
+def read_property(read: Callable[[str], Any], cell: str, column: str) -> Any:
+    """Raises BadLineError."""
+    try:
+        return read(cell)
+    except ValueError as exc:
+        raise BadLineError("property", f"{column} {exc}") from exc
 
 
 def _read_int(cell: str) -> int:
@@ -141,7 +126,7 @@ def _read_float(cell: str) -> float:
     return value
 
 
-_READERS: dict[str, Callable[[str], int | float | str]] = {
+READERS: dict[str, Callable[[str], int | float | str]] = {
     "int": _read_int,
     "float": _read_float,
     "str": str,

@@ -68,7 +68,10 @@ def explain_message(tx: Connection, message_id: UUID, activities: int = ACTIVITI
     )
 
 
-def messages_of_alert(tx: Connection, alert_id: int) -> list[UUID]:
+def messages_of_alert(tx: Connection, alert_id: int) -> list[UUID] | None:
+    """None where there is no such alert."""
+    if tx.execute(QUERIES["alert"], {"alert_id": alert_id}).fetchone() is None:
+        return None
     rows = tx.execute(QUERIES["alert_messages"], {"alert_id": alert_id, "most": MOST})
     return [row.message_id for row in rows]
 
@@ -107,7 +110,7 @@ def _decision(tx: Connection, row: Any, values: Mapping[str, Any]) -> Decision:
 def _person(tx: Connection, row: Any) -> Person:
     found = tx.execute(QUERIES["nodes"], {"profile_id": _profile(row), "most": MOST})
     nodes = [
-        Node(one.node, one.kind, rules.masked(one.value) or "", one.live, one.first_seen)
+        Node(one.node, one.kind, rules.masked(one.value, one.kind) or "", one.live, one.first_seen)
         for one in found
     ]
     return Person(

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import resources
+from pathlib import Path
 
-import jinja2
-
+from horizon import look
 from horizon.observe.explain.story import Story
 from horizon.observe.explain.words import sections
 
+_FOLDER = Path(__file__).parent / "templates"
+
 
 def render(story: Story) -> str:
-    folder = resources.files("horizon.observe.explain") / "templates"
-    templates = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text()), autoescape=True,
-        trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
-    return templates.get_template("explain.html").render(story=story, sections=sections(story))
+    page = look.templates(_FOLDER).get_template("explain.html")
+    return page.render(story=story, sections=sections(story))

@@ -22,8 +22,9 @@ WHERE m.message_id = %(message_id)s;
 
 -- name: runs
 -- The stages that ran in one go with the planning.
-SELECT run_id, stage, status, started_at, finished_at FROM runs
-WHERE correlation_id = %(correlation_id)s ORDER BY started_at, run_id;
+SELECT r.run_id, r.stage, c.campaign, r.status, r.started_at, r.finished_at
+FROM runs r LEFT JOIN campaign_runs c USING (correlation_id, run_id)
+WHERE r.correlation_id = %(correlation_id)s ORDER BY r.started_at, r.run_id;
 
 -- name: alert
 SELECT a.*, n.profile_id AS profile_now, names.user_id

@@ -6,8 +6,10 @@ import re
 from datetime import datetime, timedelta
 
 from horizon.observe.explain.story import Answer
+from horizon.personal import looks_personal
 
 DAY_S = 86_400
+SHORTEST_PHONE = 6  # of what is shorter, two digits would be too much
 
 _ADDRESS = re.compile(r"(.).*@(.)[^@]*", re.DOTALL)
 _ENDING = re.compile(r"\.[^.@]+\Z")
@@ -83,15 +85,19 @@ def why(audience: str, status: str, reason: str | None) -> str:
     return f"Chosen because {chosen}; {status}: {told}."
 
 
-def masked(address: str | None) -> str | None:
-    """``a***@e***.com``, as the preference page has it; what is no address stays as it is."""
-    if address is None:
+def masked(value: str | None, kind: str = "") -> str | None:
+    """``a***@e***.com``, as the preference page has it, ``***67`` of a phone number; what is
+    neither stays as it is. ``kind``: of identifier, where it is one."""
+    if value is None:
         return None
-    parts = _ADDRESS.fullmatch(address)
-    if parts is None:
-        return address
-    ending = _ENDING.search(address)
-    return f"{parts[1]}***@{parts[2]}***{ending[0] if ending else ''}"
+    parts = _ADDRESS.fullmatch(value)
+    if parts is not None:
+        ending = _ENDING.search(value)
+        return f"{parts[1]}***@{parts[2]}***{ending[0] if ending else ''}"
+    if "phone" in kind.lower() or looks_personal(value):
+        digits = value[-2:]
+        return f"***{digits if digits.isdigit() and len(value) > SHORTEST_PHONE else ''}"
+    return value
 
 
 def read_answer(text: str | None) -> Answer | None:

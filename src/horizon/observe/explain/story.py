@@ -35,6 +35,7 @@ class Reached(Struct, frozen=True):
 class Run(Struct, frozen=True):
     run_id: UUID
     stage: str
+    campaign: str | None  # which one was planned
     status: str
     started_at: datetime
     finished_at: datetime | None

@@ -71,10 +71,11 @@ def _decision(story: Story) -> Iterator[Section]:
         ("reached instead by", str(one.instead or "")),
         ("planned by run", str(one.run_id or "")), ("correlation id", str(one.correlation_id)),
     ]  # fmt: skip
-    rows = [(one.of, str(one.key), str(one.message_id)) for one in one.reached]
+    rows = [(f"this {reached.of}", str(reached.message_id)) for reached in one.reached]
     yield Section(
-        f"Message {story.message_id}", one.why, _told(facts), ("reached", "key", "by"), rows
-    )
+        f"Message {story.message_id}", one.why, _told(facts),
+        ("reached on this occasion", "by message"), rows,
+    )  # fmt: skip
 
 
 def _alert(story: Story) -> Iterator[Section]:
@@ -121,17 +122,21 @@ def _events(story: Story) -> Iterator[Section]:
     if found is None:
         return
     rows = [
-        (second(one.time), one.name or one.type, "" if one.in_window else "older",
+        (second(one.time), one.name or one.type, "yes" if one.in_window else "no",
          str(one.event_id), one.source, one.message_id)
         for one in found.listed
     ]  # fmt: skip
     yield Section(
         "Events",
-        f"{found.activities:,} activities were known, {found.in_window:,} of them in the window; "
+        f"{_activities(found.activities)} known, {found.in_window:,} of them in the window; "
         "the newest first.",
-        (), ("time", "what", "", "event", "source", "messageId"), rows,
-        f"and {found.more:,} older ones" if found.more else "",
+        (), ("time", "what", "in the window", "event", "source", "messageId"), rows,
+        f"and {found.more:,} older" if found.more else "",
     )  # fmt: skip
+
+
+def _activities(number: int) -> str:
+    return "1 activity was" if number == 1 else f"{number:,} activities were"
 
 
 def _person(story: Story) -> Iterator[Section]:
@@ -172,7 +177,7 @@ def _consent(story: Story) -> Iterator[Section]:
         ]  # fmt: skip
     yield Section(
         f"Consent to {one.purpose} by {one.channel}", lead, _told(facts),
-        ("", "of", "said", "time", "record", "by", "wording", "event"), _records(one),
+        ("counted", "of", "said", "time", "record", "by", "wording", "event"), _records(one),
     )  # fmt: skip
 
 
@@ -181,10 +186,10 @@ def _records(consent: Consent) -> list[Row]:
     when: dict[int, list[str]] = {}
     of: dict[int, set[str]] = {}
     records: dict[int, Record] = {}
-    named = [("decided", one) for one in consent.when_decided]
-    named += [("sent", one) for one in consent.when_sent]
+    named = [("when decided", one) for one in consent.when_decided]
+    named += [("when sent", one) for one in consent.when_sent]
     if consent.allowed_by is not None:
-        named.insert(0, ("allowed it", consent.allowed_by))
+        named.insert(0, ("to allow it", consent.allowed_by))
     for word, one in named:
         records.setdefault(one.consent_id, one)
         told = when.setdefault(one.consent_id, [])
@@ -246,11 +251,14 @@ def _responses(story: Story) -> Iterator[Section]:
 
 
 def _runs(story: Story) -> Iterator[Section]:
-    rows = [(run.stage, run.status, second(run.started_at), str(run.run_id)) for run in story.runs]
+    rows = [
+        (run.stage, run.campaign or "", run.status, second(run.started_at), str(run.run_id))
+        for run in story.runs
+    ]
     if rows:
         yield Section(
             "Runs", "The stages that ran in one go with the planning.", (),
-            ("stage", "status", "started", "run"), rows,
+            ("stage", "campaign", "status", "started", "run"), rows,
         )  # fmt: skip
 
 

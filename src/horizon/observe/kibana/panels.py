@@ -50,7 +50,7 @@ class Column:
 @dataclass(frozen=True)
 class Measure(Column):
     colour: Colour = Colour.PLAIN
-    most: bool = False  # its headline is the largest value, not the sum
+    largest: str = ""  # so its headline is called, where that is the largest value and not the sum
     decimals: int = 0
 
 
@@ -158,13 +158,15 @@ PANELS: tuple[Panel, ...] = (
         "Nobody is scored: run `horizon score`.",
         Chart.BARS, _newest(_lines("score_detail"), "top"),
         Column("user_id", "value.user_id", "User"),
-        (Measure("score", "value.score", "Score", Colour.HIGH, most=True, decimals=3),),
+        (Measure("score", "value.score", "Score", Colour.HIGH,
+                 largest="Highest score", decimals=3),),
         others=(Column("tier", "value.segment", "Tier"),), split="tier", split_colours=_TIERS,
         unpack="top",
     ),
     Panel(
         "alerts", "Alerts created and skipped",
-        "Alerts of each run, and people at risk who had one within the cooldown",
+        "Alerts of each run, and people at risk who had one within the cooldown: each run counts "
+        "them anew, so the sum over runs is more than people",
         "No alert run yet: `horizon alert` raises them.",
         Chart.RUNS,
         _grouped(_lines("alert", _with("created")), _RUN, _sums("created", "skipped"),
@@ -205,8 +207,10 @@ PANELS: tuple[Panel, ...] = (
                  {"mean": {"avg": {"field": "duration_s"}},
                   "longest": {"max": {"field": "duration_s"}}}),
         _STAGE,
-        (Measure("mean_s", "mean.value", "Average, s", Colour.LOW, most=True, decimals=3),
-         Measure("longest_s", "longest.value", "Longest, s", Colour.QUIET, most=True, decimals=3)),
+        (Measure("mean_s", "mean.value", "Average, s", Colour.LOW,
+                 largest="Slowest stage's average, s", decimals=3),
+         Measure("longest_s", "longest.value", "Longest, s", Colour.QUIET,
+                 largest="Longest run, s", decimals=3)),
         others=(Column("runs", "doc_count", "Runs"),), stacked=False,
     ),
     Panel(
@@ -218,7 +222,8 @@ PANELS: tuple[Panel, ...] = (
         _grouped(_query(_with("duration_s"), _with("lag_s")), [_by("stage")],
                  {"longest": {"max": {"field": "lag_s"}}}),
         _STAGE,
-        (Measure("lag_s", "longest.value", "Longest, s", Colour.MEDIUM, most=True, decimals=1),),
+        (Measure("lag_s", "longest.value", "Longest, s", Colour.MEDIUM,
+                 largest="Longest, s", decimals=1),),
     ),
     Panel(
         "stage_errors", "Failed runs by stage",

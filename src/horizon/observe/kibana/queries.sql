@@ -55,8 +55,10 @@ WHERE c.audience <> 'operator'
 GROUP BY 1, 2 ORDER BY 1, 2 LIMIT 1000;
 
 -- name: top_users
--- A user id that looks like an address is nobody's business on a screen: the profile's instead.
-SELECT CASE WHEN names.user_id LIKE '%%@%%' THEN 'p' || s.profile_id ELSE names.user_id END AS user_id,
+-- A user id that looks like an address or a phone number is nobody's business on a screen: the
+-- profile's instead, by the same pattern as in the log's lines (stage.looks_personal).
+SELECT CASE WHEN names.user_id ~* '(?:@|＠|﹫|%%(?:25)*40|&#0*64;|&#x0*40;|&commat;)|\A *(?:tel:)? *(?:[+]|%%(?:25)*2b|[(])[0-9 ().%%/-]{6,}\Z'
+            THEN 'p' || s.profile_id ELSE names.user_id END AS user_id,
        s.tier, round(s.score::numeric, 6)::float8 AS score
 FROM (
     SELECT profile_id, score, tier, silent_s FROM scores

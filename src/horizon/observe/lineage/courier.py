@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,25 +13,48 @@ from typing import Any
 import msgspec
 
 from horizon import clock
+from horizon.errors import DatabaseError
 from horizon.observe.lineage.delivery import AwayError, RefusedError, Target
-from horizon.observe.lineage.queue import Queue, QueueFullError, append_whole, queue_of
+from horizon.observe.lineage.kept import DatabaseKept, Kept, NullKept
+from horizon.observe.lineage.queue import Queue, append_whole, queue_of
 from horizon.observe.lineage.runs import Fact, abort_killed
+from horizon.postgres import database as databases
+from horizon.postgres.database import Database
+from horizon.postgres.embedded import EmbeddedPostgres
 from horizon.settings import Settings
 
 LOOK_S = 1.0  # how often an empty queue is looked at
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
+KEPT_LOOK_S = 60.0  # how often the database is asked for what the disk had no room for
 REFUSED = "refused.jsonl"
+REFUSED_BYTES = 50_000_000  # of refused events are kept, and as many older ones
 
 Make = Callable[[Fact], Mapping[str, Any]]
 
 
-def open_courier(settings: Settings, target: Target) -> Courier:
+def open_courier(
+    settings: Settings,
+    target: Target,
+    queue: Queue | None = None,
+    find: Callable[[], Database] | None = None,
+) -> Courier:
+    """``queue`` and ``find``: another one's than LINEAGE_TO's, another database's."""
+    queue = queue or queue_of(settings)
+
     def make_events() -> Make:
         from horizon.observe.lineage.events import Events  # sqlglot takes 0.3 s to import
 
         return Events(settings.LINEAGE_NAMESPACE).event
 
-    return Courier(queue_of(settings), target, make_events)
+    kept = DatabaseKept(find or (lambda: running_database(settings)), queue.name)
+    return Courier(queue, target, make_events, kept)
+
+
+def running_database(settings: Settings) -> Database:
+    """Never starts the embedded one. Raises DatabaseError."""
+    if not settings.PG_DSN and not EmbeddedPostgres(settings.home).running():
+        raise DatabaseError("The embedded database does not run: `horizon up` starts it.")
+    return databases.find(settings)
 
 
 @dataclass
@@ -43,8 +67,16 @@ class Courier:
     """``events`` makes an event of a fact; it is asked for at the first one, since that reads
     every query."""
 
-    def __init__(self, queue: Queue, target: Target, make_events: Callable[[], Make]) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        target: Target,
+        make_events: Callable[[], Make],
+        kept: Kept | None = None,
+    ) -> None:
         self._queue = queue
+        self._kept = kept or NullKept()
+        self._kept_next_s = 0.0
         self._target = target
         self._make_events = make_events
         self._event: Make | None = None
@@ -52,13 +84,12 @@ class Courier:
 
     def flush(self, stop: Event | None = None) -> Delivered | None:
         """Deliver what waits, once; None where another process is at it. Raises AwayError."""
-        if not self._queue.folder.exists():
-            return Delivered()
+        self._queue.make_folder()
         with self._queue.locked(".courier", wait=False) as ours:
             return self._flush(stop or Event()) if ours else None
 
     def _flush(self, stop: Event) -> Delivered:
-        with suppress(QueueFullError):
+        with suppress(OSError):  # a full disk: delivering makes room
             abort_killed(self._queue)
         delivered = Delivered()
         try:
@@ -68,10 +99,17 @@ class Courier:
                 self._deliver(line, delivered)
                 # Killed before this, it is sent again: run and event type tell that it is the same.
                 self._queue.done(place)
+            self._take_kept(delivered)
         finally:
             self._target.close()
             self._queue.tidy()
         return delivered
+
+    def _take_kept(self, delivered: Delivered) -> None:
+        """What the disk had no room for, after what it has: of those runs that began before."""
+        if time.monotonic() >= self._kept_next_s:
+            self._kept.take(lambda line: self._deliver(line, delivered))
+            self._kept_next_s = time.monotonic() + KEPT_LOOK_S
 
     def _deliver(self, line: bytes, delivered: Delivered) -> None:
         try:
@@ -92,9 +130,9 @@ class Courier:
         return msgspec.json.encode(self._event(fact))
 
     def _keep_refused(self, line: bytes, why: str) -> None:
-        """In a file no larger than the queue, and one older one."""
+        """In a file of some size, and one older one."""
         with suppress(FileNotFoundError):
-            if self.refused_path.stat().st_size >= self._queue.max_bytes:
+            if self.refused_path.stat().st_size >= REFUSED_BYTES:
                 self.refused_path.replace(self.refused_path.with_suffix(".old"))
         told = {"time": clock.now(), "why": why, "line": line.decode(errors="replace")}
         try:

@@ -66,8 +66,12 @@ class FileTarget:
     path: Path
 
     def send(self, event: bytes) -> None:
+        if not self.path.parent.is_dir():  # mistyped, or a disk that is not mounted yet
+            raise AwayError(
+                f"There is no folder {self.path.parent} for lineage: make it, or set LINEAGE_TO to "
+                "a file in one that is there."
+            )
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._write(event + b"\n")
         except OSError as exc:
             raise AwayError(

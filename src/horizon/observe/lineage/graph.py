@@ -80,9 +80,10 @@ class Graph:
         names = [str(one) for one in self.columns]
         of_table = [one for one in names if one.startswith(f"{name.rstrip('.')}.")]
         alike = difflib.get_close_matches(name, names, n=4, cutoff=0.6)
-        last = name.rpartition(".")[2]
-        called_so = [str(one) for one in self.columns if one.name == last]
-        return list(dict.fromkeys([*of_table, *alike, *called_so]))[:8]
+        table, _, last = name.rpartition(".")
+        called_so = [one for one in self.columns if one.name == last]
+        called_so.sort(key=lambda one: -_likeness(one.table, table or last))
+        return list(dict.fromkeys([*of_table, *map(str, called_so), *alike]))[:8]
 
     def steps(self, column: Column, direction: Direction) -> list[Step]:
         return sorted((self._up if direction == "up" else self._down)[column])
@@ -126,3 +127,7 @@ class Graph:
                 there = step.source if direction == "up" else step.target
                 found.setdefault(there, []).append(step)
         return found
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()

@@ -2,13 +2,16 @@
 
 ``NNNNNNNNNN.jsonl`` hold the lines in their order, ``sent`` how far they were taken. A line is
 whole or not there; one that was appended stays until ``done`` was told of it, whoever is killed.
+It grows as long as nobody takes from it: what it should forget, a person decides.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +24,18 @@ SUFFIX = ".jsonl"
 
 
 def queue_of(settings: Settings) -> Queue:
-    return Queue(settings.home / "lineage", settings.LINEAGE_MAX_BYTES)
+    """LINEAGE_TO's own: another target, a mistyped one too, takes none of its lines."""
+    place = settings.lineage_place
+    known = hashlib.blake2b(place.encode(errors="replace"), digest_size=4).hexdigest()
+    readable = re.sub(r"[^A-Za-z0-9.]+", "-", place)[-80:].strip("-.")
+    return Queue(settings.home / "lineage" / f"{readable}-{known}")
 
 
-class QueueFullError(Exception):
-    """It holds as much as it may: nothing was appended."""
+def other_queues(settings: Settings) -> list[Queue]:
+    """Those in which lines wait for what LINEAGE_TO named before."""
+    ours = queue_of(settings).folder
+    folders = sorted(one for one in ours.parent.glob("*") if one.is_dir() and one != ours)
+    return [queue for queue in map(Queue, folders) if queue.waiting()]
 
 
 @dataclass(frozen=True, order=True)
@@ -37,30 +47,37 @@ class Place:
 
 
 class Queue:
-    def __init__(self, folder: Path, max_bytes: int) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.max_bytes = max_bytes
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
 
     def append(self, line: bytes) -> None:
         """Put a line at the end, on disk when this returns.
 
-        Raises QueueFullError, or OSError where the disk takes nothing.
+        Raises OSError where the disk takes nothing.
         """
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.make_folder()
         with self.locked():
             parts = self.parts()
-            if sum(path.stat().st_size for path in parts.values()) + len(line) > self.max_bytes:
-                raise QueueFullError
             number = max([*parts, self.place().part, 1])
             if number in parts and parts[number].stat().st_size >= PART_BYTES:
                 number += 1
             part = self._part(number)
             if number not in parts or part.stat().st_size == 0:
                 part.touch(0o600)
+                if not (self.folder / "sent").exists():
+                    self.done(Place())  # while there is room: a full disk must not stop delivery
                 # Before its first line, so that one with lines is sure to be found again.
                 _sync_folder(self.folder)
                 _sync_folder(self.folder.parent)
             append_whole(part, line + b"\n")
+
+    def make_folder(self) -> None:
+        self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder.mkdir(exist_ok=True, mode=0o700)
 
     def parts(self) -> dict[int, Path]:
         paths = self.folder.glob(f"*{SUFFIX}")
@@ -90,9 +107,13 @@ class Queue:
             return Place()
 
     def done(self, place: Place) -> None:
-        fresh = self.folder / "sent.new"
-        fresh.write_text(f"{place.part} {place.offset}")
-        fresh.replace(self.folder / "sent")
+        """In place and always as long: that takes no room on a full disk, and a kill does not
+        cut it."""
+        file = os.open(self.folder / "sent", os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            os.pwrite(file, f"{place.part:010d} {place.offset:019d}\n".encode(), 0)
+        finally:
+            os.close(file)
 
     def tidy(self) -> None:
         """Take away the parts of which every line was taken."""
@@ -104,6 +125,9 @@ class Queue:
                 elif number == place.part and path.stat().st_size <= place.offset:
                     self.done(Place(number + 1))
                     path.unlink()
+
+    def size_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.parts().values())
 
     def waiting(self) -> int:
         return sum(1 for _ in self.lines()) if self.folder.exists() else 0

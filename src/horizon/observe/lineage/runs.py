@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,8 @@ import psycopg
 
 from horizon import clock
 from horizon.errors import HorizonError
-from horizon.observe.lineage.queue import Queue, QueueFullError
+from horizon.observe.lineage.kept import Kept, NullKept
+from horizon.observe.lineage.queue import Queue
 
 PIPELINE = "pipeline"
 
@@ -66,11 +68,18 @@ class NullLineage:
 
 
 class QueuedLineage:
-    """``database`` as OpenLineage names it: ("postgres://host:port", "name")."""
+    """``database`` as OpenLineage names it: ("postgres://host:port", "name").
 
-    def __init__(self, queue: Queue, database: tuple[str, str]) -> None:
+    Where the queue's disk takes nothing, ``kept`` has the events; where that takes nothing either,
+    this process has them until one of the two does.
+    """
+
+    def __init__(self, queue: Queue, database: tuple[str, str], kept: Kept | None = None) -> None:
         self._queue = queue
         self._database = database
+        self._kept = kept or NullKept()
+        self._waiting: list[bytes] = []
+        self._lock = threading.Lock()  # a campaign is planned and sent at the same time
         self._complained = False
 
     @contextmanager
@@ -80,43 +89,57 @@ class QueuedLineage:
         start = Fact("START", clock.now(), job, run_id or uuid4(), now, self._database, parent)
         told = Told()
         with self._open(start):
-            self._put(start)
+            queued = self._put(start)
+
+            def end(event: str, error: str | None = None) -> None:
+                self._put(_ended(start, event, told, error), queued=queued)
+
             try:
                 yield told
             except HorizonError as exc:
-                self._end(start, "FAIL", told, str(exc))
+                end("FAIL", str(exc))
                 raise
             except Exception as exc:
-                self._end(start, "FAIL", told, _scrubbed(exc))
+                end("FAIL", _scrubbed(exc))
                 raise
             except BaseException:
-                self._end(start, "ABORT", told, "It was stopped.")
+                end("ABORT", "It was stopped.")
                 raise
-            self._end(start, "COMPLETE", told)
+            end("COMPLETE")
 
-    def _end(self, start: Fact, event: str, told: Told, error: str | None = None) -> None:
-        figures = dict(told.figures)
-        if error is not None:  # a file's name may hold a lone surrogate
-            error = error.encode(errors="replace").decode()
-        self._put(
-            msgspec.structs.replace(
-                start, event=event, time=clock.now(), figures=figures, error=error
+    def _put(self, fact: Fact, *, queued: bool = True) -> bool:
+        """Whether the queue has it. A run's end goes where its start went, so that it comes
+        after it."""
+        with self._lock:
+            self._waiting.append(msgspec.json.encode(fact, enc_hook=str))
+            if not queued and self._keep():
+                return False
+            try:
+                while self._waiting:
+                    self._queue.append(self._waiting[0])
+                    del self._waiting[0]
+            except OSError as exc:
+                self._complain(exc, kept=self._keep())
+                return False
+            return True
+
+    def _keep(self) -> bool:
+        kept = self._kept.put(self._waiting)
+        if kept:
+            self._waiting.clear()
+        return kept
+
+    def _complain(self, exc: OSError, *, kept: bool) -> None:
+        if self._complained:
+            return
+        self._complained = True
+        where = "in the database" if kept else "in this process, and are lost with it"
+        with contextlib.suppress(OSError, ValueError):
+            print(
+                f"horizon: events of lineage wait {where}, because {self._queue.folder} takes "
+                f"nothing ({exc.strerror}): free some disk.",
+                file=sys.stderr,
             )
-        )
-
-    def _put(self, fact: Fact) -> None:
-        try:
-            self._queue.append(msgspec.json.encode(fact, enc_hook=str))
-        except QueueFullError:
-            self._complain("its queue is full: look at LINEAGE_TO, or raise LINEAGE_MAX_BYTES")
-        except OSError as exc:
-            self._complain(f"{self._queue.folder} takes nothing ({exc.strerror}): free some disk")
-
-    def _complain(self, why: str) -> None:
-        if not self._complained:
-            self._complained = True
-            with contextlib.suppress(OSError, ValueError):
-                print(f"horizon: lineage of runs is being lost, because {why}.", file=sys.stderr)
 
     @contextmanager
     def _open(self, start: Fact) -> Iterator[None]:
@@ -133,6 +156,15 @@ class QueuedLineage:
         finally:
             path.unlink(missing_ok=True)
             os.close(file)
+
+
+def _ended(start: Fact, event: str, told: Told, error: str | None) -> Fact:
+    if error is not None:  # a file's name may hold a lone surrogate
+        error = error.encode(errors="replace").decode()
+    figures = dict(told.figures)
+    return msgspec.structs.replace(
+        start, event=event, time=clock.now(), figures=figures, error=error
+    )
 
 
 def _held(folder: Path, path: Path, text: bytes) -> int:
@@ -167,7 +199,7 @@ def abort_killed(queue: Queue) -> None:
 
 
 def _abort(queue: Queue, start: Fact) -> None:
-    """Raises QueueFullError: then it is for another time."""
+    """Raises OSError where the disk is full: then it is for another time."""
     why = "Its process ended without a word."
     end = msgspec.structs.replace(start, event="ABORT", time=clock.now(), error=why)
     queue.append(msgspec.json.encode(end))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from horizon.errors import HorizonError
-from horizon.observe.shipper import rules
+from horizon.observe.shipper import fault, rules
 from horizon.observe.shipper.client import Answer, Client, SearchServerAwayError
 from horizon.observe.shipper.rules import Fate
 
@@ -89,18 +89,21 @@ def _try(
     """What is left to do, and why."""
     answer = client.ask("POST", f"/{index}/{REQUEST}", b"".join(items))
     if answer.status == 200:
-        return _sorted(items, answer, outcome)
+        return _sorted(client, index, items, answer, outcome)
     if answer.status in {400, 413}:
         return _halved(client, index, items, answer, outcome)
     return items, refusal(client, index, answer)
 
 
-def _sorted(items: list[bytes], answer: Answer, outcome: Outcome) -> tuple[list[bytes], str]:
+def _sorted(
+    client: Client, index: str, items: list[bytes], answer: Answer, outcome: Outcome
+) -> tuple[list[bytes], str]:
     fine = answer.body.startswith(b'{"errors":false')
     if fine and answer.body.count(b'"status":') == len(items):
         outcome.indexed += len(items)
         return [], ""
     left, why = [], ""
+    refused: list[tuple[bytes, dict[str, Any]]] = []
     results = _results(answer)
     if len(results) != len(items):
         return items, "The search server's answer to a bulk request is none."
@@ -113,11 +116,38 @@ def _sorted(items: list[bytes], answer: Answer, outcome: Outcome) -> tuple[list[
             case Fate.THERE:
                 outcome.indexed += 1
             case Fate.REFUSED:
-                outcome.refused.append((item, _sentence(error)))
+                refused.append((item, error))
             case Fate.LATER:
                 left.append(item)
-                why = f"The search server takes no lines now: {_sentence(error)}"
-    return left, why
+                why = (
+                    f"The search server takes no lines now ({_sentence(error)}): look at its log "
+                    "and its disk."
+                )
+    held = _bury(client, index, refused, outcome, taken=len(items) - len(refused) - len(left))
+    return [*left, *held], fault.sentence(index) if held else why
+
+
+def _bury(
+    client: Client,
+    index: str,
+    refused: list[tuple[bytes, dict[str, Any]]],
+    outcome: Outcome,
+    *,
+    taken: int,
+) -> list[bytes]:
+    """Those whose refusal is their own fault are refused; the others are given back."""
+    if not refused:
+        return []
+    errors = [error for _, error in refused]
+    held = []
+    for (item, error), blameless in zip(
+        refused, fault.of_the_index(client, index, errors, taken=taken), strict=True
+    ):
+        if blameless:
+            held.append(item)
+        else:
+            outcome.refused.append((item, _sentence(error)))
+    return held
 
 
 def _results(answer: Answer) -> list[tuple[int, dict[str, Any]]]:
@@ -148,7 +178,8 @@ def _halved(
 ) -> tuple[list[bytes], str]:
     """The request as a whole was refused: its halves are asked, down to the line that spoils it."""
     if len(items) == 1:
-        if not answer.is_error:  # a proxy that says 400 to everything would drain the log
+        # A server or proxy that says 400 to everything would drain the log.
+        if not answer.is_error or not fault.takes_requests(client, f"/{index}/{REQUEST}"):
             return items, refusal(client, index, answer)
         outcome.refused.append((items[0], f"{answer.status}: {answer.reason}"))
         return [], ""
@@ -203,6 +234,11 @@ def refusal(client: Client, index: str, answer: Answer) -> str:
     if answer.status == 403:
         return (
             f"The search server at {client.name} forbids it (403: {answer.reason}): give the "
-            f"account create_index, create_doc and manage on {index}."
+            f"account manage_index_templates, and create_index, create_doc and manage on {index}."
         )
-    return f"The search server at {client.name} answers {answer.status}: {answer.reason}"
+    said = f"The search server at {client.name} answers {answer.status}"
+    if answer.reason:
+        said += f" ({answer.reason.rstrip('.')})"
+    if answer.status == 429 or answer.status >= 500:
+        return f"{said}: it is overloaded or ill; look at its log."
+    return f"{said}: see whether ES_URL is its address, and its log."

@@ -36,6 +36,7 @@ STORE_EVERY_S = 0.2
 TELL_EVERY_S = 1.0
 LOOK_EVERY_S = 1.0  # where the kernel's notices are missed: on network file systems they are
 ATTEMPTS_ONCE = 6  # of --once, about 15 s
+TRYING = "the search server takes no lines yet: trying for some 15 s."
 
 Say = Callable[[str], None]
 
@@ -250,7 +251,8 @@ class Shipper:
             self._status.said = why
             if self._status.server != "away":
                 self._status.server, self._status.since = "away", clock.utc_text(clock.now())
-                _say(f"{why} The log waits and is shipped later.")
+                # With --once the command ends with the reason, if it comes to that.
+                _say(TRYING if self._once else f"{why} The log waits and is shipped later.")
             self._tell(at_once=True)
 
     def _away_at_start(self, why: str) -> None:

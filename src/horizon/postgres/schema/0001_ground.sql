@@ -78,6 +78,13 @@ CREATE FUNCTION stage_lag_s(asked_stage text, begun timestamptz) RETURNS double 
         (SELECT min(opened_at) FROM eras), begun)), 3))
 $$;
 
+-- Events of lineage that the disk of their queue had no room for, until they are delivered.
+CREATE TABLE lineage_kept (
+    kept_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    target text NOT NULL,
+    line text NOT NULL
+);
+
 CREATE TABLE watermarks (
     stage text PRIMARY KEY,
     era int NOT NULL,
@@ -102,5 +109,6 @@ CREATE TABLE simulations (
 GRANT SELECT ON eras, restores, runs, watermarks TO horizon_edge, horizon_worker, horizon_console, horizon_reader;
 GRANT INSERT, UPDATE ON runs, watermarks TO horizon_worker;
 GRANT SELECT, INSERT ON simulations TO horizon_worker;
+GRANT SELECT, INSERT, DELETE ON lineage_kept TO horizon_worker;
 GRANT INSERT ON audit TO horizon_worker, horizon_console;
 GRANT SELECT ON audit TO horizon_console;

@@ -64,15 +64,33 @@ CREATE TABLE events_default PARTITION OF events DEFAULT;
 CREATE INDEX events_by_tx ON events (era, tx);       -- the windows of stages
 CREATE INDEX events_by_node ON events ((nodes[1]));  -- a profile's page, explain
 
+-- With all that its reader was given, so that it can be read again after something was mended.
 CREATE TABLE rejected_events (
-    rejected_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    rejected_id bigint GENERATED ALWAYS AS IDENTITY,
     source_id int NOT NULL,
     received_at timestamptz NOT NULL,
     position bigint NOT NULL,  -- in its request, or the line in its file
-    code text NOT NULL,
+    code text NOT NULL,        -- of the last reading
     message text NOT NULL,
-    body text NOT NULL
+    body text NOT NULL,
+    cut boolean NOT NULL,      -- the body was longer
+    call text,                 -- its type where the address named it
+    sent_at timestamptz,       -- its batch's
+    context text,              -- its batch's
+    replayed_at timestamptz DEFAULT NULL,  -- when it became an event
+    event_id uuid DEFAULT NULL,
+    PRIMARY KEY (rejected_id, received_at)
+) PARTITION BY RANGE (received_at);
+CREATE TABLE rejected_events_default PARTITION OF rejected_events DEFAULT;
+CREATE INDEX rejected_events_by_source ON rejected_events (source_id, received_at);  -- list, replay, ingest
+
+-- Whom nobody may bring back: events of such a node from before its erasure are refused.
+CREATE TABLE erased_nodes (
+    node uuid PRIMARY KEY,
+    erased_at timestamptz NOT NULL,
+    tx xid8 NOT NULL DEFAULT pg_current_xact_id()
 );
+CREATE INDEX erased_nodes_by_tx ON erased_nodes (tx);  -- the edge reads what is new
 
 -- The rows of a window: committed after the snapshot seen (of its era) was taken and before the
 -- snapshot until (of the current era). Sequence values and times are not in commit order, so a
@@ -87,6 +105,17 @@ RETURNS SETOF events LANGUAGE sql STABLE AS $$
        OR (e.era = era_seen AND era_seen < era_now AND NOT pg_visible_in_snapshot(e.tx, seen))
 $$;
 
+-- A user id or an anonymous id; NULL where it identifies nobody, so that it is no node of its event.
+-- The same values as events/blocked.py.
+CREATE FUNCTION unblocked(value text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN btrim(value, '0-') <> '' AND (length(value) > 17 OR lower(value COLLATE "C") NOT IN (
+        'null', 'nil', 'none', 'nan', 'undefined', 'unknown', 'anonymous', 'anon', 'guest', 'visitor',
+        'user', 'userid', 'user_id', 'distinctid', 'distinct_id', 'anonymousid', 'anonymous_id', 'id',
+        'email', 'true', 'false', 'n/a', 'na', '(null)', '<null>', '(none)', '(not set)', 'not set',
+        '[object object]', '{}', '[]', 'not_authenticated', 'not authenticated', 'invalid', '-1',
+        '-1.0', '0.0')) THEN value END
+$$;
+
 -- Makes the partitions that events of these days need. The edge may not make tables, so it runs
 -- as its owner. Ids that wait in the default partition move to the new one.
 CREATE FUNCTION ensure_partitions(first_day date, last_day date) RETURNS void
@@ -95,19 +124,21 @@ DECLARE
     day date;
     part text;
     parent text;
+    key text;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('horizon.ensure_partitions'));
-    FOREACH parent IN ARRAY ARRAY['events', 'event_ids'] LOOP
+    FOREACH parent IN ARRAY ARRAY['events', 'event_ids', 'rejected_events'] LOOP
+        key := CASE parent WHEN 'event_ids' THEN 'hour' ELSE 'received_at' END;
         FOR day IN SELECT d::date FROM generate_series(first_day::timestamp, last_day, '1 day') d LOOP
             part := parent || '_' || to_char(day, 'YYYYMMDD');
             CONTINUE WHEN to_regclass(part) IS NOT NULL;
             -- A row that another writer adds to the default after the move would fail the ATTACH.
             EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', parent || '_default');
-            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', part, parent);
+            -- An identity of its own is refused from PostgreSQL 17 on: it takes its parent's.
+            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL EXCLUDING IDENTITY)', part, parent);
             EXECUTE format(
                 'WITH moved AS (DELETE FROM %I WHERE %I >= %L AND %I < %L RETURNING *) INSERT INTO %I SELECT * FROM moved',
-                parent || '_default', CASE parent WHEN 'events' THEN 'received_at' ELSE 'hour' END, day || ' 00:00+00',
-                CASE parent WHEN 'events' THEN 'received_at' ELSE 'hour' END, day + 1 || ' 00:00+00', part);
+                parent || '_default', key, day || ' 00:00+00', key, day + 1 || ' 00:00+00', part);
             EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
                 parent, part, day || ' 00:00+00', day + 1 || ' 00:00+00');
         END LOOP;
@@ -116,11 +147,45 @@ END $$;
 REVOKE EXECUTE ON FUNCTION ensure_partitions(date, date) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ensure_partitions(date, date) TO horizon_edge, horizon_worker;
 
+-- The days that a table has partitions of.
+CREATE FUNCTION day_partitions(parent text) RETURNS SETOF date LANGUAGE sql STABLE AS $$
+    SELECT to_date(right(part.relname, 8), 'YYYYMMDD')
+    FROM pg_inherits i JOIN pg_class part ON part.oid = i.inhrelid
+    WHERE i.inhparent = to_regclass('public.' || parent) AND part.relname ~ ('^' || parent || '_[0-9]{8}$')
+$$;
+
+-- Drops the partitions of the days before first_day, and tells which. Only of what has its time, and
+-- of ids never those of the last sixty days of the server's clock: a --now that is far ahead must
+-- not forget them.
+CREATE FUNCTION drop_days(parent text, first_day date) RETURNS SETOF date
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    day date;
+BEGIN
+    IF parent NOT IN ('rejected_events', 'event_ids') THEN
+        RAISE insufficient_privilege USING MESSAGE = parent || ' has no days that may be dropped';
+    END IF;
+    IF parent = 'event_ids' THEN
+        first_day := least(first_day, (clock_timestamp() AT TIME ZONE 'UTC')::date - 60);
+    ELSE  -- the few that came while there was no partition for their day
+        EXECUTE format('DELETE FROM %I WHERE received_at < %L', parent || '_default', first_day || ' 00:00+00');
+    END IF;
+    FOR day IN SELECT d FROM day_partitions(parent) d WHERE d < first_day ORDER BY d LOOP
+        EXECUTE format('DROP TABLE %I', parent || '_' || to_char(day, 'YYYYMMDD'));
+        RETURN NEXT day;
+    END LOOP;
+END $$;
+REVOKE EXECUTE ON FUNCTION drop_days(text, date) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION drop_days(text, date) TO horizon_worker;
+
 GRANT SELECT ON sources TO horizon_edge, horizon_worker, horizon_console;
 GRANT INSERT, UPDATE ON sources TO horizon_worker, horizon_console;
 GRANT SELECT ON source_keys TO horizon_edge, horizon_worker, horizon_console;
 GRANT UPDATE (last_used_at) ON source_keys TO horizon_edge;
 GRANT INSERT, UPDATE, DELETE ON source_keys TO horizon_worker, horizon_console;
+GRANT SELECT ON erased_nodes TO horizon_edge, horizon_worker, horizon_console;
+GRANT INSERT ON erased_nodes TO horizon_worker;
 GRANT SELECT, INSERT ON event_ids TO horizon_edge, horizon_worker;
 GRANT INSERT ON events, rejected_events TO horizon_edge, horizon_worker;
+GRANT UPDATE (code, message, replayed_at, event_id) ON rejected_events TO horizon_worker, horizon_console;
 GRANT SELECT ON events, rejected_events TO horizon_worker, horizon_console, horizon_reader;

@@ -1,0 +1,118 @@
+"""What an erased person did before the erasure is refused, and nothing of it is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from horizon.edge import erased_nodes
+from horizon.edge.erased_nodes import ErasedNodes
+from horizon.edge.held import Desk, HeldConnection, Unavailable
+from horizon.events.model import Source, read_message
+from horizon.events.nodes import node_of
+from horizon.events.rejection import Rejected
+from horizon.events.sources import add_source
+from horizon.keys import Keys
+from horizon.log import LineFile, log_to
+from horizon.postgres.database import Database, Role
+from horizon.settings import Settings
+from tests.servers.collector import Application
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+HOUR = timedelta(hours=1)
+
+
+def seen(user: str, ago: timedelta, **more: Any) -> dict[str, Any]:
+    return {
+        "type": "page", "userId": user, "timestamp": (NOW - ago).isoformat(),
+        "properties": {"secret": f"of {user}"}, **more,
+    }  # fmt: skip
+
+
+def erase(database: Database, keys: Keys, user: str, erased_at: datetime) -> None:
+    with database.transaction(Role.WORKER) as tx:
+        tx.execute(
+            "INSERT INTO erased_nodes (node, erased_at) VALUES (%s, %s)",
+            [node_of(keys.node, "user_id", user), erased_at],
+        )
+
+
+def test_only_what_came_before_the_erasure_is_refused(
+    settings: Settings, database: Database, keys: Keys
+) -> None:
+    with database.transaction(Role.WORKER) as tx:
+        key = add_source(tx, "shop", "server")
+    erase(database, keys, "ann", NOW - HOUR)
+    batch = [
+        seen("ann", 2 * HOUR), seen("bob", 2 * HOUR), seen("ann", HOUR / 2),
+        {**seen("ann", 3 * HOUR), "anonymousId": "a1"}, {"type": "page", "userId": "ann"},
+    ]  # fmt: skip
+    with Application(settings) as app:
+        answer = app.post("/v1/batch", {"batch": batch}, key)
+    assert answer.status == 200
+    assert [(one["index"], one["code"]) for one in answer.json["rejected"]] == [
+        (0, "erased"), (3, "erased"),
+    ]  # fmt: skip
+    with database.transaction(Role.OWNER) as tx:
+        kept = tx.execute("SELECT user_id FROM events ORDER BY user_id").fetchall()
+        refused = tx.execute("SELECT * FROM rejected_events").fetchall()
+    assert [row.user_id for row in kept] == ["ann", "ann", "bob"]
+    assert [(row.code, row.body) for row in refused] == [("erased", ""), ("erased", "")]
+    assert "secret" not in repr(refused)
+
+
+def test_a_running_collector_learns_of_an_erasure(
+    settings: Settings, database: Database, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erased_nodes, "FRESH_S", 0.05)
+    with database.transaction(Role.WORKER) as tx:
+        key = add_source(tx, "shop", "server")
+    with Application(settings) as app:
+        assert app.post("/v1/page", seen("ann", HOUR), key).json["rejected"] == []
+        # One that was begun first and commits last: times and numbers are not in commit order.
+        with database.transaction(Role.WORKER) as late:
+            late.execute(
+                "INSERT INTO erased_nodes (node, erased_at) VALUES (%s, %s)",
+                [node_of(keys.node, "user_id", "bob"), NOW],
+            )
+            erase(database, keys, "ann", NOW)
+            wait_until_refused(app, key, "ann")
+            assert app.post("/v1/page", seen("bob", HOUR), key).json["rejected"] == []
+        wait_until_refused(app, key, "bob")
+
+
+def wait_until_refused(app: Application, key: str, user: str) -> None:
+    deadline = time.monotonic() + 5
+    while app.post("/v1/page", seen(user, HOUR), key).json["rejected"] == []:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_nothing_is_taken_before_the_tombstones_are_known(
+    database: Database, keys: Keys, tmp_path: Path
+) -> None:
+    erase(database, keys, "ann", NOW)
+    event = read_message(
+        seen("ann", HOUR), source=Source(1, "s", "server"), received_at=NOW, node_key=keys.node
+    )
+    log = log_to(LineFile(tmp_path / "log"))
+
+    async def ask() -> None:
+        for place, there in ((database.named("nowhere"), False), (database, True)):
+            desk = Desk(HeldConnection(place, log))
+            erased = ErasedNodes(desk)
+            await erased.start()
+            with nullcontext() if there else pytest.raises(Unavailable):
+                erased.known()
+            with pytest.raises(Rejected) if there else nullcontext():
+                erased.refuse(event)
+            await erased.stop()
+            desk.close()
+
+    asyncio.run(ask())
