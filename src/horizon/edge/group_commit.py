@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import psycopg
 
@@ -132,7 +133,7 @@ class GroupCommit:
     def _commit_group(self, group: Sequence[Parcel]) -> dict[Parcel, Exception]:
         began_s = time.perf_counter()
         try:
-            new = self._connection.run(lambda tx, era: _store(tx, group, era))
+            new = self._store(group)
         except Unavailable as exc:
             self._count(group, None, began_s)
             return dict.fromkeys(group, exc)
@@ -145,6 +146,20 @@ class GroupCommit:
             return {group[0]: NotStorable()}
         self._count(group, new, began_s)
         return {}
+
+    def _store(self, group: Sequence[Parcel]) -> int:
+        """How many of the group's events are new. Raises Unavailable, and what psycopg raises."""
+        events = [event for parcel in group for event in parcel.events]
+        rejected = [refused for parcel in group for refused in parcel.rejected]
+        received = [parcel.received_at for parcel in group]
+
+        def store(tx: Connection, era: int, *, careful: bool = True) -> int:
+            return store_rows(tx, events, received, rejected, era=era, careful=careful)
+
+        try:
+            return self._connection.run(partial(store, careful=False))
+        except psycopg.errors.UniqueViolation:  # one of them is a copy
+            return self._connection.run(store)
 
     def _count(self, group: Sequence[Parcel], new: int | None, began_s: float) -> None:
         events = sum(len(parcel.events) for parcel in group)
@@ -162,13 +177,3 @@ class GroupCommit:
                 parcel.done.set_exception(failures[parcel])
             else:
                 parcel.done.set_result(None)
-
-
-def _store(tx: Connection, group: Sequence[Parcel], era: int) -> int:
-    return store_rows(
-        tx,
-        [event for parcel in group for event in parcel.events],
-        [parcel.received_at for parcel in group],
-        [refused for parcel in group for refused in parcel.rejected],
-        era=era,
-    )

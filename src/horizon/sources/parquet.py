@@ -111,7 +111,7 @@ class ParquetReader:
         """Record batches from this row on."""
         group, row = self._group_of(start)
         found = self._file.iter_batches(
-            batch_size=lines.BATCH_LINES, row_groups=range(group, self._file.num_row_groups),
+            batch_size=self._batch_rows(), row_groups=range(group, self._file.num_row_groups),
             columns=self._columns, use_threads=False,
         )  # fmt: skip
         try:
@@ -122,6 +122,14 @@ class ParquetReader:
                     yield pa.Table.from_batches([wanted]).cast(self._plain, safe=False)
         except (pa.ArrowException, OSError) as exc:
             raise self._damaged(exc) from exc
+
+    def _batch_rows(self) -> int:
+        """Fewer where the file says that they are large."""
+        metadata = self._file.metadata
+        groups = range(metadata.num_row_groups)
+        size_bytes: int = sum(metadata.row_group(number).total_byte_size for number in groups)
+        fit = lines.BATCH_BYTES * int(metadata.num_rows) // max(1, size_bytes)
+        return max(1, min(lines.BATCH_LINES, fit))
 
     def _group_of(self, row: int) -> tuple[int, int]:
         """The row group that holds the row after this one, and the rows before that group."""
