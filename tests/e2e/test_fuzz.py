@@ -26,7 +26,7 @@ from tests.servers.collector import Answer, Collector
 from tests.servers.fuzz import CORPUS, JUNK, Maker, Sender, Sent
 from tests.servers.wire import request
 
-SENDERS = 16
+SENDERS = 64  # each waits for the commits of its requests, one after the other
 IN_EXAMPLE = 10  # requests of one example of hypothesis
 RSS_MB = 250
 GROWTH_MB = 60  # from the first tenth to the end
@@ -37,7 +37,9 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=8,
 )  # fmt: skip
-FIELDS = st.sampled_from([*CORPUS[0], "previousId", "groupId", "name", "category", "sentAt"])
+FIELDS = st.sampled_from(
+    [*CORPUS[0], "messageId", "previousId", "groupId", "name", "category", "sentAt"]
+)
 MESSAGES = ANYTHING | st.builds(
     lambda message, changes: {**message, **changes},
     st.sampled_from(CORPUS),

@@ -353,6 +353,18 @@ def test_a_client_that_closes_half_way_leaves_nothing_behind(place: Place) -> No
         time.sleep(0.05)
 
 
+def test_a_client_that_leaves_before_its_answer_harms_nobody(place: Place) -> None:
+    sent = [place.good() for _ in range(30)]
+    for _, data in sent:
+        with Wire(place.collector.port) as wire:
+            wire.send(data)
+    last, data = place.good()
+    with Wire(place.collector.port) as wire:
+        assert wire.ask(data).status == 200
+    assert len(place.stored(last)) == 1
+    assert all(len(place.stored(message_id)) <= 1 for message_id, _ in sent)
+
+
 @pytest.mark.parametrize(
     ("change", "headers", "expected"),
     [

@@ -21,7 +21,7 @@ Way = Literal["asked", "broken", "cut"]
 
 EVENT: dict[str, Any] = {
     "type": "track", "event": "Order Completed", "userId": "u-7", "anonymousId": "a-7",
-    "messageId": "m-7", "timestamp": "2026-11-03T11:00:00.000Z", "integrations": {"All": True},
+    "timestamp": "2026-11-03T11:00:00.000Z", "integrations": {"All": True},
     "properties": {"total": 12.5, "items": [{"sku": "a", "n": 1}, {"sku": "ä€😀", "n": 2}]},
     "traits": {"email": "ann@example.com", "plan": "pro", "address": {"city": "X"}},
     "context": {"ip": "203.0.113.7", "library": {"name": "x", "version": "1"}, "locale": "de-DE",
@@ -30,7 +30,7 @@ EVENT: dict[str, Any] = {
 CALLS = ("track", "identify", "page", "screen", "group", "alias")
 CORPUS: list[dict[str, Any]] = [
     *({**EVENT, "type": call} for call in CALLS),
-    {"type": "track", "event": "x", "anonymousId": 17},
+    {"type": "track", "event": "x", "anonymousId": 17, "messageId": "m-7"},
     {"type": "alias", "previousId": "a-7", "userId": "u-7"},
     {"type": "group", "groupId": "g", "userId": "u-7"},
     {"type": "identify", "userId": "u-7", "traits": {}, "context": {"externalIds": [{"id": 1}]}},
