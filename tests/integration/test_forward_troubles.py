@@ -138,15 +138,19 @@ def test_what_fails_is_tried_again_in_order(world: World, there: SegmentEndpoint
 
 
 def test_patience_that_is_asked_for_is_had_by_all_lanes(
-    world: World, there: SegmentEndpoint
+    world: World, there: SegmentEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     came: list[float] = []
 
     def judge(_: list[dict[str, Any]]) -> bytes | None:
         came.append(time.monotonic())
-        return answer(429, {"Retry-After": "2"}) if len(came) <= 4 else None
+        if len(came) == 1:
+            return answer(429, {"Retry-After": "2"})
+        time.sleep(0.3)  # the others hear of it while they are at their first batch
+        return None
 
     there.judge = judge
+    monkeypatch.setattr(endpoint, "BATCH_EVENTS", 5)
     add_forward(world.horizon, there.url)
     put(world, 40, people=40)
     with forwarding(world.horizon) as said:
@@ -284,6 +288,23 @@ def test_a_replay_sends_its_span_again_after_what_waits(
         until(lambda: standing(world.horizon).replays == 0)
     assert ids(there.events) == [*waiting, *spans_[1]]
     assert standing(world.horizon).sent == 5
+
+
+def test_a_replay_waits_for_a_window_that_was_broken_off(
+    world: World, there: SegmentEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("horizon.forward.spans.PAGE_ROWS", 7)
+    add_forward(world.horizon, there.url)
+    first = put(world, 10, people=1)
+    there.judge = lambda batch: answer(503) if first[9] in ids(batch) else None
+    with forwarding(world.horizon):
+        sent(world, 7)
+    there.judge = lambda _: None
+    waiting = put(world, 5, people=1)
+    replay(world.horizon, world.now, world.now + timedelta(seconds=1))
+    with forwarding(world.horizon):
+        until(lambda: standing(world.horizon).sent_again == 15)
+    assert ids(there.events) == [*first, *waiting, *first, *waiting]
 
 
 def test_a_replay_of_what_was_sent_has_the_same_ids_and_times(

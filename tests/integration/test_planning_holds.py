@@ -132,6 +132,26 @@ def test_an_address_that_was_not_written_to_is_free_for_who_shares_it(
     assert {(row.to_addr, row.status) for row in rows} >= {("both@example.com", status)}
 
 
+@pytest.mark.parametrize(
+    ("status", "planned"), [("failed", 1), ("cancelled", 1), ("sent", 0), ("skipped", 0)]
+)
+def test_who_was_not_written_to_is_due_before_the_campaign_s_days_are_over(
+    world: World, status: str, planned: int
+) -> None:
+    world.person("ann", DAY)
+    world.score()
+    assert world.plan("good_activity").figures["planned"] == 1
+    owned(world, "DELETE FROM outbox")
+    reason = "refused" if status == "skipped" else None
+    owned(
+        world, "UPDATE messages SET status = %s, reason = %s, finished_at = planned_at",
+        status, reason,
+    )  # fmt: skip
+    world.now += DAY
+    world.score()
+    assert world.plan("good_activity").figures["planned"] == planned
+
+
 def test_no_two_lanes_take_the_same_people(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     chunks_of(monkeypatch, 1, lanes=4)
     world.people(*(f"u{number}" for number in range(12)))

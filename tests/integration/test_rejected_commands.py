@@ -106,8 +106,10 @@ def test_an_edited_event_becomes_one_with_its_time_of_receipt_and_counts_once(
     file.write_text(json.dumps({**body, "event": "Viewed"}))
     assert rejected("replay", number, "--with", str(file), "--dry-run") == 0
     assert here.rows("SELECT * FROM events") == []
-    for _ in range(2):
-        assert rejected("replay", number, "--with", str(file)) == 0
+    assert rejected("replay", number, "--with", str(file)) == 0
+    assert "1 event read: 1 became events" in capsys.readouterr().out
+    assert rejected("replay", number, "--with", str(file)) == 0
+    assert "There is nothing to replay" in capsys.readouterr().out
     [event] = here.rows("SELECT * FROM events")
     [kept] = here.rows("SELECT * FROM rejected_events")
     assert event.received_at == kept.received_at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -105,13 +106,14 @@ def forward_status(
 ) -> None:
     """Of each forward its lag, what was sent and refused, and what is wrong."""
     horizon = installed()
-    while True:
-        _show(_look(horizon), as_json=as_json)
-        if not watch:
-            return
-        time.sleep(EVERY_S)
-        if console.is_terminal and not as_json:
-            console.clear()
+    _show(_look(horizon), as_json=as_json)
+    with contextlib.suppress(KeyboardInterrupt):
+        while watch:
+            time.sleep(EVERY_S)
+            found = _look(horizon)
+            if console.is_terminal and not as_json:
+                console.clear()
+            _show(found, as_json=as_json)
 
 
 def _look(horizon: Installation) -> list[Standing]:

@@ -23,6 +23,8 @@ from horizon.postgres.database import Connection
 
 GROUP_EVENTS = 2_000
 CAPACITY_EVENTS = 50_000
+WAIT_S = 8.0  # for a commit; SDKs give up after 10 and 15 s, and would learn nothing
+_LOOK_S = 1.0  # between looks for who waits too long
 CAPACITY_BYTES = 32_000_000  # of request bodies; read into events they take about three times that
 
 
@@ -53,6 +55,9 @@ class GroupCommit:
         self._log = log
         self._watch = watch or Watch()
         self._waiting: deque[Parcel] = deque()
+        # The event loop's: until when requests wait for what, oldest first.
+        self._open: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._looking: asyncio.TimerHandle | None = None
         self._held_events = 0
         self._held_bytes = 0
         self._stopping = False
@@ -79,16 +84,31 @@ class GroupCommit:
         self, events: Sequence[Row], rejected: Sequence[RejectedEvent], received_at: datetime,
         size_bytes: int,
     ) -> None:  # fmt: skip
-        """Raises Full, Unavailable, NotStorable."""
+        """Raises Full, Unavailable, NotStorable.
+
+        Who waited WAIT_S is told Unavailable, and may be written all the same: ids make it once.
+        """
         if self.full:
             raise Full
         parcel = Parcel(events, rejected, received_at, size_bytes, self._loop.create_future())
+        self._open.append((self._loop.time() + WAIT_S, parcel.done))
+        if self._looking is None:
+            self._looking = self._loop.call_later(_LOOK_S, self._end_long_waits)
         self._held_events += len(events) + len(rejected)
         self._held_bytes += size_bytes
         with self._changed:
             self._waiting.append(parcel)
             self._changed.notify()
         await parcel.done
+
+    def _end_long_waits(self) -> None:
+        """Of all that wait at once: a timer each would cost each of them."""
+        now_s = self._loop.time()
+        while self._open and (self._open[0][1].done() or self._open[0][0] <= now_s):
+            _, done = self._open.popleft()
+            if not done.done():
+                done.set_exception(Unavailable())
+        self._looking = self._loop.call_later(_LOOK_S, self._end_long_waits) if self._open else None
 
     def _write(self) -> None:
         while group := self._next_group():
@@ -151,7 +171,7 @@ class GroupCommit:
         for parcel in group:
             self._held_events -= len(parcel.events) + len(parcel.rejected)
             self._held_bytes -= parcel.size_bytes
-            if parcel.done.done():  # its client went away
+            if parcel.done.done():  # its client went away, or was told to come again
                 continue
             if parcel in failures:
                 parcel.done.set_exception(failures[parcel])

@@ -7,7 +7,6 @@ from typing import Final
 
 from horizon.edge.admission import Admission
 from horizon.edge.http import Refusal, Reply, Request, json_reply
-from horizon.edge.known_sources import KnownSources
 
 ADDRESS: Final = re.compile(r"/v1/projects/([^/]+)/settings")
 
@@ -15,8 +14,8 @@ _KEPT: Final = {"cache-control": "public, max-age=120"}
 
 
 class ProjectSettings:
-    def __init__(self, sources: KnownSources, public_url: str) -> None:
-        self._admission = Admission(sources)
+    def __init__(self, admission: Admission, public_url: str) -> None:
+        self._admission = admission
         self._public_url = public_url
 
     async def answer(self, request: Request, key: str) -> Reply:

@@ -17,9 +17,8 @@ from horizon.edge.erased_nodes import ErasedNodes
 from horizon.edge.group_commit import Full, GroupCommit, NotStorable
 from horizon.edge.held import Unavailable
 from horizon.edge.http import Refusal, Reply, Request, busy, json_reply, unavailable
-from horizon.edge.known_sources import KnownSources
 from horizon.edge.room import Room
-from horizon.events.json_text import cut_deep, without_lone_surrogates
+from horizon.events.json_text import cut_deep, without_lone_surrogates, without_no_numbers
 from horizon.events.model import Source, read_message
 from horizon.events.rejection import Rejected, RejectedEvent, refused
 from horizon.events.rows import Row, row_of
@@ -28,7 +27,8 @@ from horizon.events.times import read_time
 BODY_BYTES = 512_000
 BATCH_EVENTS = 2_500
 # A batch's context is stored with each of its events: 512,000 bytes could become a gigabyte.
-REPEATED_BYTES = 8_000_000
+CONTEXT_BYTES = 32_768
+REPEATED_BYTES = 4_000_000
 EVENT_LEVELS = 200  # of an event in a batch that is nested too deep to be read at once
 
 BATCH = "batch"
@@ -68,13 +68,13 @@ class SegmentApi:
     def __init__(
         self,
         commit: GroupCommit,
-        sources: KnownSources,
+        admission: Admission,
         erased: ErasedNodes,
         room: Room,
         node_key: bytes,
     ) -> None:
         self._commit = commit
-        self._admission = Admission(sources)
+        self._admission = admission
         self._erased = erased
         self._room = room
         self._node_key = node_key
@@ -112,7 +112,9 @@ class SegmentApi:
             reader.read_batch(envelope)
         else:
             reader.read(0, body, message_type=call)
-        await self._commit.commit(reader.events, reader.rejected, reader.received_at, len(body))
+        await self._commit.commit(
+            reader.events, reader.rejected, reader.received_at, len(body) + _repeated(envelope)
+        )
         return _taken(reader.rejected) if reader.rejected else _ACCEPTED
 
 
@@ -182,7 +184,7 @@ def _decode(body: bytes, call: str, content_type: bytes) -> tuple[_Envelope, byt
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:
-            body = without_lone_surrogates(body)
+            body = without_no_numbers(without_lone_surrogates(body))
             envelope = decode(body)
     except msgspec.ValidationError as exc:
         raise Refusal(400, "invalid_request", f"{exc}: send it so.") from exc
@@ -215,11 +217,16 @@ def _decode_around_deep(body: bytes, decode: Callable[[bytes], _Envelope]) -> _E
 def _check_size(batch: _Batch) -> None:
     if len(batch.batch) > BATCH_EVENTS:
         raise Refusal(400, "too_many_events", f"Send at most {BATCH_EVENTS} events at once.")
-    if len(batch.context) * len(batch.batch) > REPEATED_BYTES:
+    if len(batch.context) > CONTEXT_BYTES or _repeated(batch) > REPEATED_BYTES:
         raise Refusal(
             400, "context_too_large",
             "The batch's context counts with each of its events: send it smaller, or fewer events.",
         )  # fmt: skip
+
+
+def _repeated(envelope: _Envelope) -> int:
+    """How many bytes of context its events hold together."""
+    return len(envelope.context) * len(envelope.batch) if isinstance(envelope, _Batch) else 0
 
 
 @lru_cache(maxsize=1024)

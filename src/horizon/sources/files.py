@@ -13,7 +13,7 @@ from typing import Any
 
 from horizon.errors import HorizonError, UsageError
 from horizon.events.model import Event, Source, read_message
-from horizon.events.rejection import BODY_BYTES, Rejected, RejectedEvent, storable_body
+from horizon.events.rejection import Rejected, RejectedEvent, storable_body
 from horizon.events.sources import ensure_source
 from horizon.events.store import store
 from horizon.postgres.database import Connection, Database, Role, closing_connection
@@ -26,6 +26,7 @@ from horizon.sources.readers import Reader, reader_of
 from horizon.sources.stored import DEFAULT_LIMITS, Limits, Stored
 
 QUERIES = Queries("horizon.sources")
+KEPT_BYTES = 32_768  # of a rejected line: the file has the rest
 HOPELESS_LINES = 1_000  # so many refused, and none that is an event: the mapping is wrong
 
 
@@ -98,8 +99,9 @@ class Interpreter:
             position=number,
             code=code,
             message=f"file {self.digest[:12]}, {self.reader.unit} {number}: {message}",
-            body=storable_body(body),
-            cut=code == "too_long" or len(body) > BODY_BYTES,
+            body=storable_body(body[:KEPT_BYTES]),
+            cut=code == "too_long" or len(body) > KEPT_BYTES,
+            sent_at=self.received_at,
         )
 
 
