@@ -30,10 +30,11 @@ up:
 	$(INSTALL) $(RUN)
 	@.venv/bin/horizon up $(ARGS)
 
+# A worker a processor, each with a PostgreSQL of its own; ARGS="-n 0 --pdb" debugs without.
 test:
 	$(INSTALL) $(RUN) requirements/test.lock
 	@sh requirements/system.sh chromium openssl
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 # MARKERS=slow leaves the quick ones out.
 test-all:

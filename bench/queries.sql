@@ -79,3 +79,20 @@ WITH people AS (
 )
 INSERT INTO outbox (message_id, campaign, due_at)
 SELECT message_id, 'good_activity', %(now)s FROM planned;
+
+-- name: make_days
+SELECT ensure_partitions(%(first_day)s::date, %(last_day)s::date);
+
+-- name: fill_events
+-- What the store holds before [ingest.growth]: events of 500 bytes over some days, the last ones today.
+INSERT INTO events (event_id, source_id, message_id, type, name, user_id, nodes, original_timestamp, time,
+                    received_at, trusted, activity, properties, context, era)
+SELECT gen_random_uuid(), 2, 'm' || n, 'track', 'Product Viewed', 'user-' || n, ARRAY[gen_random_uuid()], at, at, at,
+       true, true, repeat('x', 330), '{"library":{"name":"analytics-python","version":"2.4.0"}}', 1
+FROM generate_series(1, %(events)s) n,
+LATERAL (SELECT %(now)s - (%(events)s - n)::float8 / %(events)s * %(days)s * interval '1 day' AS at) t;
+
+-- name: fill_ids
+INSERT INTO event_ids (hour, digest)
+SELECT date_trunc('hour', %(now)s - (%(ids)s - n)::float8 / %(ids)s * %(days)s * interval '1 day'), gen_random_uuid()
+FROM generate_series(1, %(ids)s) n;

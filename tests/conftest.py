@@ -93,7 +93,7 @@ def _names(line: object) -> set[str]:
 @pytest.fixture(scope="session")
 def server() -> Iterator[EmbeddedPostgres]:
     """The session's PostgreSQL, with a migrated template database in it."""
-    home = Path(tempfile.mkdtemp(prefix="horizon-tests-"))
+    home = Path(tempfile.mkdtemp(prefix="horizon-tests-", dir=_quickest_folder()))
     home.chmod(0o755)  # root's unprivileged account has to walk through it
     embedded = EmbeddedPostgres(home)
     try:
@@ -108,9 +108,24 @@ def server() -> Iterator[EmbeddedPostgres]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 2_000_000_000
+
+
+def _quickest_folder() -> Path | None:
+    """Memory, where a database is cloned in 10 ms and on a busy disk in 40 to 200."""
+    if not os.access(MEMORY, os.W_OK) or shutil.disk_usage(MEMORY).free < ROOM_BYTES:
+        return None
+    return MEMORY
+
+
 # A database is made and dropped for each test: writing nothing to the disk, and looking through few
-# buffers, that takes a third of the time.
-FOR_TESTS = "fsync = off\nfull_page_writes = off\nshared_buffers = '128MB'\n"
+# buffers, that takes a third of the time. Little is kept of the log, which may lie in memory.
+FOR_TESTS = """fsync = off
+full_page_writes = off
+shared_buffers = '128MB'
+max_wal_size = '256MB'
+"""
 
 
 def _make_quick(embedded: EmbeddedPostgres) -> None:
@@ -218,15 +233,21 @@ def settings(
 
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
-    """Names a port of 127.0.0.1 that nobody listens on; never the same one twice."""
+    """Names a port of 127.0.0.1 that nobody listens on; never the same one twice.
+
+    Nor one that another worker of this run may name: each has every so many of them. Linux gives
+    out odd ones first, hence not by the port itself.
+    """
     given: set[int] = set()
+    mine = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
     def find() -> int:
         while True:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
                 port = int(probe.getsockname()[1])
-            if port not in given:
+            if port // 2 % workers == mine and port not in given:
                 given.add(port)
                 return port
 

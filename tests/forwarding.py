@@ -24,7 +24,7 @@ from horizon.pipeline.installation import Installation
 from horizon.postgres.database import Role
 
 SOURCES = str(Path(horizon.__file__).resolve().parents[1])
-LONG_S = 60.0
+LONG_S = 30.0
 
 
 def add_forward(horizon: Installation, url: str, key: str = "key", **more: Any) -> str:

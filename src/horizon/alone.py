@@ -25,3 +25,17 @@ def alone(lock: Path, sentence: Callable[[str], str]) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def holder(lock: Path) -> int | None:
+    """The process that holds it; 0 where it did not say which it is."""
+    try:
+        with lock.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                said = file.read().strip()
+                return int(said) if said.isdigit() else 0
+    except OSError:
+        pass
+    return None

@@ -67,6 +67,9 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     PUBLIC_URL: Text = ""  # empty: http://LISTEN_HOST:COLLECTOR_PORT
     TRACKING_URL: Text = ""  # empty: PUBLIC_URL
     COLLECTOR_PORT: Port = 8100
+    COLLECTOR_PROCESSES: Annotated[
+        int, Meta(ge=1, le=64, description="a whole number from 1 to 64")
+    ] = 2
     CONSOLE_PORT: Port = 8000
     CATCHER_SMTP_PORT: Port = 1025
     CATCHER_PAGE_PORT: Port = 8025

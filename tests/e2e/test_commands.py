@@ -196,7 +196,7 @@ def test_the_same_file_is_known_under_another_mapping(command: Command, tmp_path
     (tmp_path / "a.toml").write_text(mapping)
     (tmp_path / "b.toml").write_text(mapping)
     (tmp_path / "f.csv").write_text("who,at\nann,2026-01-02\n")
-    assert "1 new events" in command("ingest", "f.csv", "--mapping", "a.toml").stdout
+    assert "1 new event," in command("ingest", "f.csv", "--mapping", "a.toml").stdout
     assert "0 new events, 1 known" in command("ingest", "f.csv", "--mapping", "b.toml").stdout
 
 

@@ -16,6 +16,7 @@ from horizon.postgres import backup as backups
 from horizon.postgres.database import Role
 from horizon.postgres.embedded import EmbeddedPostgres
 from horizon.postgres.era import current_era
+from tests.forwarding import add_forward, standing
 from tests.servers.smtp_recorder import SmtpRecorder
 from tests.world import DAY, World
 
@@ -138,6 +139,7 @@ def test_a_copy_from_another_server_is_refused_until_adopted(horizon: Installati
     world.score()
     world.alert()
     world.plan()
+    add_forward(horizon, "https://192.0.2.7")
     world.rows("UPDATE eras SET system_identifier = '1' RETURNING 1")
     with pytest.raises(DatabaseError, match="horizon restore --adopt"):
         stages.score(horizon, world.now)
@@ -145,6 +147,7 @@ def test_a_copy_from_another_server_is_refused_until_adopted(horizon: Installati
         assert backups.adopt(tx, world.now) == 2
     stages.score(horizon, world.now)
     assert [row.status for row in world.rows("SELECT status FROM messages")] == ["unknown"]
+    assert standing(horizon).state == "paused"  # or the copy would send where the other one sends
 
 
 @pytest.mark.parametrize("what", ["missing", "nokeys", "garbage"])

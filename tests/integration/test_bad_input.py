@@ -106,6 +106,9 @@ WHOLE: dict[str, tuple[object, dict[str, str | bytes], int, str]] = {
     "a context for many": (
         {"batch": [GOOD] * 1_000, "context": {"a": "x" * 20_000}}, {}, 400, "context_too_large",
     ),
+    "a large context": (
+        {"batch": [GOOD], "context": {"a": "x" * 33_000}}, {}, 400, "context_too_large",
+    ),
     "a deep context": (b'{"batch":[],"context":{"a":%b}}' % DEEP, {}, 400, "nested_too_deep"),
     "deep all through": (b'{"batch":[' + b"[" * 20_000, {}, 400, "nested_too_deep"),
     "a byte too much": (b" " * (BODY_BYTES + 1), {}, 400, "request_too_large"),
@@ -222,6 +225,10 @@ TAKEN: dict[str, tuple[bytes, dict[str, Any]]] = {
         with_part("traits", b'{"a":123456789012345678901234567890,"b":1e999}').replace(
             b'"track"', b'"identify"'),
         {"traits": '{"a":123456789012345678901234567890,"b":null}'},
+    ),
+    "what Python writes for no number": (
+        with_part("properties", b'{"NaN":NaN,"b":[-Infinity,Infinity],"c":"-NaN \\"NaN"}'),
+        {"properties": '{"NaN":null,"b":[null,null],"c":"-NaN \\"NaN"}'},
     ),
     "the same key twice": (
         b'{"userId":"first","type":"track","event":"a","event":"b","userId":"last"}',
@@ -344,6 +351,18 @@ def test_a_client_that_closes_half_way_leaves_nothing_behind(place: Place) -> No
     while len(list(files.iterdir())) > before + 2:
         assert time.monotonic() < deadline, "connections stay open"
         time.sleep(0.05)
+
+
+def test_a_client_that_leaves_before_its_answer_harms_nobody(place: Place) -> None:
+    sent = [place.good() for _ in range(30)]
+    for _, data in sent:
+        with Wire(place.collector.port) as wire:
+            wire.send(data)
+    last, data = place.good()
+    with Wire(place.collector.port) as wire:
+        assert wire.ask(data).status == 200
+    assert len(place.stored(last)) == 1
+    assert all(len(place.stored(message_id)) <= 1 for message_id, _ in sent)
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,12 @@ def test_a_clock_that_is_off(apart_s: float, verdict: Verdict, found: str) -> No
 # database
 
 
-TURNED_OFF = {"fsync", "full_page_writes", "shared_buffers"}  # for speed, by the tests' server
+TURNED_OFF = {
+    "fsync",
+    "full_page_writes",
+    "max_wal_size",
+    "shared_buffers",
+}  # for speed, by the tests' server
 
 
 def test_a_database_that_is_well_but_for_what_the_tests_turned_off(
@@ -607,7 +612,7 @@ def test_a_log_that_waits_to_be_shipped(case: Case) -> None:
     log.parent.mkdir()
     log.write_text(f'{{"ts":"{clock.utc_text(case.clock - timedelta(hours=1))}","level":"INFO"}}\n')
     told = served(case, GREEN, NO_INDEX, disks(0), ABOUT)
-    says(told, WARNING, "1 log lines wait, the oldest for 3,60", "`horizon ship`")
+    says(told, WARNING, "1 log line waits, the oldest for 3,60", "`horizon ship`")
 
 
 @pytest.mark.slow

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from horizon.doctor.database import look_at
+from horizon.doctor.finding import Case
 from horizon.events.model import read_message
 from horizon.events.store import store
 from horizon.forward import book, endpoint, rules
@@ -136,15 +138,19 @@ def test_what_fails_is_tried_again_in_order(world: World, there: SegmentEndpoint
 
 
 def test_patience_that_is_asked_for_is_had_by_all_lanes(
-    world: World, there: SegmentEndpoint
+    world: World, there: SegmentEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     came: list[float] = []
 
     def judge(_: list[dict[str, Any]]) -> bytes | None:
         came.append(time.monotonic())
-        return answer(429, {"Retry-After": "2"}) if len(came) <= 4 else None
+        if len(came) == 1:
+            return answer(429, {"Retry-After": "2"})
+        time.sleep(0.3)  # the others hear of it while they are at their first batch
+        return None
 
     there.judge = judge
+    monkeypatch.setattr(endpoint, "BATCH_EVENTS", 5)
     add_forward(world.horizon, there.url)
     put(world, 40, people=40)
     with forwarding(world.horizon) as said:
@@ -176,6 +182,22 @@ def test_of_a_refused_batch_the_good_events_arrive(world: World, there: SegmentE
     assert sorted(ids(there.events)) == sorted(set(wanted) - bad)
 
 
+def test_an_event_that_it_stumbles_over_waits_for_others_to_prove_it(
+    world: World, there: SegmentEndpoint
+) -> None:
+    add_forward(world.horizon, there.url)
+    there.judge = lambda batch: answer(500) if "bad" in ids(batch) else None
+    world.put({"type": "track", "event": "Seen", "userId": "x", "messageId": "bad"})
+    with forwarding(world.horizon):
+        until(lambda: len(there.batches) > 25)
+        assert standing(world.horizon).refused == 0
+        wanted = put(world, 5)
+        sent(world, 5)
+        until(lambda: standing(world.horizon).refused == 1)
+    assert sorted(ids(there.once)) == sorted(wanted)
+    assert standing(world.horizon).lag_events == 0
+
+
 def test_refused_events_are_kept_30_days(world: World, there: SegmentEndpoint) -> None:
     add_forward(world.horizon, there.url)
     put(world, 2)
@@ -196,10 +218,13 @@ def test_a_refused_key_stops_it_until_another_is_given(
     there.judge = lambda _: answer(401) if key_of(there.requests[-1]) != "good:" else None
     add_forward(world.horizon, there.url, key="bad")
     wanted = put(world, 10)
+    case = Case(world.horizon.settings, world.now)
     with forwarding(world.horizon) as said:
         until(lambda: standing(world.horizon).state == "key_refused")
         assert said[0].startswith("there: stopped, since it answers 401: the key is refused")
         assert said[0].endswith("`horizon forward set there --key KEY`")
+        assert [one.found for one in look_at(world.horizon.database, case) if one.part == "forward"
+                ] == [f"there stopped: {said[0].partition('since ')[2]}"]  # fmt: skip
         asked = len(there.requests)
         time.sleep(1.5)
         assert len(there.requests) == asked
@@ -263,6 +288,23 @@ def test_a_replay_sends_its_span_again_after_what_waits(
         until(lambda: standing(world.horizon).replays == 0)
     assert ids(there.events) == [*waiting, *spans_[1]]
     assert standing(world.horizon).sent == 5
+
+
+def test_a_replay_waits_for_a_window_that_was_broken_off(
+    world: World, there: SegmentEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("horizon.forward.spans.PAGE_ROWS", 7)
+    add_forward(world.horizon, there.url)
+    first = put(world, 10, people=1)
+    there.judge = lambda batch: answer(503) if first[9] in ids(batch) else None
+    with forwarding(world.horizon):
+        sent(world, 7)
+    there.judge = lambda _: None
+    waiting = put(world, 5, people=1)
+    replay(world.horizon, world.now, world.now + timedelta(seconds=1))
+    with forwarding(world.horizon):
+        until(lambda: standing(world.horizon).sent_again == 15)
+    assert ids(there.events) == [*first, *waiting, *first, *waiting]
 
 
 def test_a_replay_of_what_was_sent_has_the_same_ids_and_times(

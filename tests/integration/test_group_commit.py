@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -82,6 +83,55 @@ def test_a_full_queue_refuses_and_empties_again(
 
     asyncio.run(flood())
     assert sorted(stored(database)) == ["a", "b", "d", "first"]
+
+
+def test_who_waits_too_long_is_told_so_and_written_once_all_the_same(
+    database: Database, log: Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "WAIT_S", 0.3)
+    monkeypatch.setattr(group_commit, "_LOOK_S", 0.1)
+
+    async def send() -> None:
+        commit = GroupCommit(HeldConnection(database, log), log)
+        commit.start()
+        await commit.commit([make_event("first")], [], NOW, 1)
+        with writes_held_up(database):
+            for _ in range(2):
+                began_s = time.monotonic()
+                with pytest.raises(Unavailable):
+                    await commit.commit([make_event("a")], [], NOW, 1)
+                assert 0.2 < time.monotonic() - began_s < 5
+        await commit.commit([make_event("a")], [], NOW, 1)
+        assert not commit._held_events
+        await asyncio.to_thread(commit.stop)
+
+    asyncio.run(send())
+    assert sorted(stored(database)) == ["a", "first"]
+
+
+def test_a_stuck_database_holds_up_no_key_that_is_remembered(
+    database: Database, key: str, log: Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_sources, "FRESH_S", 0.01)
+    monkeypatch.setattr(known_sources, "WAIT_S", 0.1)
+    monkeypatch.setattr(known_sources, "UNKNOWN_WAIT_S", 0.1)
+
+    async def ask() -> None:
+        desk = Desk(HeldConnection(database, log))
+        known = KnownSources(desk)
+        assert await known.find(key)
+        with closing_connection(database.connect()) as holder, holder:
+            holder.execute("LOCK TABLE sources IN ACCESS EXCLUSIVE MODE")
+            await asyncio.sleep(0.3)
+            began_s = time.monotonic()
+            assert await known.find(key)
+            with pytest.raises(Unavailable):
+                await known.find("a key nobody knows")
+            assert time.monotonic() - began_s < 5
+        await known.stop()
+        desk.close()
+
+    asyncio.run(ask())
 
 
 def test_what_cannot_be_stored_harms_nobody_else(database: Database, log: Logger) -> None:

@@ -12,6 +12,7 @@ import pytest
 from horizon import clock
 from horizon.cli import main
 from horizon.events import message
+from horizon.events.nodes import node_of
 from horizon.events.sources import add_source
 from horizon.postgres.database import Role
 from tests.servers.collector import Application
@@ -105,8 +106,10 @@ def test_an_edited_event_becomes_one_with_its_time_of_receipt_and_counts_once(
     file.write_text(json.dumps({**body, "event": "Viewed"}))
     assert rejected("replay", number, "--with", str(file), "--dry-run") == 0
     assert here.rows("SELECT * FROM events") == []
-    for _ in range(2):
-        assert rejected("replay", number, "--with", str(file)) == 0
+    assert rejected("replay", number, "--with", str(file)) == 0
+    assert "1 event read: 1 became events" in capsys.readouterr().out
+    assert rejected("replay", number, "--with", str(file)) == 0
+    assert "There is nothing to replay" in capsys.readouterr().out
     [event] = here.rows("SELECT * FROM events")
     [kept] = here.rows("SELECT * FROM rejected_events")
     assert event.received_at == kept.received_at
@@ -201,6 +204,21 @@ def test_a_line_of_a_file_is_sent_back_to_its_file(
     file.write_text('{"type": "track", "userId": "ben", "event": "Bought"}')
     assert rejected("replay", str(row["rejected_id"]), "--with", str(file)) == 0
     assert [one.user_id for one in here.rows("SELECT user_id FROM events")] == ["ben"]
+
+
+def test_no_replay_brings_an_erased_person_back(
+    app: Application, here: World, key: str, capsys: Said
+) -> None:
+    app.post("/v1/batch", {"batch": [{"type": "track", "userId": who} for who in ("a", "b")]}, key)
+    node = node_of(here.horizon.keys.node, "user_id", "a")
+    with here.horizon.database.transaction(Role.WORKER) as tx:
+        tx.execute(
+            "INSERT INTO erased_nodes (node, erased_at) VALUES (%s, %s)", [node, clock.now()]
+        )
+    assert rejected("replay", "--all", "--set", "event=Viewed") == 0
+    assert "1 x erased" in capsys.readouterr().out
+    assert [row.user_id for row in here.rows("SELECT user_id FROM events")] == ["b"]
+    assert [row["code"] for row in listed(capsys)] == ["erased"]
 
 
 @pytest.mark.parametrize(

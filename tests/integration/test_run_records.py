@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from horizon import clock
@@ -16,6 +17,9 @@ from horizon.pipeline import stages
 from horizon.pipeline.installation import open_installation
 from horizon.pipeline.intake import ingest_file
 from horizon.pipeline.recording import Recorder, Span
+from horizon.pipeline.runner import Stage
+from horizon.postgres.database import Role
+from horizon.stage import Window
 from tests.world import DAY, NOW, World
 
 
@@ -133,3 +137,19 @@ def test_lines_of_another_database_say_so(world: World) -> None:
     world.horizon.log.info("score", stage="score")
     said = [json.loads(line) for line in world.horizon.settings.log_path.read_text().splitlines()]
     assert [line.get("database") for line in said] == [own, own, None]
+
+
+def test_a_run_whose_connection_is_cut_says_why_and_not_how_it_was_noticed(world: World) -> None:
+    def cut(tx: Any, _: Window) -> Any:
+        with world.horizon.database.transaction(Role.OWNER) as owner:
+            owner.execute("SELECT pg_terminate_backend(%s)", [tx.info.backend_pid])
+        tx.execute("SELECT")
+
+    with pytest.raises(psycopg.errors.AdminShutdown):
+        world.runner.run(Stage("score", "scorer", cut), world.now)
+    line = json.loads(world.horizon.settings.log_path.read_text().splitlines()[-1])
+    assert (line["status"], line["stage"]) == ("failed", "score")
+    assert line["error"] == "terminating connection due to administrator command"
+    assert "duration_s" not in line, "the row does not say that it is over"
+    (row,) = world.rows("SELECT status FROM runs WHERE stage = 'score'")
+    assert row.status == "started"

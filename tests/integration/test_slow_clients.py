@@ -17,7 +17,7 @@ from horizon.events.sources import add_source
 from horizon.postgres.database import Database, Role
 from horizon.settings import Settings
 from tests.servers.collector import Collector
-from tests.servers.wire import Wire, request
+from tests.servers.wire import Closed, Wire, request
 
 GOOD = {"type": "track", "userId": "u1", "event": "Viewed"}
 SILENT = {
@@ -59,6 +59,21 @@ def test_a_thousand_silent_connections_stop_nobody(
         assert time.monotonic() - began_s < 5
     with database.transaction(Role.OWNER) as tx:
         assert tx.execute("SELECT count(*)::int AS n FROM events").fetchone() == (20,)
+
+
+@pytest.mark.slow
+def test_who_says_nothing_more_is_let_go(settings: Settings) -> None:
+    with Collector(settings) as collector, ExitStack() as held:
+        wires = {name: held.enter_context(Wire(collector.port, 50)) for name in SILENT}
+        began_s = time.monotonic()
+        for name, wire in wires.items():
+            wire.send(SILENT[name])
+        assert wires["a whole request"].answer().status == 200
+        assert wires["half a body"].answer().json["code"] == "too_slow"
+        for name in ("nothing", "half a head", "a whole request"):
+            with pytest.raises(Closed):
+                wires[name].answer()
+        assert 25 < time.monotonic() - began_s < 45
 
 
 def body_of(parts: list[bytes], pause_s: float = 0.0) -> Any:

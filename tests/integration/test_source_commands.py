@@ -119,6 +119,26 @@ def test_a_mistake_is_told_in_a_sentence(words: tuple[str, ...], told: str, caps
     assert told in capsys.readouterr().err
 
 
+def test_a_key_that_senders_have_already_is_brought_along(
+    here: World, app: Application, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "aB3.dE5_gH7~jK9-mN1p"
+    assert added(capsys, "shop", "--key", key) == key
+    assert app.post("/v1/track", GOOD, key).status == 200
+    assert source("add", "other", "--key", key) == 2
+    assert "Source shop has this key already" in capsys.readouterr().err
+    for wrong in ("short", "x" * 201, "with a space in its middle", "k\u00fcrzer-als-sonst-etwas"):
+        assert source("add", "other", "--key", wrong) == 2
+        assert "16 to 200 letters" in capsys.readouterr().err
+    monkeypatch.setenv("HORIZON_SOURCE_ADD_KEY", "x" * 16)
+    assert added(capsys, "site", "--kind", "public") == "x" * 16
+    assert [row.name for row in here.rows("SELECT name FROM sources ORDER BY source_id")] == [
+        "horizon", "shop", "site",
+    ]  # fmt: skip
+    for table in ("audit", "sources", "source_keys"):
+        assert key not in str(here.rows(f"SELECT * FROM {table}"))
+
+
 def test_limits_are_changed_one_by_one(here: World, capsys: Said) -> None:
     added(capsys, "web", "--kind", "public", "--rate", "20")
     assert source("set", "web", "--origin", "https://a.example") == 0
@@ -182,6 +202,28 @@ def test_waiting_tells_what_is_refused_and_ends_with_the_first_event(
     assert code == [0]
     assert said.count("no_event_name") == 1
     assert "It came: track 'Viewed', at 2" in said
+
+
+def test_waiting_holds_nothing_while_partitions_are_made(here: World, capsys: Said) -> None:
+    """They are locked one after the other, as here; a reader of both tables stood in the way."""
+    assert source("add", "shop") == 0
+    ended: list[int] = []
+    waiting = threading.Thread(
+        target=lambda: ended.append(source("wait", "shop", "--wait-s", "3")), daemon=True
+    )
+    with here.horizon.database.transaction(Role.OWNER) as tx:
+        tx.execute("SET LOCAL lock_timeout = '10s'")
+        tx.execute("LOCK TABLE events_default IN ACCESS EXCLUSIVE MODE")
+        waiting.start()
+        other = "SELECT FROM pg_locks WHERE relation = 'events_default'::regclass AND NOT granted"
+        until_s = time.monotonic() + 20
+        while not tx.execute(other).fetchall():
+            assert time.monotonic() < until_s
+            time.sleep(0.02)
+        tx.execute("LOCK TABLE rejected_events_default IN ACCESS EXCLUSIVE MODE")
+    waiting.join()
+    assert ended == [1]
+    assert "Nothing came with its key" in capsys.readouterr().err
 
 
 def test_waiting_in_vain_says_what_to_check(

@@ -83,6 +83,7 @@ def _check(
         text = found[name]
         assert (None if text is None else json.loads(text)) == getattr(row, name), row
     assert _holds(json.loads(found["context"]), context), found["context"]
+    assert "integrations" not in json.loads(found["context"])  # these calls are for everywhere
     assert (found["trusted"], found["consent"], found["era"]) == (trusted, None, 1)
     assert found["activity"] is (row.type in ("track", "page", "screen"))
     who = (("user_id", row.user_id), ("email", row.email), ("anonymous_id", row.anonymous_id))

@@ -61,15 +61,18 @@ class Wire:
 
     def answer(self) -> Answer:
         """Raises Closed; passes over 100 Continue."""
-        while True:
-            head = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")
-            status = int(head[0].split(" ")[1])
-            headers = {
-                name.lower(): value
-                for name, _, value in (line.partition(": ") for line in head[1:] if line)
-            }
-            if status != 100:
-                return Answer(status, headers, self._exactly(int(headers.get("content-length", 0))))
+        found = self.head()
+        if found.status == 100:
+            return self.answer()
+        return found._replace(body=self._exactly(int(found.headers.get("content-length", 0))))
+
+    def head(self) -> Answer:
+        """An answer without its body. Raises Closed."""
+        first, *lines = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+        named = (line.partition(": ") for line in lines if line)
+        return Answer(
+            int(first.split(" ")[1]), {name.lower(): value for name, _, value in named}, b""
+        )
 
     def _until(self, mark: bytes) -> bytes:
         while mark not in self._held:

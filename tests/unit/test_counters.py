@@ -142,6 +142,20 @@ def test_a_bucket_holds_what_is_at_most_its_bound(values: list[float]) -> None:
         assert count == sum(value <= float(bound) for value in values)
 
 
+@pytest.mark.parametrize("spoilt", ["slots", "labels", "name"])
+def test_an_entry_of_another_version_is_passed_over(spoilt: str) -> None:
+    """Its bounds or labels meant something else: its numbers would be counted as others."""
+    name = "horizon_was" if spoilt == "name" else f.COMMIT_SECONDS.name
+    labels = ("old",) if spoilt == "labels" else ()
+    slots = f.COMMIT_SECONDS.slots - (spoilt == "slots")
+    ours = encode(f.EVENTS.name, ("accepted",), f.EVENTS.slots)
+    for made in (encode(name, labels, slots) + ours, ours + encode(name, labels, slots)):
+        head = b"HZNCNT1\n" + (16 + len(made)).to_bytes(8, "little")
+        found = list(entries((head + made).ljust(FILE_BYTES, b"\0")))
+        assert [(one.name, one.labels) for one in found] == [EVENTS]
+        assert found[0].slots == f.EVENTS.slots
+
+
 def _in_memory() -> FileCounters:
     return FileCounters(os.memfd_create("counters"))
 

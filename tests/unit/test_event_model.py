@@ -155,6 +155,19 @@ def test_the_time_as_rudderstack_names_it() -> None:
     assert read(originalTimestamp=before).time == NOW - timedelta(hours=1)
 
 
+def test_where_a_sender_wants_its_event_stays_in_the_context() -> None:
+    some = {"All": False, "Mixpanel": True, "Amplitude": {"session_id": 7}}
+    assert json.loads(read(integrations=some).context or "") == {"integrations": some}
+    both = json.loads(read(integrations=some, context={"a": 1}).context or "")
+    assert both == {"a": 1, "integrations": some}
+    of_a_page = {"Segment.io": {"deliveryStrategy": {"strategy": "batching"}}}
+    for everywhere in ({}, {"All": True}, {"All": True, "Mixpanel": True}, of_a_page, None):
+        assert read(integrations=everywhere).context is None
+        assert json.loads(read(integrations=everywhere, context={"a": 1}).context or "") == {"a": 1}
+    for nonsense in ([], "x", 5, True):
+        assert "integrations" not in (read(integrations=nonsense).context or "")
+
+
 def test_an_identify_call_may_have_its_traits_in_the_context_alone() -> None:
     ann = {"email": "Ann@Example.com"}
     for traits in (None, {}):

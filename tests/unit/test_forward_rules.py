@@ -136,6 +136,19 @@ def test_a_message_is_of_its_type_and_without_a_time_of_sending() -> None:
     assert json.loads(message_of(row(type="page", user_id="u"), "id"))["name"] == "Seen"
 
 
+def test_where_the_sender_wanted_an_event_is_said_to_the_receiver() -> None:
+    some = {"All": False, "Größe": {"a": 1e300}}
+    context = json.dumps({"a": 1, "integrations": some}, separators=(",", ":"))
+    sent = json.loads(message_of(row(context=context), "here"))
+    assert sent["integrations"] == some
+    assert sent["context"] == {"a": 1, "horizon": {"forwarded": ["here"]}}
+    for plain in (None, {}, {"a": {"integrations": some}}, {"integrations": 5}):
+        text = None if plain is None else json.dumps(plain, separators=(",", ":"))
+        sent = json.loads(message_of(row(context=text), "here"))
+        assert "integrations" not in sent
+        assert sent["context"] == {**(plain or {}), "horizon": {"forwarded": ["here"]}}
+
+
 @pytest.mark.parametrize(
     ("statuses", "meaning"),
     [
@@ -293,9 +306,6 @@ def test_an_endpoint_that_only_stumbles_is_waited_for(monkeypatch: pytest.Monkey
 
     class Broken(Flaky):
         def post(self, url: str, body: bytes, headers: Any = None) -> Answer:
-            self.came.append("x")
-            if len(self.came) > 300:
-                endpoint.halt()
             return Answer(500, {}, b"")
 
     monkeypatch.setattr(endpoints, "wait_s", lambda *_: 0.0)
@@ -303,8 +313,9 @@ def test_an_endpoint_that_only_stumbles_is_waited_for(monkeypatch: pytest.Monkey
     endpoint = Endpoint("http://there.example", "key", there)
     outcome = Outcome(3)
     items = [Item(n, row(n), message_of(row(n), "id")) for n in range(3)]
-    with pytest.raises(StoppedError):
+    with pytest.raises(StoppedError) as stopped:
         endpoint.send(items, outcome)
+    assert stopped.value.state == "anew"
     assert not outcome.refused
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +73,16 @@ def test_each_source_has_its_own_bucket_and_a_changed_limit_starts_anew() -> Non
     assert limits.wait_s(Source(1, "one", "server", rate=2.0), 1, 0.0) == 0
     slow = Source(4, "slow", "server", rate=0.05)
     assert [limits.wait_s(slow, 1, 0.0), limits.wait_s(slow, 1, 0.0)] == [0, 20]
+
+
+def test_the_collectors_of_one_home_count_together(tmp_path: Path) -> None:
+    source = Source(7, "shop", "server", rate=1.0, burst=4.0)
+    one, other = Limits(tmp_path), Limits(tmp_path)
+    assert [one.wait_s(source, 2, 0.0), other.wait_s(source, 2, 0.0)] == [0, 0]
+    assert [one.wait_s(source, 1, 0.0), other.wait_s(source, 1, 0.0)] == [1, 1]
+    assert Limits(tmp_path / "elsewhere").wait_s(source, 4, 0.0) == 0
+    assert Limits(tmp_path).wait_s(source, 1, 1e6) == 0  # time has passed
+    assert one.wait_s(source, 4, 0.0) == 0  # and here the machine has started anew
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,8 @@ STAGES = {
         {"history", "history_open_alerts", "history_open_messages", "history_passes", "history_seals"},
     ),
     "ingest": (
-        {"eras", "file", "file_progress", "rejected_events", "simulations", "source_keys", "sources"},
+        {"erased_nodes", "eras", "file", "file_progress", "rejected_events", "simulations",
+         "source_keys", "sources"},
         {"event_ids", "events", "file_progress", "rejected_events", "simulations"},
     ),
     "consent": (

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from horizon.catcher.run import run_catcher
-from horizon.errors import HorizonError
+from horizon.starting import ended
 
 
 def port(text: str) -> int:
@@ -17,20 +17,15 @@ def port(text: str) -> int:
     return number
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(prog="horizon.catcher", description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="where the mails are kept")
     parser.add_argument("--smtp-port", type=port, default=1025, help="0 means any free port")
     parser.add_argument("--page-port", type=port, default=8025, help="0 means any free port")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
     options = parser.parse_args()
-    try:
-        run_catcher(options.folder, options.smtp_port, options.page_port, options.host)
-    except HorizonError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+    run_catcher(options.folder, options.smtp_port, options.page_port, options.host)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

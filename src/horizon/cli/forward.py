@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import time
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -20,7 +19,7 @@ from horizon.forward import book
 from horizon.forward.book import NewForward, Standing
 from horizon.forward.rules import place_of
 from horizon.forward.serve import check_address
-from horizon.pipeline.forwarder import wanted_file
+from horizon.pipeline import forwarder
 from horizon.pipeline.installation import Installation
 from horizon.postgres.audit import write_audit
 from horizon.postgres.database import Role
@@ -90,7 +89,7 @@ def forward_add(
         added = book.add(tx, horizon.keys, new, clock.now())
         details = {"to": place_of(url), "source": source, "from": from_at}
         write_audit(tx, "forward:added", added, details)
-    wanted_file(horizon.settings.home).touch()
+    forwarder.wanted_file(horizon.settings.home).touch()
     say(f"{added} is added; `horizon forward status` shows how far it is.")
 
 
@@ -107,30 +106,19 @@ def forward_status(
 ) -> None:
     """Of each forward its lag, what was sent and refused, and what is wrong."""
     horizon = installed()
-    while True:
-        _show(_look(horizon), as_json=as_json)
-        if not watch:
-            return
-        time.sleep(EVERY_S)
-        if console.is_terminal and not as_json:
-            console.clear()
+    _show(_look(horizon), as_json=as_json)
+    with contextlib.suppress(KeyboardInterrupt):
+        while watch:
+            time.sleep(EVERY_S)
+            found = _look(horizon)
+            if console.is_terminal and not as_json:
+                console.clear()
+            _show(found, as_json=as_json)
 
 
 def _look(horizon: Installation) -> list[Standing]:
     with horizon.database.transaction(Role.WORKER) as tx:
-        running = _runs(horizon.settings.home)
-        return book.standings(tx, clock.now(), running=running)
-
-
-def _runs(home: Path) -> bool:
-    try:
-        with (home / "forward.lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        pass
-    return False
+        return book.standings(tx, clock.now(), running=forwarder.runs(horizon.settings.home))
 
 
 def _show(found: list[Standing], *, as_json: bool) -> None:

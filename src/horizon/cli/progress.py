@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
@@ -20,6 +19,7 @@ from rich.progress import (
 from rich.text import Text
 
 from horizon.cli.output import calm_memory, console
+from horizon.starting import until_stopped
 
 T = TypeVar("T")
 
@@ -44,9 +44,7 @@ def send_with_progress(sending: Callable[[Event, Progressing], T], total: int | 
         TimeRemainingColumn(),
     )  # fmt: skip
     calm_memory()
-    stop = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = until_stopped()
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as progress:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from typing import Annotated
 
@@ -13,11 +12,13 @@ from horizon.cli.options import DatabaseName
 from horizon.cli.output import complain, console, say
 from horizon.delivery import channels
 from horizon.delivery.channels.smtp.advice import advice
+from horizon.edge.port import check_port
 from horizon.errors import HorizonError
 from horizon.pipeline import forwarder, processes
 from horizon.pipeline.installation import Installation, open_installation
 from horizon.pipeline.processes import Child
 from horizon.postgres.embedded import EmbeddedPostgres
+from horizon.starting import until_stopped
 
 PANEL = "Start, stop, look"
 RESTART_WAIT_S = 1.0
@@ -50,11 +51,10 @@ def up() -> None:
     settings = setting.load()
     channels.check_settings()
     with processes.only_one(settings.home):
+        check_port(settings.LISTEN_HOST, settings.COLLECTOR_PORT)
         horizon = open_installation(settings)
         children = _children(horizon)
-        stop = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
+        stop = until_stopped()
         try:
             for child in children:
                 child.start()
@@ -70,7 +70,10 @@ def _children(horizon: Installation) -> list[Child]:
     settings = horizon.settings
     environment = processes.environment_of(settings)
     children = [
-        processes.collector(settings.COLLECTOR_PORT, environment),
+        *(
+            processes.collector(settings.COLLECTOR_PORT, environment, shared=True)
+            for _ in range(settings.COLLECTOR_PROCESSES)
+        ),
         processes.worker(environment),
         processes.metrics(environment),
     ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +9,7 @@ import typer
 from horizon import settings as setting
 from horizon.cli.output import calm_memory, complain, many, say
 from horizon.observe.shipper import position
+from horizon.starting import until_stopped
 
 if TYPE_CHECKING:
     from horizon.observe.shipper.run import Shipped
@@ -32,9 +31,7 @@ def ship(
     from horizon.observe.shipper.run import Shipper  # it brings watchdog, which takes 20 ms
 
     settings = setting.load()
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = until_stopped()
     calm_memory()
     shipper = Shipper(settings, once=once, stop=stop)
     if not once:

@@ -58,6 +58,15 @@ def source_add(
     origin: Origins = None,
     rate: Rate = None,
     burst: Burst = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            show_envvar=True,
+            help="The write key that its senders have already, of Segment for example; else a new "
+            "one. In the environment nobody else on the machine sees it.",
+        ),
+    ] = None,
     sdk: Annotated[
         str | None,
         typer.Option("--sdk", metavar="NAME", help="Print the snippet for this SDK alone."),
@@ -69,7 +78,10 @@ def source_add(
     as_json: AsJson = False,
     database: DatabaseName = None,
 ) -> None:
-    """Add a source and print its write key, once, in a snippet for each SDK."""
+    """Add a source and print its write key, once, in a snippet for each SDK.
+
+    Where its senders come from Segment or RudderStack, they keep their key: give it with --key.
+    """
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot be typed well: name it with letters, digits, dots, - and _."
@@ -78,9 +90,9 @@ def source_add(
     origins = [read_origin(one) for one in origin or []]
     _chosen("", "", kind, sdk)  # a mistake in its name is told before there is a source
     with horizon.database.transaction(Role.WORKER) as tx:
-        key = sources.add_source(tx, name, kind, origins=origins, rate=rate, burst=burst)  # type: ignore[arg-type]
-        about = {"kind": kind, "origins": origins, "rate": rate, "burst": burst}
-        write_audit(tx, "source:added", name, about)
+        about = {"origins": origins, "rate": rate, "burst": burst}
+        key = sources.add_source(tx, name, kind, key=key, **about)  # type: ignore[arg-type]
+        write_audit(tx, "source:added", name, {"kind": kind, **about})
         watcher = Watcher.begin(tx, name, clock.now())
     _show(horizon.settings.public_url, name, key, kind, sdk, as_json=as_json)
     if wait:
@@ -143,9 +155,12 @@ def wait_for(horizon: Installation, watcher: Watcher, wait_s: float, out: TextIO
 
 
 def _look(horizon: Installation, watcher: Watcher, out: TextIO) -> FirstEvent | None:
+    # A transaction each: the first event's partitions are made under locks on the tables in the
+    # other order, and one that reads both would end in a deadlock.
     with horizon.database.transaction(Role.WORKER) as tx:
         for refusal in watcher.refusals(tx):
             print(f"One was refused. {refusal}", file=out, flush=True)
+    with horizon.database.transaction(Role.WORKER) as tx:
         return watcher.look(tx)
 
 

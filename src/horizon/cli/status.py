@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
+import msgspec
 import psycopg
 import typer
 from rich.console import Group
@@ -20,6 +21,8 @@ from horizon.cli.output import console, say, show, table_of
 from horizon.clock import utc_text
 from horizon.delivery import breaker
 from horizon.errors import HorizonError
+from horizon.forward import book
+from horizon.pipeline import forwarder
 from horizon.pipeline.installation import Installation
 from horizon.pipeline.runner import QUERIES, sentence
 from horizon.pipeline.standing import StageStanding, changes, last_runs, look
@@ -51,9 +54,13 @@ def status(
         runs = last_runs(tx)
         messages = row_dicts(tx.execute(QUERIES["message_states"]))
         breakers = breaker.open_breakers(tx)
+        running = forwarder.runs(horizon.settings.home)
+        forwards = list(
+            map(msgspec.structs.asdict, book.standings(tx, clock.now(), running=running))
+        )
     if as_json:
         everything = {"stages": _rows(stages), "runs": runs, "messages": messages,
-                      "breakers": breakers}  # fmt: skip
+                      "breakers": breakers, "forwards": forwards}  # fmt: skip
         show([everything], as_json=True, empty="")
         return
     show(_rows(stages), as_json=False, empty="")
@@ -62,6 +69,10 @@ def status(
     if breakers:
         say("Held by the breaker; `horizon campaign resume NAME` lets them go on:")
         show(breakers, as_json=False, empty="")
+    if forwards:
+        say("Sent on elsewhere; `horizon forward status` tells more:")
+        names = ("name", "state", "lag_s", "lag_events", "sent", "refused", "error")
+        show([{name: one[name] for name in names} for one in forwards], as_json=False, empty="")
 
 
 def _rows(stages: Sequence[StageStanding]) -> list[dict[str, Any]]:

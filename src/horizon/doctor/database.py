@@ -71,6 +71,7 @@ def look_at(database: Database, case: Case) -> Iterator[Finding]:
         if not ours[0].todo:
             yield from _roles(database)
             yield from _at_work(tx, case.clock)
+            yield from _forwards(tx)
         yield from _clock(tx)
 
 
@@ -188,6 +189,15 @@ def _at_work(tx: Connection, clock: datetime) -> Iterator[Finding]:
         yield warning(
             PART, f"{used.used} of {most} sessions are taken",
             "See who holds them in pg_stat_activity, or raise max_connections.",
+        )  # fmt: skip
+
+
+def _forwards(tx: Connection) -> Iterator[Finding]:
+    for row in tx.execute(QUERIES["failing_forwards"]):
+        stopped = row.state != "on"
+        yield (problem if stopped else warning)(
+            "forward", f"{row.name} {'stopped' if stopped else 'is tried again'}: {row.error}",
+            "Type `horizon forward status`.",
         )  # fmt: skip
 
 

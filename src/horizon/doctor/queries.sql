@@ -30,3 +30,6 @@ SELECT node_key_check FROM installation;
 
 -- name: size
 SELECT pg_database_size(current_database()) AS bytes;
+
+-- name: failing_forwards
+SELECT name, state, error FROM forwards WHERE error IS NOT NULL ORDER BY name;

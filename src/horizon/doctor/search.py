@@ -115,16 +115,17 @@ def _disks(answer: Answer) -> Iterator[Finding]:
 
 def _shipper(case: Case) -> Iterator[Finding]:
     behind = lag(case.settings, case.clock)
+    waiting = f"{behind.lines:,} log line{' waits' if behind.lines == 1 else 's wait'}"
     if behind.said:
         found, _, todo = behind.said.rpartition(": ")
         yield problem("shipper", found, f"{todo[:1].upper()}{todo[1:]}")
     elif behind.seconds > LAG_S:
         yield warning(
-            "shipper", f"{behind.lines:,} log lines wait, the oldest for {behind.seconds:,.0f} s",
+            "shipper", f"{waiting}, the oldest for {behind.seconds:,.0f} s",
             "Let it catch up." if behind.running else "Start `horizon up` or `horizon ship`.",
         )  # fmt: skip
     else:
-        yield ok("shipper", f"{behind.lines:,} log lines wait")
+        yield ok("shipper", waiting)
     if behind.lost_bytes:
         yield warning(
             "shipper", f"rotation took {behind.lost_bytes:,} bytes of the log before they were "

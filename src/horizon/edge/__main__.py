@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from horizon import settings
 from horizon.edge.server import run
-from horizon.errors import HorizonError
+from horizon.starting import ended, listening
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="horizon.edge", description=__doc__)
-    parser.add_argument("--port", type=int, help="default: COLLECTOR_PORT")
-    parser.add_argument("--host", help="the address to listen on; default: LISTEN_HOST")
+def main() -> None:
+    loaded = settings.load()
+    parser = listening(__doc__, loaded.LISTEN_HOST, loaded.COLLECTOR_PORT)
+    parser.add_argument(
+        "--shared", action="store_true", help="another collector of this home may listen there too"
+    )
     options = parser.parse_args()
-    try:
-        loaded = settings.load()
-        run(loaded, options.host or loaded.LISTEN_HOST, options.port or loaded.COLLECTOR_PORT)
-    except HorizonError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+    run(loaded, options.host, options.port, shared=options.shared)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

@@ -14,9 +14,9 @@ from horizon.events.origins import allows
 
 
 class Admission:
-    def __init__(self, sources: KnownSources) -> None:
+    def __init__(self, sources: KnownSources, limits: Limits) -> None:
         self._sources = sources
-        self._limits = Limits()
+        self._limits = limits
 
     async def source(self, key: str, headers: Mapping[bytes, bytes]) -> Source:
         """The source that this key may send for from this origin. Raises Refusal, Unavailable."""

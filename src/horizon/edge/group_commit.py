@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import psycopg
 
@@ -22,6 +23,8 @@ from horizon.postgres.database import Connection
 
 GROUP_EVENTS = 2_000
 CAPACITY_EVENTS = 50_000
+WAIT_S = 8.0  # for a commit; SDKs give up after 10 and 15 s, and would learn nothing
+_LOOK_S = 1.0  # between looks for who waits too long
 CAPACITY_BYTES = 32_000_000  # of request bodies; read into events they take about three times that
 
 
@@ -52,6 +55,9 @@ class GroupCommit:
         self._log = log
         self._watch = watch or Watch()
         self._waiting: deque[Parcel] = deque()
+        # The event loop's: until when requests wait for what, oldest first.
+        self._open: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._looking: asyncio.TimerHandle | None = None
         self._held_events = 0
         self._held_bytes = 0
         self._stopping = False
@@ -78,16 +84,31 @@ class GroupCommit:
         self, events: Sequence[Row], rejected: Sequence[RejectedEvent], received_at: datetime,
         size_bytes: int,
     ) -> None:  # fmt: skip
-        """Raises Full, Unavailable, NotStorable."""
+        """Raises Full, Unavailable, NotStorable.
+
+        Who waited WAIT_S is told Unavailable, and may be written all the same: ids make it once.
+        """
         if self.full:
             raise Full
         parcel = Parcel(events, rejected, received_at, size_bytes, self._loop.create_future())
+        self._open.append((self._loop.time() + WAIT_S, parcel.done))
+        if self._looking is None:
+            self._looking = self._loop.call_later(_LOOK_S, self._end_long_waits)
         self._held_events += len(events) + len(rejected)
         self._held_bytes += size_bytes
         with self._changed:
             self._waiting.append(parcel)
             self._changed.notify()
         await parcel.done
+
+    def _end_long_waits(self) -> None:
+        """Of all that wait at once: a timer each would cost each of them."""
+        now_s = self._loop.time()
+        while self._open and (self._open[0][1].done() or self._open[0][0] <= now_s):
+            _, done = self._open.popleft()
+            if not done.done():
+                done.set_exception(Unavailable())
+        self._looking = self._loop.call_later(_LOOK_S, self._end_long_waits) if self._open else None
 
     def _write(self) -> None:
         while group := self._next_group():
@@ -112,7 +133,7 @@ class GroupCommit:
     def _commit_group(self, group: Sequence[Parcel]) -> dict[Parcel, Exception]:
         began_s = time.perf_counter()
         try:
-            new = self._connection.run(lambda tx, era: _store(tx, group, era))
+            new = self._store(group)
         except Unavailable as exc:
             self._count(group, None, began_s)
             return dict.fromkeys(group, exc)
@@ -126,6 +147,20 @@ class GroupCommit:
         self._count(group, new, began_s)
         return {}
 
+    def _store(self, group: Sequence[Parcel]) -> int:
+        """How many of the group's events are new. Raises Unavailable, and what psycopg raises."""
+        events = [event for parcel in group for event in parcel.events]
+        rejected = [refused for parcel in group for refused in parcel.rejected]
+        received = [parcel.received_at for parcel in group]
+
+        def store(tx: Connection, era: int, *, careful: bool = True) -> int:
+            return store_rows(tx, events, received, rejected, era=era, careful=careful)
+
+        try:
+            return self._connection.run(partial(store, careful=False))
+        except psycopg.errors.UniqueViolation:  # one of them is a copy
+            return self._connection.run(store)
+
     def _count(self, group: Sequence[Parcel], new: int | None, began_s: float) -> None:
         events = sum(len(parcel.events) for parcel in group)
         rejected = sum(len(parcel.rejected) for parcel in group)
@@ -136,19 +171,9 @@ class GroupCommit:
         for parcel in group:
             self._held_events -= len(parcel.events) + len(parcel.rejected)
             self._held_bytes -= parcel.size_bytes
-            if parcel.done.done():  # its client went away
+            if parcel.done.done():  # its client went away, or was told to come again
                 continue
             if parcel in failures:
                 parcel.done.set_exception(failures[parcel])
             else:
                 parcel.done.set_result(None)
-
-
-def _store(tx: Connection, group: Sequence[Parcel], era: int) -> int:
-    return store_rows(
-        tx,
-        [event for parcel in group for event in parcel.events],
-        [parcel.received_at for parcel in group],
-        [refused for parcel in group for refused in parcel.rejected],
-        era=era,
-    )

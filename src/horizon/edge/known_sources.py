@@ -11,6 +11,8 @@ from horizon.events.model import Source
 from horizon.events.sources import key_digest, keyed_sources
 
 FRESH_S = 3.0  # how long a disabled source goes on
+WAIT_S = 1.0  # for an answer about a key that is remembered; the database may be stuck
+UNKNOWN_WAIT_S = 5.0
 _APART_S = 0.2  # unknown keys can ask the database no more often than this
 
 
@@ -40,8 +42,12 @@ class KnownSources:
         asked_s = time.monotonic()
         if digest in self._sources:
             return await self._find_again(digest, asked_s)
-        while digest not in self._sources and self._read_s < asked_s:
-            await self._read()
+        try:
+            async with asyncio.timeout(UNKNOWN_WAIT_S):
+                while digest not in self._sources and self._read_s < asked_s:
+                    await self._read()
+        except TimeoutError as exc:
+            raise Unavailable from exc
         return self._sources.get(digest)
 
     async def _find_again(self, digest: bytes, asked_s: float) -> Source | None:
@@ -49,8 +55,9 @@ class KnownSources:
         if asked_s - self._read_s < FRESH_S:
             return remembered
         try:
-            await self._read()
-        except Unavailable:
+            async with asyncio.timeout(WAIT_S):
+                await self._read()
+        except (Unavailable, TimeoutError):
             return remembered  # whether it can be written is the commit's answer
         return self._sources.get(digest)
 

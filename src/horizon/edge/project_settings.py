@@ -7,7 +7,6 @@ from typing import Final
 
 from horizon.edge.admission import Admission
 from horizon.edge.http import Refusal, Reply, Request, json_reply
-from horizon.edge.known_sources import KnownSources
 
 ADDRESS: Final = re.compile(r"/v1/projects/([^/]+)/settings")
 
@@ -15,8 +14,8 @@ _KEPT: Final = {"cache-control": "public, max-age=120"}
 
 
 class ProjectSettings:
-    def __init__(self, sources: KnownSources, public_url: str) -> None:
-        self._admission = Admission(sources)
+    def __init__(self, admission: Admission, public_url: str) -> None:
+        self._admission = admission
         self._public_url = public_url
 
     async def answer(self, request: Request, key: str) -> Reply:
@@ -26,8 +25,9 @@ class ProjectSettings:
         try:
             source = await self._admission.source(key, request.headers)
         except Refusal as refusal:
-            status = 404 if refusal.code == "unknown_key" else refusal.status
-            raise Refusal(status, refusal.code, refusal.message) from refusal
+            if refusal.code != "unknown_key":
+                raise
+            raise Refusal(404, "unknown_key", refusal.message) from refusal
         if source.kind != "public":
             raise Refusal(
                 403, "secret_key",

@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -16,9 +17,8 @@ from horizon.edge.erased_nodes import ErasedNodes
 from horizon.edge.group_commit import Full, GroupCommit, NotStorable
 from horizon.edge.held import Unavailable
 from horizon.edge.http import Refusal, Reply, Request, busy, json_reply, unavailable
-from horizon.edge.known_sources import KnownSources
 from horizon.edge.room import Room
-from horizon.events.json_text import cut_deep, without_lone_surrogates
+from horizon.events.json_text import cut_deep, without_lone_surrogates, without_no_numbers
 from horizon.events.model import Source, read_message
 from horizon.events.rejection import Rejected, RejectedEvent, refused
 from horizon.events.rows import Row, row_of
@@ -27,7 +27,8 @@ from horizon.events.times import read_time
 BODY_BYTES = 512_000
 BATCH_EVENTS = 2_500
 # A batch's context is stored with each of its events: 512,000 bytes could become a gigabyte.
-REPEATED_BYTES = 8_000_000
+CONTEXT_BYTES = 32_768
+REPEATED_BYTES = 4_000_000
 EVENT_LEVELS = 200  # of an event in a batch that is nested too deep to be read at once
 
 BATCH = "batch"
@@ -46,6 +47,7 @@ _PREFLIGHT = {
     "access-control-max-age": "86400",
 }
 _NULL = msgspec.Raw(b"null")
+_ACCEPTED = json_reply(200, {"success": True, "rejected": []}, _CORS)
 
 
 class _Envelope(msgspec.Struct, rename="camel"):
@@ -66,13 +68,13 @@ class SegmentApi:
     def __init__(
         self,
         commit: GroupCommit,
-        sources: KnownSources,
+        admission: Admission,
         erased: ErasedNodes,
         room: Room,
         node_key: bytes,
     ) -> None:
         self._commit = commit
-        self._admission = Admission(sources)
+        self._admission = admission
         self._erased = erased
         self._room = room
         self._node_key = node_key
@@ -82,7 +84,7 @@ class SegmentApi:
         if request.method == "OPTIONS":
             return Reply(204, headers=_PREFLIGHT)
         try:
-            reply = await self._take(request, call)
+            return await self._take(request, call)
         except Refusal as refusal:
             reply = refusal.reply()
         except Full:
@@ -110,8 +112,10 @@ class SegmentApi:
             reader.read_batch(envelope)
         else:
             reader.read(0, body, message_type=call)
-        await self._commit.commit(reader.events, reader.rejected, reader.received_at, len(body))
-        return json_reply(200, {"success": True, "rejected": _told(reader.rejected)})
+        await self._commit.commit(
+            reader.events, reader.rejected, reader.received_at, len(body) + _repeated(envelope)
+        )
+        return _taken(reader.rejected) if reader.rejected else _ACCEPTED
 
 
 class _Reader:
@@ -150,21 +154,20 @@ class _Reader:
             )  # fmt: skip
             self._erased.refuse(event)
         except Rejected as reason:
-            # Of an erased person nothing is kept but that something came.
-            kept = (b"", None) if reason.code == "erased" else (bytes(item), context)
             self.rejected.append(refused(
-                self._source.source_id, self.received_at, index, reason, kept[0],
-                key=self._key, call=message_type, sent_at=sent_at, context=kept[1],
+                self._source.source_id, self.received_at, index, reason, bytes(item),
+                key=self._key, call=message_type, sent_at=sent_at, context=context,
             ))  # fmt: skip
         else:
             self.events.append(row_of(event))
 
 
-def _told(rejected: Sequence[RejectedEvent]) -> list[dict[str, object]]:
-    return [
+def _taken(rejected: Sequence[RejectedEvent]) -> Reply:
+    told = [
         {"index": event.position, "code": event.code, "message": event.message}
         for event in rejected
     ]
+    return json_reply(200, {"success": True, "rejected": told}, _CORS)
 
 
 def _decode(body: bytes, call: str, content_type: bytes) -> tuple[_Envelope, bytes]:
@@ -181,7 +184,7 @@ def _decode(body: bytes, call: str, content_type: bytes) -> tuple[_Envelope, byt
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:
-            body = without_lone_surrogates(body)
+            body = without_no_numbers(without_lone_surrogates(body))
             envelope = decode(body)
     except msgspec.ValidationError as exc:
         raise Refusal(400, "invalid_request", f"{exc}: send it so.") from exc
@@ -214,13 +217,19 @@ def _decode_around_deep(body: bytes, decode: Callable[[bytes], _Envelope]) -> _E
 def _check_size(batch: _Batch) -> None:
     if len(batch.batch) > BATCH_EVENTS:
         raise Refusal(400, "too_many_events", f"Send at most {BATCH_EVENTS} events at once.")
-    if len(batch.context) * len(batch.batch) > REPEATED_BYTES:
+    if len(batch.context) > CONTEXT_BYTES or _repeated(batch) > REPEATED_BYTES:
         raise Refusal(
             400, "context_too_large",
             "The batch's context counts with each of its events: send it smaller, or fewer events.",
         )  # fmt: skip
 
 
+def _repeated(envelope: _Envelope) -> int:
+    """How many bytes of context its events hold together."""
+    return len(envelope.context) * len(envelope.batch) if isinstance(envelope, _Batch) else 0
+
+
+@lru_cache(maxsize=1024)
 def _basic_key(header: bytes) -> str:
     """The user of HTTP Basic; empty where there is none. A Bearer token says nothing to us."""
     scheme, _, credentials = header.partition(b" ")

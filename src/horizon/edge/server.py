@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import resource
 import signal
-import socket
 import sys
 
 import psycopg
@@ -17,13 +15,16 @@ from granian.server.embed import Server
 
 from horizon import keys
 from horizon.counters import open_counters
+from horizon.edge.admission import Admission
 from horizon.edge.app import App
 from horizon.edge.confirm import ConfirmLink
 from horizon.edge.erased_nodes import ErasedNodes
 from horizon.edge.group_commit import GroupCommit
 from horizon.edge.held import Desk, HeldConnection
 from horizon.edge.known_sources import KnownSources
+from horizon.edge.limits import Limits
 from horizon.edge.pages import Pages
+from horizon.edge.port import check_port
 from horizon.edge.preferences import PreferencesLink
 from horizon.edge.responses import Recorder
 from horizon.edge.room import Room
@@ -33,7 +34,7 @@ from horizon.edge.targets import Targets
 from horizon.edge.tracking import TrackingLinks
 from horizon.edge.unsubscribe import UnsubscribeLink
 from horizon.edge.watch import Watch
-from horizon.errors import DatabaseError, HorizonError, PortInUseError
+from horizon.errors import DatabaseError
 from horizon.keys import Keys
 from horizon.log import open_log
 from horizon.postgres.database import Database, Role, find
@@ -53,15 +54,17 @@ GRACE_S = 5  # for requests under way when it is told to stop
 SWITCH_S = 0.0005
 
 
-def run(settings: Settings, host: str, port: int) -> None:
+def run(settings: Settings, host: str, port: int, *, shared: bool = False) -> None:
     """Serve until SIGTERM or SIGINT, from the main thread.
 
+    ``shared``: other collectors of this home listen there too, and each gets some connections.
     Prints ``ready port=PORT`` when it listens. Raises PortInUseError, DatabaseError, HorizonError.
     """
     own_keys = keys.load(settings.home)
     database = find(settings)
     _check_database(database)
-    _check_port(host, port)
+    if not shared:
+        check_port(host, port)
     sys.setswitchinterval(SWITCH_S)
     uvloop.run(_serve(settings, own_keys, database, host, port))
 
@@ -131,7 +134,10 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
     recorder = Recorder(Desk(HeldConnection(database, log)), log)
     sources = KnownSources(desk)
     tracking = TrackingLinks(Targets(desk), recorder, [own_keys.link], pages)
-    segment = SegmentApi(commit, sources, erased, room, own_keys.node)
+    admission = Admission(sources, Limits(settings.home))
+    segment = SegmentApi(
+        commit, Admission(sources, Limits(settings.home)), erased, room, own_keys.node
+    )
     return App(
         segment,
         {
@@ -146,7 +152,7 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
         log,
         room,
         watch,
-        Sites(segment, sources, settings.public_url),
+        Sites(segment, admission, settings.public_url),
     )
 
 
@@ -185,22 +191,3 @@ def _check_database(database: Database) -> None:
             current_era(tx)
     except psycopg.errors.UndefinedTable as exc:
         raise DatabaseError("The database is not set up: run `horizon init`.") from exc
-
-
-def _check_port(host: str, port: int) -> None:
-    """Granian shares a port that another process holds, so each would get half of the events."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except OSError as exc:
-        if exc.errno == errno.EADDRINUSE:
-            raise PortInUseError(
-                f"the collector cannot start, port {port} is in use: stop the program that "
-                "listens there or set COLLECTOR_PORT to a free port."
-            ) from exc
-        raise HorizonError(
-            f"the collector cannot listen on {host} port {port} ({exc.strerror}): give it an "
-            "address of this machine, for example 127.0.0.1, and a port above 1023."
-        ) from exc

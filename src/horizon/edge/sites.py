@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from horizon.edge.admission import Admission
 from horizon.edge.bundle import CHUNKS, MAIN, Bundle
 from horizon.edge.held import Unavailable
 from horizon.edge.http import Refusal, Reply, Request, json_reply, unavailable
-from horizon.edge.known_sources import KnownSources
 from horizon.edge.pixel import ADDRESSES as PIXELS
 from horizon.edge.pixel import Pixel
 from horizon.edge.project_settings import ADDRESS as SETTINGS
@@ -27,9 +27,9 @@ _PREFLIGHT: Final = {
 
 
 class Sites:
-    def __init__(self, segment: SegmentApi, sources: KnownSources, public_url: str) -> None:
+    def __init__(self, segment: SegmentApi, admission: Admission, public_url: str) -> None:
         self._pixel = Pixel(segment)
-        self._settings = ProjectSettings(sources, public_url)
+        self._settings = ProjectSettings(admission, public_url)
         self._bundle = Bundle(public_url)
 
     async def answer(self, request: Request) -> Reply | None:

@@ -20,22 +20,39 @@ class Context(NamedTuple):
 
 # A batch's events mostly share one context. 256 of at most 32 KB bound what is held.
 @lru_cache(maxsize=256)
-def read_context(batch: bytes | None, item: bytes | None, trusted: bool) -> Context:
-    """Merge the batch's context into the item's, which wins. Raises Rejected."""
-    if batch is None and item is None:
+def read_context(
+    batch: bytes | None, item: bytes | None, trusted: bool, choices: bytes | None = None
+) -> Context:
+    """Merge the batch's context into the item's, which wins. Raises Rejected.
+
+    ``choices`` are a call's integrations: kept as ``context.integrations``, so that a forward to
+    Segment says no for the person where the app did.
+    """
+    if batch is None and item is None and choices is None:
         return Context(None, None)
     merged = {
         **(read_object(batch, "context") if batch else {}),
         **(read_object(item, "context") if item else {}),
     }
+    if kept := _choices(choices):
+        merged["integrations"] = kept
     _shorten_ip(merged)
     preferences = _preferences(merged, trusted)
     traits = merged.get("traits")
     return Context(
-        write(merged),
+        write(merged) if merged or batch or item else None,
         write(preferences) if preferences else None,
         traits if isinstance(traits, dict) else None,
     )
+
+
+def _choices(raw: bytes | None) -> dict[str, Any]:
+    """Those that are not simply yes. "Segment.io" is the SDK's own word, of how a page sends."""
+    if raw is None or not raw.startswith(b"{"):
+        return {}
+    found = read_object(raw, "integrations")
+    found.pop("Segment.io", None)
+    return found if any(value is not True for value in found.values()) else {}
 
 
 def _shorten_ip(context: dict[str, Any]) -> None:

@@ -22,6 +22,9 @@ _ESCAPE = re.compile(
 )
 # A string, closed or not (so that none is looked at twice), or a bracket.
 _STRUCTURE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[][{}]', re.DOTALL)
+_NO_NUMBER = re.compile(
+    rb'(?P<text>"[^"\\]*+(?:\\.[^"\\]*+)*+"?)|-?\b(?:NaN|Infinity)\b', re.DOTALL
+)
 
 
 def read_object(raw: bytes, field: str) -> dict[str, Any]:
@@ -48,6 +51,14 @@ def write(value: object) -> str:
 def without_lone_surrogates(body: bytes) -> bytes:
     r"""Replace halves of a pair such as ``\ud83d``, which cut-off emoji leave in JavaScript."""
     return _ESCAPE.sub(lambda found: rb"\ufffd" if found["lone"] else found[0], body)
+
+
+def without_no_numbers(body: bytes) -> bytes:
+    """Replace NaN and Infinity, which Python's json writes and no JSON has: an SDK's whole batch
+    would be lost with them."""
+    if b"NaN" not in body and b"Infinity" not in body:
+        return body
+    return _NO_NUMBER.sub(lambda found: found["text"] or b"null", body)
 
 
 def cut_deep(body: bytes, level: int, most: int) -> tuple[bytes, dict[bytes, bytes]]:

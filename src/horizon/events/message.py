@@ -23,6 +23,7 @@ MESSAGE_ID_LENGTH = 100
 _TYPES = frozenset(get_args(EventType))
 _EMAIL = re.compile(r"[^\s@\0-\x1f]{1,64}@[^\s@\0-\x1f]{1,255}")
 _NULL = msgspec.Raw(b"null")
+_EVERYWHERE = frozenset({b"null", b"{}", b'{"All":true}', b'{"All": true}'})
 
 Id = str | int | float | None
 
@@ -50,6 +51,7 @@ class Message(msgspec.Struct, rename="camel", gc=False):
     properties: msgspec.Raw = _NULL
     traits: msgspec.Raw = _NULL
     context: msgspec.Raw = _NULL
+    integrations: msgspec.Raw = _NULL
 
 
 class _Timely(Message, gc=False):
@@ -172,6 +174,12 @@ def times_of(
         return None, received_at, "unreadable"
     time, flag = settle(original, sent_at or read_time(message.sent_at), received_at)
     return original, time, flag
+
+
+def choices_of(message: Message) -> bytes | None:
+    """Where the sender wants the event to go; None for everywhere, as nearly all say."""
+    body = bytes(message.integrations)
+    return None if body in _EVERYWHERE else body
 
 
 def present(raw: msgspec.Raw) -> bytes | None:

@@ -94,7 +94,9 @@ def read_message(
     """
     read = message.decode(item)
     read.type = message_type or read.type
-    around = read_context(context, message.present(read.context), source.trusted)
+    around = read_context(
+        context, message.present(read.context), source.trusted, message.choices_of(read)
+    )
     return _event_of(read, around, source, received_at, sent_at, node_key)
 
 

@@ -8,7 +8,8 @@ from datetime import datetime
 
 import msgspec
 
-BODY_BYTES = 512_000  # no request has more, and what is cut cannot be read again
+BODY_BYTES = 512_000  # no request has more
+CUT_BYTES = 32_768  # of a longer line of a file: it cannot be read again, but looked at
 
 _KEY = re.compile(r'("writeKey"\s*:\s*)"(?:[^"\\]|\\.)*"?')
 _ADDRESS = re.compile(r'("ip"\s*:\s*)"((?:[^"\\]|\\.)*)"?')
@@ -51,6 +52,8 @@ def refused(
     context: bytes | None = None,
 ) -> RejectedEvent:
     """With all that ``read_message`` was given, so that it can be read again."""
+    if reason.code == "erased":  # nothing of such a person is kept but that something came
+        body, context = b"", None
     return RejectedEvent(
         source_id, received_at, position, reason.code, reason.message, storable_body(body, key),
         len(body) > BODY_BYTES, call, sent_at, storable_body(context, key) if context else None,
@@ -59,7 +62,8 @@ def refused(
 
 def storable_body(body: bytes, key: str = "") -> str:
     """A refused event's text, whole but for a huge line: no keys, client addresses shortened."""
-    text = body[:BODY_BYTES].decode(errors="replace").replace("\0", "\ufffd")
+    kept = body if len(body) <= BODY_BYTES else body[:CUT_BYTES]
+    text = kept.decode(errors="replace").replace("\0", "\ufffd")
     if key:
         text = text.replace(key, "[removed]")
     text = _KEY.sub(r'\1"[removed]"', text)

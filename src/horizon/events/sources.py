@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from horizon import clock
@@ -14,11 +16,14 @@ from horizon.events.model import Source, SourceKind
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
 
+# What fits a header, an address and a snippet alike; a shorter one can be guessed.
+_BROUGHT_KEY = re.compile(r"[A-Za-z0-9._~-]{16,200}")
 HINT_LENGTH = 6  # of 32 characters: 104 bits stay unknown to who reads the hint
 
 _queries = Queries("horizon.events")
 
 
+@lru_cache(maxsize=1024)
 def key_digest(key: str) -> bytes:
     return hashlib.sha256(key.encode(errors="replace")).digest()
 
@@ -57,17 +62,31 @@ def add_source(
     origins: Sequence[str] = (),
     rate: float | None = None,
     burst: float | None = None,
+    key: str | None = None,
 ) -> str:
     """Make a public or server source; give back its key, which nobody can show again.
 
-    Raises UsageError where the name is taken or the kind has no key.
+    ``key`` is one that its senders have already. Raises UsageError where the name or the key is
+    taken, and where the kind has no key.
     """
     if kind not in ("public", "server"):
         raise UsageError(f"A source of kind {kind!r} has no key: use public or server.")
     source_id = _insert(tx, name, kind, origins, rate, burst)
     if source_id is None:
         raise UsageError(f"There is a source {name!r} already: choose another name.")
-    return new_key(tx, source_id)
+    return new_key(tx, source_id, key and _brought(tx, key))
+
+
+def _brought(tx: Connection, key: str) -> str:
+    if not _BROUGHT_KEY.fullmatch(key):
+        raise UsageError(
+            "A key has 16 to 200 letters, digits, dots, _, ~ and -: bring another, or none to get "
+            "a new one."
+        )
+    taken = keyed_sources(tx).get(key_digest(key))
+    if taken is not None:
+        raise UsageError(f"Source {taken.name} has this key already: a key is one source's alone.")
+    return key
 
 
 def ensure_source(tx: Connection, name: str, kind: SourceKind) -> Source:
@@ -84,9 +103,9 @@ def renew_key(tx: Connection, name: str, kind: SourceKind) -> str:
     return new_key(tx, source.source_id)
 
 
-def new_key(tx: Connection, source_id: int) -> str:
+def new_key(tx: Connection, source_id: int, key: str | None = None) -> str:
     """Add the key that the source's senders use from now on."""
-    key = secrets.token_hex(16)
+    key = key or secrets.token_hex(16)
     values = {
         "key_sha256": key_digest(key), "source_id": source_id, "hint": key[:HINT_LENGTH],
         "now": clock.now(),

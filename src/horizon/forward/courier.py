@@ -13,7 +13,7 @@ import psycopg
 
 from horizon import clock
 from horizon.errors import HorizonError
-from horizon.forward.endpoint import Endpoint, Health, Item, Outcome, StoppedError
+from horizon.forward.endpoint import ANEW, Endpoint, Health, Item, Outcome, StoppedError
 from horizon.forward.lanes import in_lanes
 from horizon.forward.message import has_been, message_of
 from horizon.forward.spans import (
@@ -80,6 +80,8 @@ class Courier:
                 self._work()
                 said, away_s = "", TELL_S
             except StoppedError as exc:
+                if exc.state == ANEW:
+                    continue
                 if exc.state is not None:
                     why = str(exc).replace("NAME", self.order.name)
                     self.complain(f"stopped, since {why}")

@@ -31,8 +31,12 @@ _KEY_REFUSED = "the key is refused: give another with `horizon forward set NAME 
 _HEAD, _TAIL = b'{"batch":[', b"]}"
 
 
+ANEW = "anew"
+
+
 class StoppedError(HorizonError):
-    """It cannot go on. ``state``: the forward's from now on; none: we were asked to stop."""
+    """It cannot go on. ``state``: the forward's from now on; none: we were asked to stop; ANEW:
+    the page is to be read again, since it may have more events by now."""
 
     def __init__(self, message: str = "", state: str | None = None) -> None:
         super().__init__(message)
@@ -197,10 +201,13 @@ class _Sending:
 
     def _to_blame(self, count: int, tries: int) -> bool:
         """Halves tell the one event that it stumbles over from the others; that one is given up
-        only where the others were taken meanwhile."""
-        if count > 1:
-            return tries >= HALVED_AFTER
-        return tries >= BLAMED_AFTER and self._endpoint.taken > self._taken_before
+        only where others were taken meanwhile. Raises StoppedError where there are no others: some
+        may have come by now."""
+        if count > 1 or tries < BLAMED_AFTER:
+            return count > 1 and tries >= HALVED_AFTER
+        if self._endpoint.taken == self._taken_before:
+            raise StoppedError(state=ANEW)
+        return True
 
     def _again(self, said: str, retry_after_s: float | None) -> None:
         self._attempt += 1

@@ -14,6 +14,7 @@ from horizon.keys import Keys
 
 MARK = "horizon"  # in the event's context: {"horizon": {"forwarded": ["INSTALLATION", ...]}}
 _MARK_TEXT = '"horizon"'
+_CHOICES_TEXT = '"integrations":'
 
 
 class Row(NamedTuple):
@@ -49,6 +50,7 @@ class Message(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
     properties: msgspec.Raw | None = None
     traits: msgspec.Raw | None = None
     context: msgspec.Raw | None = None
+    integrations: msgspec.Raw | None = None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -68,6 +70,7 @@ def message_of(row: Row, installation: str) -> bytes:
     time by as long as the event was on its way from us to it.
     """
     tracked = row.type == "track"
+    context, integrations = _apart(row.context)
     return _encode(
         Message(
             row.type,
@@ -81,9 +84,25 @@ def message_of(row: Row, installation: str) -> bytes:
             row.group_id,
             _raw(row.properties),
             _raw(row.traits),
-            msgspec.Raw(marked(row.context, installation)),
+            msgspec.Raw(marked(context, installation)),
+            _raw(integrations),
         )
     )
+
+
+def _apart(context: str | None) -> tuple[str | None, str | None]:
+    """The context, and the call's integrations that were kept in it."""
+    if context is None or _CHOICES_TEXT not in context:
+        return context, None
+    read = json.loads(context)
+    choices = read.pop("integrations", None)
+    if not isinstance(choices, dict):
+        return context, None
+    return _write(read), _write(choices)
+
+
+def _write(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _raw(text: str | None) -> msgspec.Raw | None:
@@ -101,7 +120,7 @@ def marked(context: str | None, installation: str) -> str:
     mark = read.get(MARK)
     kept = dict(mark) if isinstance(mark, dict) else {}
     read[MARK] = {**kept, "forwarded": [*_been_in(mark), installation]}
-    return json.dumps(read, ensure_ascii=False, separators=(",", ":"))
+    return _write(read)
 
 
 def has_been(context: str | None, installation: str) -> bool:

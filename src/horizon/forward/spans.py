@@ -168,10 +168,12 @@ def keep(tx: Connection, forward_id: int, done: Done, clock: datetime) -> None:
     """How far it is, and what became of each event up to there, in one transaction."""
     with tx.transaction():
         ended = done.span.again and done.span.at_era == 0
-        tx.execute(QUERIES["move"], {
+        moved = tx.execute(QUERIES["move"], {
             **done.span.values(), "sent": len(done.sent), "refused": len(done.refused),
             "looped": len(done.looped), "finished_at": clock if ended else None,
         })  # fmt: skip
+        if moved.rowcount == 0:  # the forward was removed meanwhile
+            return
         if done.refused:
             tx.execute(QUERIES["note_refused"], {
                 "forward_id": forward_id, "clock": clock,

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from horizon import settings as setting
-from horizon.alone import alone
+from horizon.alone import alone, holder
 from horizon.errors import HorizonError
 from horizon.forward.serve import Forwarder
 from horizon.pipeline.installation import Installation, open_installation
@@ -20,12 +20,17 @@ from horizon.postgres.database import Role
 from horizon.postgres.queries import Queries
 
 SAID = "horizon forwarder: "
+LOCK = "forward.lock"
 NICE = 5  # where processors are short the collector goes first
 
 
 def wanted_file(home: Path) -> Path:
     """Is there since the first forward was added: `horizon up` starts the forwarder then."""
     return home / "forward.wanted"
+
+
+def runs(home: Path) -> bool:
+    return holder(home / LOCK) is not None
 
 
 def is_wanted(horizon: Installation) -> bool:
@@ -43,7 +48,7 @@ def main() -> int:
         signal.signal(number, lambda *_: stop.set())
     try:
         horizon = open_installation(setting.load())
-        with alone(horizon.settings.home / "forward.lock", _runs_already):
+        with alone(horizon.settings.home / LOCK, _runs_already):
             forwarder = Forwarder(
                 horizon.settings, horizon.database, horizon.keys, horizon.log,
                 lambda why: print(f"{SAID}{why}", file=sys.stderr, flush=True),

@@ -88,8 +88,10 @@ def _drain(stream: object, said: list[str]) -> None:
             print(line, end="", file=sys.stderr)
 
 
-def collector(port: int, environment: Mapping[str, str]) -> Child:
-    return Child("collector", ["horizon.edge", "--port", str(port)], environment)
+def collector(port: int, environment: Mapping[str, str], *, shared: bool = False) -> Child:
+    """``shared``: with others, at a port that was found free before the first of them."""
+    more = ["--shared"] if shared else []
+    return Child("collector", ["horizon.edge", "--port", str(port), *more], environment)
 
 
 def catcher(folder: Path, smtp_port: int, page_port: int) -> Child:

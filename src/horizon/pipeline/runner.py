@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import reduce
 from typing import Any
@@ -48,6 +48,17 @@ class Stage:
     fields: dict[str, Any] | None = None  # constant ones of its log lines
     windowed: bool = False  # reads only what came since its last run
     lanes: int = 1  # how many of its generators take steps beside each other
+
+
+@dataclass(frozen=True)
+class _Going:
+    """A run that is under way; ``parameters`` are its ids and times."""
+
+    connection: Connection
+    stage: Stage
+    parameters: dict[str, Any]
+    committed: OnCommit
+    span: Span
 
 
 @dataclass(frozen=True)
@@ -132,47 +143,35 @@ class Runner:
             row = connection.execute(QUERIES["start_run"], started).fetchone()
             span.lag_s = row.lag_s if row else None
             try:
-                return self._with_lineage(connection, stage, parameters, committed, span)
+                return self._with_lineage(_Going(connection, stage, parameters, committed, span))
             except (HorizonError, psycopg.Error) as exc:
                 self._mark_failed(connection, parameters["run_id"], exc, span)
                 raise
 
-    def _with_lineage(
-        self,
-        connection: Connection,
-        stage: Stage,
-        parameters: dict[str, Any],
-        committed: OnCommit,
-        span: Span,
-    ) -> StageResult:
-        run_id, parent = parameters["run_id"], parameters["correlation_id"]
-        with self.lineage.run(stage.name, parameters["now"], run_id=run_id, parent=parent) as told:
+    def _with_lineage(self, going: _Going) -> StageResult:
+        ids = going.parameters
+        run_id, parent = ids["run_id"], ids["correlation_id"]
+        with self.lineage.run(going.stage.name, ids["now"], run_id=run_id, parent=parent) as told:
 
             def noted(result: StageResult) -> None:
                 told.figures = result.figures
-                committed(result)
+                going.committed(result)
 
-            return self._in_transactions(connection, stage, parameters, noted, span)
+            return self._in_transactions(replace(going, committed=noted))
 
-    def _in_transactions(
-        self,
-        connection: Connection,
-        stage: Stage,
-        parameters: dict[str, Any],
-        committed: OnCommit,
-        span: Span,
-    ) -> StageResult:
+    def _in_transactions(self, going: _Going) -> StageResult:
+        connection, stage = going.connection, going.stage
         with connection.transaction():
-            window = _window(connection, parameters)
+            window = _window(connection, going.parameters)
             result = stage.run(connection, window)
             if isinstance(result, StageResult):
-                self._finish(connection, stage, window, result, span)
+                self._finish(going, window, result)
         if isinstance(result, StageResult):
-            committed(result)
+            going.committed(result)
             return result
-        steps = Steps(committed)
+        steps = Steps(going.committed)
         try:
-            self._in_lanes(connection, stage, result, window, steps)
+            self._in_lanes(going, result, window, steps)
         except psycopg.Error as exc:
             if steps.figures is None:
                 raise
@@ -183,18 +182,14 @@ class Runner:
         assert steps.figures is not None, "a stage of steps has one at least"
         total = StageResult(steps.figures)
         with connection.transaction():
-            self._finish(connection, stage, window, total, span)
+            self._finish(going, window, total)
         return total
 
     def _in_lanes(
-        self,
-        connection: Connection,
-        stage: Stage,
-        results: Iterator[StageResult],
-        window: Window,
-        steps: Steps,
+        self, going: _Going, results: Iterator[StageResult], window: Window, steps: Steps
     ) -> None:
         """All steps: the first ones alone, so that what they bring goes on soon, then in lanes."""
+        connection, stage = going.connection, going.stage
 
         def lane() -> None:
             try:
@@ -213,9 +208,8 @@ class Runner:
         for one in lanes:
             one.result()
 
-    def _finish(
-        self, connection: Connection, stage: Stage, window: Window, result: StageResult, span: Span
-    ) -> None:
+    def _finish(self, going: _Going, window: Window, result: StageResult) -> None:
+        connection, stage, span = going.connection, going.stage, going.span
         if stage.windowed:
             connection.execute(
                 QUERIES["move_watermark"], {**window.parameters(), "stage": stage.name}

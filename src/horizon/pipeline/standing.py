@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from croniter import croniter
 
+from horizon.alone import holder
 from horizon.observe.metrics.figures import MOST_COUNTED, unread
 from horizon.pipeline.runner import QUERIES
 from horizon.pipeline.waits import (
@@ -142,16 +142,7 @@ def next_turn(settings: Settings, clock: datetime) -> Schedule:
 
 def serving_pid(home: Path) -> int | None:
     """The `horizon up` that serves this home."""
-    try:
-        with (home / "up.lock").open() as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                said = lock.read().strip()
-                return int(said) if said.isdigit() else 0
-    except OSError:
-        pass
-    return None
+    return holder(home / "up.lock")
 
 
 def changes(before: Sequence[StageStanding], now: Sequence[StageStanding]) -> list[StageStanding]:

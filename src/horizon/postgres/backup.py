@@ -121,11 +121,13 @@ def _send_nothing_again(tx: Connection, now: datetime, nothing_sent_since: bool)
 
 
 def adopt(tx: Connection, now: datetime) -> int:
-    """Take over a database that was copied from another server: a new era, nothing sent again."""
+    """Take over a database that was copied from another server: a new era, nothing sent again, and
+    nothing sent on before somebody says so."""
     era = open_era(tx, "adopted")
     values = {"now": now, "taken_at": now, "nothing_sent_since": False}
     tx.execute(QUERIES["record_restore"], values)
     tx.execute(QUERIES["doubt_messages"], values)
+    tx.execute(QUERIES["pause_forwards"], values)
     return era
 
 

@@ -11,3 +11,9 @@ VALUES (%(now)s, %(taken_at)s, %(nothing_sent_since)s)
 WITH gone AS (DELETE FROM outbox RETURNING message_id)
 UPDATE messages m SET status = 'unknown', reason = 'restored', finished_at = %(now)s
 FROM gone WHERE m.message_id = gone.message_id
+
+-- name: pause_forwards
+-- The copy of an installation that goes on would send its own events where that one sends its.
+UPDATE forwards SET state = 'paused', error = 'This database was copied: resume it if this one is to send.',
+    error_since = %(now)s
+WHERE state = 'on'

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from horizon.errors import UsageError
 from horizon.events.model import Event, Source, read_message
@@ -110,6 +111,9 @@ def _replay(
             read.append((row, _read(row, again)))
         except Rejected as reason:
             refused.append((row, reason))
+    gone = _erased(tx, [event for _, event in read])
+    refused += [(row, gone[event.event_id]) for row, event in read if event.event_id in gone]
+    read = [(row, event) for row, event in read if event.event_id not in gone]
     new = len(read) if dry else store(tx, [event for _, event in read], era=again.era)
     done.new += new
     done.known += len(read) - new
@@ -117,6 +121,18 @@ def _replay(
     done.reasons.update(f"{reason.code}: {reason.message}" for _, reason in refused)
     if not dry:
         _note(tx, read, refused, again.now)
+
+
+def _erased(tx: Connection, events: Sequence[Event]) -> dict[UUID, Rejected]:
+    """Of these events those of a person who was erased later."""
+    nodes = [node for event in events for node in event.nodes]
+    rows = tx.execute(_queries["erased_since"], {"nodes": nodes})
+    erased_at = {row.node: row.erased_at for row in rows}
+    return {
+        event.event_id: Rejected("erased", "The person was erased after this event: leave it out.")
+        for event in events
+        if any(event.time < erased_at[node] for node in event.nodes if node in erased_at)
+    }
 
 
 def _read(row: Any, again: Again) -> Event:

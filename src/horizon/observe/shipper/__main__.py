@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 
 from horizon import settings
-from horizon.errors import HorizonError
 from horizon.observe.shipper.run import Shipper
+from horizon.starting import ended, until_stopped
 
 
-def main() -> int:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        shipper = Shipper(settings.load(), once=False, stop=stop)
-        shipper.run(ready=lambda: print("ready", flush=True))
-    except HorizonError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+def main() -> None:
+    shipper = Shipper(settings.load(), once=False, stop=until_stopped())
+    shipper.run(ready=lambda: print("ready", flush=True))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import http.client
+import select
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -77,8 +78,13 @@ class Client:
         return self._url.port or (443 if self._url.scheme == "https" else 9200)
 
     def ask(self, method: str, path: str, body: bytes | Mapping[str, Any] | None = None) -> Answer:
-        """``body`` is JSON, or lines of JSON as bytes. Raises SearchServerAwayError."""
+        """``body`` is JSON, or lines of JSON as bytes. Raises SearchServerAwayError.
+
+        Lines are never sent again from here: a data stream may have taken them, which the caller
+        finds out first.
+        """
         headers = dict(self._headers)
+        lines = isinstance(body, bytes)
         if isinstance(body, bytes):
             headers["Content-Type"] = "application/x-ndjson"
             if self._packs:
@@ -87,18 +93,29 @@ class Client:
         elif body is not None:
             headers["Content-Type"] = "application/json"
             body = msgspec.json.encode(body)
+        if self._ended():
+            self.close()
         used = self._connection is not None
         try:
             return self._exchange(method, path, body, headers)
         except (OSError, http.client.HTTPException) as exc:
             self.close()
-            if not used:
+            if lines or not used:
                 raise self._away(exc) from exc
-        try:  # a kept connection that the server closed meanwhile
+        try:  # a kept connection that the server closed just now
             return self._exchange(method, path, body, headers)
         except (OSError, http.client.HTTPException) as exc:
             self.close()
             raise self._away(exc) from exc
+
+    def _ended(self) -> bool:
+        """Whether the server has closed the kept connection: nothing is due to be read from it."""
+        kept = self._connection.sock if self._connection is not None else None
+        if kept is None:
+            return False
+        waiting = select.poll()  # takes file descriptors above 1,023 too
+        waiting.register(kept, select.POLLIN)
+        return bool(waiting.poll(0))
 
     def _exchange(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str]
