@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from bench.harness import Figure, scratch_installation, seconds
@@ -24,6 +24,7 @@ from bench.ingest_load import (
     write_batches,
     write_singles,
 )
+from horizon import clock
 from horizon.events import rows
 from horizon.events.model import Source, read_message
 from horizon.events.sources import add_source
@@ -101,7 +102,7 @@ class _Bench:
 
     def _copy(self, size: int) -> float:
         """Rows/s that one client copies into the same tables, all of them ready."""
-        taken_s, now = 0.0, datetime.now(UTC)
+        taken_s, now = 0.0, clock.now()
         source = Source(1, "horizon", "server")
         stream = events(size)
         with self._horizon.database.transaction(Role.EDGE) as tx:
@@ -186,7 +187,7 @@ def _empty_server() -> Iterator[int]:
 
 def _grow(horizon: Installation, size: int) -> None:
     """So many events in the store, over ten days, and three times as many ids, over thirty."""
-    today = datetime.now(UTC)
+    today = clock.now()
     with horizon.database.transaction(Role.OWNER) as tx:
         days = {"first_day": today - timedelta(days=30), "last_day": today}
         tx.execute(QUERIES["make_days"], days)

@@ -8,11 +8,12 @@ import shutil
 import struct
 import subprocess
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
+from horizon import clock
 from horizon.errors import HorizonError
 
 BATCH = 100
@@ -54,7 +55,7 @@ def send(sender: Path, port: int, connections: int, requests: Path, warm: int) -
 
 def events(count: int) -> Iterator[bytes]:
     """Events of 500 bytes, each of a person of its own and with a message id of its own."""
-    run, now = uuid4().hex[:8], datetime.now(UTC)
+    run, now = uuid4().hex[:8], clock.now()
     times = [
         (now - timedelta(seconds=second)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         for second in range(3600)
@@ -79,7 +80,7 @@ def events(count: int) -> Iterator[bytes]:
 
 
 def write_batches(path: Path, key: str, count: int) -> None:
-    sent_at = datetime.now(UTC).isoformat().replace("+00:00", "Z").encode()
+    sent_at = clock.now().isoformat().replace("+00:00", "Z").encode()
     stream = events(count)
     with path.open("wb") as file:
         for _ in range(count // BATCH):

@@ -36,9 +36,9 @@ def here(world: World, now: datetime) -> World:
         for then in thens:
             ensure_partitions(tx, then.date(), then.date())
         store(tx, [], [RejectedEvent(1, then, 0, "x", "y", "{}") for then in thens], era=1)
-    world.put(
-        *(world.track("ann", timedelta(days=ago), messageId=f"m{ago}") for ago in (*AGO, 400))
-    )
+    for ago, then in zip(AGO, thens, strict=True):  # each at once, but for the last
+        world.put(world.track("ann", timedelta(days=ago), messageId=f"m{ago}"), received_at=then)
+    world.put(world.track("ann", timedelta(days=400), messageId="m400"))
     return world
 
 
@@ -74,6 +74,19 @@ def test_a_copy_is_known_for_as_long_as_it_is_said(here: World, now: datetime) -
     for ago in (0, 30, 60):
         assert here.put(here.track("ann", timedelta(days=ago), messageId=f"m{ago}")) == 0
     assert here.put(here.track("ann", timedelta(days=65), messageId="m65")) == 1
+
+
+@pytest.mark.parametrize(("came_ago", "known"), [(29, 1), (31, 0)])
+def test_the_ids_of_a_day_stay_while_copies_of_late_events_may_come(
+    here: World, now: datetime, came_ago: int, known: int
+) -> None:
+    """An event of 65 days ago came 29, or 31, days ago: 36 days late, or 34."""
+    late = here.track("ann", timedelta(days=65), messageId="late")
+    came = now - timedelta(days=came_ago)
+    assert here.put(late, received_at=came) == 1
+    assert here.put(late, received_at=came) == 0
+    run(here, now)
+    assert here.put(late) == 1 - known
 
 
 def test_the_settings_say_how_long(here: World, now: datetime) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from datetime import UTC, datetime
+from bisect import bisect_left
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 
-# Where an event without a usable timestamp is remembered: the same place each time it is sent.
-NO_HOUR = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = date(1970, 1, 1)
+LATE_DAYS = 30  # whose copy may come when the ids of its day are gone
 _LAST_HOUR_S = datetime(2200, 1, 1, tzinfo=UTC).timestamp()
 
 _frame = struct.Struct(">qq").pack
@@ -21,6 +23,14 @@ def hours_of(original: datetime | None) -> int:
         return 0
     seconds = original.timestamp()
     return int(seconds // 3600) if 0 <= seconds < _LAST_HOUR_S else 0
+
+
+def late_days(keys: Sequence[bytes], received_on: date) -> set[date]:
+    """The days, of sorted keys, that lie more than LATE_DAYS before their receipt."""
+    first = _hours((received_on - _EPOCH).days * 24 - LATE_DAYS * 24)
+    late = keys[bisect_left(keys, _hours(1)) : bisect_left(keys, first)]
+    days = {int.from_bytes(key[:8], "big") // 24 for key in late}
+    return {_EPOCH + timedelta(days=day) for day in days}
 
 
 def key_of(source_id: int, message_id: str, original: datetime | None) -> bytes:

@@ -26,6 +26,17 @@ ORDER BY key
 ON CONFLICT DO NOTHING
 RETURNING int8send((extract(epoch FROM hour) / 3600)::bigint) || uuid_send(digest) AS key
 
+-- name: note_late_days
+-- That ids of these days came now. Once a day for each, so that writers seldom wait for each other;
+-- what has no partition of its own lies in the default one, which stays.
+INSERT INTO late_days (day, received_on)
+SELECT late.day, %(received_on)s
+FROM unnest(%(days)s::date[]) AS late (day)
+WHERE to_regclass('event_ids_' || to_char(late.day, 'YYYYMMDD')) IS NOT NULL
+  AND NOT EXISTS (SELECT FROM late_days l WHERE l.day = late.day AND l.received_on >= %(received_on)s)
+ORDER BY late.day
+ON CONFLICT (day) DO UPDATE SET received_on = greatest(late_days.received_on, excluded.received_on)
+
 -- name: copy_events
 COPY events (
     event_id, source_id, message_id, type, name, user_id, anonymous_id, email, previous_id,

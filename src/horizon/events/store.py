@@ -11,6 +11,7 @@ import msgspec
 import psycopg
 
 from horizon.events import rows
+from horizon.events.ids import late_days
 from horizon.events.model import Event
 from horizon.events.rejection import RejectedEvent as RejectedEvent
 from horizon.events.rows import Row, row_of
@@ -76,6 +77,8 @@ def store_rows(
         ensure_partitions(tx, min(days), max(days))
     if bodies:
         new = _claim(tx, sorted(bodies), careful=careful)
+        if late := late_days(new, max(days)):
+            tx.execute(_queries["note_late_days"], {"days": list(late), "received_on": max(days)})
         if new:
             _copy(tx, "copy_events", rows.events_copy([bodies[key] for key in new], era))
     else:
@@ -119,7 +122,7 @@ def _day(instant: datetime) -> date:
 
 
 def _claim(tx: Connection, keys: Sequence[bytes], *, careful: bool) -> Sequence[bytes]:
-    """Of the sorted keys those that nobody had; they are taken now."""
+    """Of the sorted keys those that nobody had, sorted; they are taken now."""
     if not careful:
         _copy(tx, "copy_ids", rows.ids_copy(keys))
         return keys
@@ -129,7 +132,7 @@ def _claim(tx: Connection, keys: Sequence[bytes], *, careful: bool) -> Sequence[
     except (psycopg.errors.UniqueViolation, psycopg.errors.CheckViolation):
         # CheckViolation: while we waited, the default partition gave rows away to a new one.
         found = tx.execute(_queries["claim_ids"], {"keys": list(keys)})
-        return [bytes(row.key) for row in found]
+        return sorted(bytes(row.key) for row in found)
     return keys
 
 
