@@ -28,6 +28,29 @@ for lock in requirements/sdks/*.lock; do
     cp "$lock" "$folder/installed"
 done
 
+# Kotlin's, where there is a JDK and Maven; each file has to be the one of kotlin.sha256, which
+# --lock writes anew.
+list=$PWD/requirements/sdks/kotlin.sha256
+folder=.venv/sdks/kotlin
+if ! command -v javac >/dev/null || ! command -v mvn >/dev/null; then
+    echo "javac or mvn is missing, so the test with the Kotlin SDK is skipped. To have it, type:" \
+        "sudo apt-get install default-jdk-headless maven" >&2
+elif [ "${1:-}" = --lock ] || ! cmp -s "$list" "$folder/installed"; then
+    echo "Fetching the Kotlin SDK with Maven"
+    rm -rf "$folder"
+    mvn -q -B -f requirements/sdks/kotlin.xml \
+        org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+        -DoutputDirectory="$PWD/$folder" ||
+        without "Maven could not fetch the Kotlin SDK, so its test is skipped."
+    [ "${1:-}" != --lock ] || (cd "$folder" && sha256sum -- *.jar) >"$list"
+    (cd "$folder" && sha256sum --check --strict --quiet "$list") || {
+        rm -rf "$folder"
+        echo "What Maven gave is not what requirements/sdks/kotlin.sha256 names." >&2
+        exit 1
+    }
+    cp "$list" "$folder/installed"
+fi
+
 node=.venv/sdks/node
 ! cmp -s tests/sdks/package-lock.json "$node/installed" || exit 0
 for program in node npm; do
