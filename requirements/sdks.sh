@@ -1,6 +1,9 @@
 #!/bin/sh
 # The SDKs of the tests, unmodified, into .venv/sdks:  sh requirements/sdks.sh
 # Python's each in a folder of its own, since several share an import name; npm's by their lock.
+# New versions: in locks.sh; in tests/sdks/package.json, then there
+# `npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved`; in
+# sdks/kotlin.xml, then `sh requirements/sdks.sh --lock`.
 # What is there already is left alone. A machine without Node.js or npm is told so, and the tests
 # with their SDKs are skipped.
 set -eu
