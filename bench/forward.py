@@ -1,5 +1,6 @@
 """[forward.rate], [forward.dead], [forward.hang]: how fast events are sent on, beside the same
-bodies posted bare; and what the collector takes beside a forward that does not get rid of any."""
+rows read in no order and their bodies posted ready-made; and what the collector takes beside a
+forward that does not get rid of any."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from itertools import count
 
 import msgspec
+from psycopg.rows import tuple_row
 
 from bench.harness import Figure, scratch_installation, seconds
 from horizon import clock
@@ -33,6 +35,8 @@ from horizon.postgres.database import Role, closing_connection
 
 LANES = 4
 PEOPLE = 20_000
+PLAIN = """SELECT era, tx::text, received_at, time, event_id, message_id, type, name, user_id,
+    anonymous_id, previous_id, group_id, properties, traits, context FROM events"""
 ROUNDS = 3
 PATIENCE_S = 300.0
 _numbers = count()
@@ -82,7 +86,10 @@ def _rate(horizon: Installation, size: int) -> Figure:
     with _sink() as sink, _added(horizon, sink.url):
         _fill(horizon, size)
         bodies = _bodies(horizon)
-        bare = [_bare(sink, bodies, size) for _ in range(ROUNDS)]
+        bare = [
+            size / (seconds(lambda: _read(horizon)) + _post_s(sink, bodies, size))
+            for _ in range(ROUNDS)
+        ]
         before = sink.count()
         child = processes.forwarder(processes.environment_of(horizon.settings))
         child.start()
@@ -108,7 +115,18 @@ def _bodies(horizon: Installation) -> list[bytes]:
     return [b'{"batch":[' + b",".join(part) + b"]}" for part in parts]
 
 
-def _bare(sink: Sink, bodies: list[bytes], size: int) -> float:
+def _read(horizon: Installation) -> None:
+    """All events as the database gives them, in no order."""
+    with (
+        closing_connection(horizon.database.connect(Role.WORKER)) as tx,
+        tx.cursor("plain", row_factory=tuple_row) as cursor,
+    ):
+        cursor.execute(PLAIN)
+        while cursor.fetchmany(4_000):
+            pass
+
+
+def _post_s(sink: Sink, bodies: list[bytes], size: int) -> float:
     each = size // LANES // BATCH_EVENTS
 
     def lane() -> None:
@@ -118,7 +136,7 @@ def _bare(sink: Sink, bodies: list[bytes], size: int) -> float:
             connection.getresponse().read()
         connection.close()
 
-    return each * LANES * BATCH_EVENTS / seconds(lambda: _threads(lane))
+    return seconds(lambda: _threads(lane))
 
 
 def _threads(work: Callable[[], None]) -> None:

@@ -16,6 +16,8 @@ _FIRST = datetime(1970, 1, 2, tzinfo=UTC)
 
 def read_time(value: Any) -> datetime | None:
     """An ISO 8601 time in UTC, or None where it cannot be read; without an offset it is UTC."""
+    if value is None:  # what most events have as sentAt; two exceptions cost 20 us
+        return None
     try:
         instant = value if isinstance(value, datetime) else _parse(value)
         return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
