@@ -75,6 +75,6 @@ class KnownSources:
 
 
 def _looked_at(task: asyncio.Task[None]) -> None:
-    """Those who waited may all have gone: then nobody else asks how it ended, and asyncio says so."""
+    """Who waited may have gone, and asyncio complains of an end that nobody asks for."""
     if not task.cancelled():
         task.exception()
