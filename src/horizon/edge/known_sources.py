@@ -64,6 +64,7 @@ class KnownSources:
     async def _read(self) -> None:
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read_now())
+            self._reading.add_done_callback(_looked_at)
         await asyncio.shield(self._reading)  # others wait for it too
 
     async def _read_now(self) -> None:
@@ -71,3 +72,9 @@ class KnownSources:
         began_s = time.monotonic()
         self._sources = await self._desk.ask(lambda tx, _: keyed_sources(tx))
         self._read_s = began_s
+
+
+def _looked_at(task: asyncio.Task[None]) -> None:
+    """Who waited may have gone, and asyncio complains of an end that nobody asks for."""
+    if not task.cancelled():
+        task.exception()
