@@ -29,7 +29,7 @@ from tests.servers.collector import Collector
 VISITOR = "0d2f7e2a-9c1b-4c55-8f0e-1f2d3c4b5a69"
 CONTEXT = {
     "app": {"name": "Shop", "version": "3.1", "build": "31", "namespace": "example.shop"},
-    "library": {"name": "analytics-kotlin", "version": "1.22.0"},
+    "library": {"name": "analytics-kotlin", "version": "1.27.0"},
     "os": {"name": "Android", "version": "16"},
 }
 
@@ -47,7 +47,7 @@ def collector(settings: Settings) -> Iterator[Collector]:
 
 
 def as_kotlin_writes(row: Row) -> dict[str, Any]:
-    """Every field of the call's class; who is not known yet has an empty userId."""
+    """Every field of the call's class; who is not known yet has no userId."""
     own: dict[str, Any] = {
         "track": {"properties": row.properties, "event": row.name},
         "identify": {"traits": row.traits},
@@ -58,28 +58,34 @@ def as_kotlin_writes(row: Row) -> dict[str, Any]:
     moment = row.happened or clock.now()
     return {
         **own, "type": row.type, "messageId": row.message_id or str(uuid4()),
-        "anonymousId": VISITOR, "userId": row.user_id or "", "integrations": {},
+        "anonymousId": VISITOR, "integrations": {},
         "context": CONTEXT, "timestamp": moment.isoformat(timespec="milliseconds")[:23] + "Z",
         "_metadata": {"bundled": [], "unbundled": [], "bundledIds": []},
+        **({"userId": row.user_id} if row.user_id else {}),
     }  # fmt: skip
 
 
-def ask(method: str, url: str, headers: dict[str, str], chunks: Any = None) -> tuple[int, Any]:
-    """As the SDK does; ``url`` is without its scheme."""
+def ask(
+    method: str, url: str, headers: dict[str, str], body: bytes | list[bytes] | None = None
+) -> tuple[int, Any]:
+    """As the SDK does; ``url`` is without its scheme. A list is sent in chunks."""
     place, _, path = url.partition("/")
-    headers = {"User-Agent": "analytics-kotlin/1.22.0", **headers}
-    if chunks:
-        headers["Transfer-Encoding"] = "chunked"
+    chunked = {"Transfer-Encoding": "chunked"} if isinstance(body, list) else {}
+    headers = {"User-Agent": "analytics-kotlin/1.27.0", **headers, **chunked}
     with closing(http.client.HTTPConnection(place, timeout=20)) as connection:
-        connection.request(method, f"/{path}", chunks, headers, encode_chunked=True)
+        connection.request(method, f"/{path}", body, headers, encode_chunked=True)
         with connection.getresponse() as answer:
             return answer.status, json.loads(answer.read())
 
 
+@pytest.mark.parametrize("form", ["whole", "chunked"])
 def test_kotlin_wire_form_is_read_back(
-    collector: Collector, database: Database, key: str, keys: Keys
+    form: str, collector: Collector, database: Database, key: str, keys: Keys
 ) -> None:
-    """Settings first, then a file of events: chunked, gzip, text/plain, the key in its end."""
+    """Settings first, then a file of events: gzip, text/plain, the key at its end alone.
+
+    Seen of 1.27.0 as it ran on a JVM; those without OkHttp send in chunks.
+    """
     text = dict(snippets(collector.url, key, "public"))["analytics-kotlin"]
     hosts = dict(re.findall(r'(apiHost|cdnHost) = "(.*?)"', text))
     settings = f"{hosts['cdnHost']}/projects/{key}/settings"
@@ -94,7 +100,8 @@ def test_kotlin_wire_form_is_read_back(
     )
     sending = {"Content-Type": "text/plain", "Content-Encoding": "gzip"}
     chunks = [packed[at : at + 100] for at in range(0, len(packed), 100)]
-    told = ask("POST", f"{hosts['apiHost']}/b", sending, chunks)
+    body = packed if form == "whole" else chunks
+    told = ask("POST", f"{hosts['apiHost']}/b", sending, body)
     assert told == (200, {"success": True, "rejected": []})
     wanted = tuple(replace(row, anonymous_id=VISITOR, email=None) for row in calls)
     check(events(database), wanted, node_key=keys.node, context=CONTEXT, trusted=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -181,6 +182,36 @@ def test_batches_are_committed_one_by_one_and_progress_is_told(
     assert seen == [("checking", size, size), *[("reading", size, size)] * 2]
     result = ingest(path)
     assert (result.inserted, result.duplicates, result.went_on_after) == (5, 0, 21)
+
+
+def test_another_mapping_reads_it_again_and_keeps_no_rejected_line_twice(
+    ingest: Ingest, database: Database, tmp_path: Path
+) -> None:
+    path = shop_file(tmp_path, "anna,2025-01-02,5", "ben,yesterday,5", "clara,2025-01-02,much")
+    assert ingest(path).rejected == 2
+    result = ingest(path, MAPPING.replace('"float"', '"str"'))
+    assert (result.inserted, result.duplicates, result.rejected) == (1, 1, 1)
+    kept = rows(database, "SELECT position FROM rejected_events ORDER BY 1")
+    assert [row["position"] for row in kept] == [3, 4]
+    assert ingest(path, MAPPING.replace('"float"', '"str"')).finished_at == RECEIVED
+
+
+def test_cells_may_hold_line_breaks_where_the_mapping_says_so(
+    ingest: Ingest, database: Database, tmp_path: Path
+) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_text('who,when,note\nanna,2025-01-02,"one\n\n""two"""\nben,2025-01-03,x\n')
+    mapping = MAPPING.replace('{ column = "sum", type = "float" }', '{ column = "note" }')
+    assert ingest(path, mapping).rejected == 2  # its two halves
+    result = ingest(path, mapping + "line_breaks = true", source_name="market")
+    assert (result.inserted, result.rejected) == (2, 0)
+    found = rows(
+        database,
+        "SELECT message_id, properties FROM events JOIN sources USING (source_id)"
+        " WHERE sources.name = 'market' ORDER BY user_id",
+    )
+    assert [row["message_id"].partition(":")[2] for row in found] == ["2", "5"]
+    assert json.loads(found[0]["properties"]) == {"total": 'one\n\n"two"'}
 
 
 def test_header_crlf_bom_and_last_line_without_end(

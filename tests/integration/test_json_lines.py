@@ -18,7 +18,7 @@ from horizon.errors import HorizonError, UsageError
 from horizon.keys import Keys
 from horizon.postgres.database import Database, Role, row_dicts
 from horizon.postgres.era import current_era
-from horizon.sources import lines
+from horizon.sources import file_progress, lines
 from horizon.sources.files import FileResult, ingest_file
 from horizon.sources.mapping import read_mapping
 from horizon.sources.stored import Limits, LocalFile
@@ -300,6 +300,27 @@ def test_whole_file_says_so_and_again_reads_it_once_more(ingest: Ingest, tmp_pat
     assert (known.finished_at, known.read, known.inserted) == (RECEIVED, 2, 0)
     once_more = ingest(path, again=True, now=RECEIVED + timedelta(days=1))
     assert (once_more.finished_at, once_more.duplicates, once_more.rejected) == (None, 1, 1)
+
+
+def test_one_process_at_a_time_reads_a_file(
+    ingest: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_progress, "_LOCK_WAIT", "100ms")
+    path = tmp_path / "export"
+    path.write_bytes(many(3))
+    seen = []
+
+    def beside(step: str, done: int, total: int) -> None:
+        if step == lines.READING:
+            with pytest.raises(
+                HorizonError, match=r"Another process ingests .*export: let it finish"
+            ):
+                ingest(path)
+            seen.append(ingest(path, source_name="another").inserted)
+
+    assert ingest(path, on_progress=beside).inserted == 3
+    assert seen == [3]
+    assert ingest(path).finished_at is not None  # the lock is gone
 
 
 def test_file_that_changes_between_two_batches(

@@ -98,6 +98,7 @@ class TestMapping:
             ({"properties": "3"}, "properties", "column ="),
             ({"properties": "{ total = { colum = 'x' } }"}, "properties.total", "column ="),
             ({"properties": "{ total = { column = 'x', type = 'money' } }"}, "total", "float"),
+            ({"line_breaks": '"no"'}, "line_breaks", "line_breaks = true"),
             ({"colour": '"red"'}, "there is no key colour", "time_zone"),
             ({"name": '"red"'}, "there is no key name", "time_zone"),
             ({"event": "Order Completed"}, "not TOML", "line 6"),

@@ -67,25 +67,38 @@ class TextLines:
         raw = content.readline(self.most_bytes + 1)
         return raw.removeprefix(_BOM), Position(content.tell(), 1)
 
-    def batches(self, start: Position) -> Iterator[Batch]:
+    def batches(self, start: Position, quote: bytes = b"") -> Iterator[Batch]:
+        """With ``quote``, a line goes on in the next one while its quotes are odd in number."""
         content = self._open(start.offset)
-        for some in batches(self._lines(content, start.number)):
-            yield Batch(some, Position(content.tell(), some[-1][0]))
+        for some in batches(self._lines(content, start.number, quote)):
+            number, raw = some[-1]
+            yield Batch(some, Position(content.tell(), number + _breaks_in(raw)))
 
     def _open(self, offset: int = 0) -> io.BufferedReader:
         unpacked = Unpacked(self.stored, self._limits)
         unpacked.skip_to(offset)
         return io.BufferedReader(unpacked, BUFFER_BYTES)
 
-    def _lines(self, content: io.BufferedReader, number: int) -> Iterator[Line]:
+    def _lines(self, content: io.BufferedReader, number: int, quote: bytes) -> Iterator[Line]:
         """Of a line above the limit only what shows that is held."""
         most = self.most_bytes + 1
+        raw = b""
         while raw := content.readline(most):
             number += 1
-            rest = raw
-            while len(rest) == most and not rest.endswith(b"\n"):
+            last = raw
+            while quote and raw.count(quote) % 2 and len(raw) < most:
+                if not (last := content.readline(most - len(raw))):
+                    break
+                raw += last
+            rest = last if len(raw) == most else b"\n"
+            while rest and not rest.endswith(b"\n"):
                 rest = content.readline(most)
             yield number, raw.removeprefix(_BOM) if number == 1 else raw
+            number += _breaks_in(raw)
+
+
+def _breaks_in(raw: bytes) -> int:
+    return raw.count(b"\n") - raw.endswith(b"\n")
 
 
 def batches(lines: Iterable[Line]) -> Iterator[list[Line]]:

@@ -19,7 +19,7 @@ BLANKS = "blanks"
 # Times that strptime has no word for; a column that holds times already needs no format.
 ISO = "iso8601"
 UNIX_UNITS = {"unix": 1, "unix_ms": 1_000}  # how many make a second
-_TEXT_KEYS = ("delimiter", "header", "columns", "encoding")  # of CSV alone
+_TEXT_KEYS = ("delimiter", "header", "columns", "encoding", "line_breaks")  # of CSV alone
 
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -39,6 +39,7 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     header: bool = True
     columns: tuple[Text, ...] = ()
     encoding: Text = "utf-8"
+    line_breaks: bool = False  # whether quoted cells hold some
     user_id_column: Text
     time_column: Text
     time_format: Text = ISO
@@ -62,6 +63,7 @@ EXAMPLES = {
     "header": "header = true, or false where the first line is data already",
     "columns": 'columns = ["customer_id", "date"], each name once',
     "encoding": 'encoding = "utf-8", "latin-1" or another that holds ASCII',
+    "line_breaks": "line_breaks = true where quoted cells hold line breaks, or false",
     "user_id_column": 'user_id_column = "customer_id"',
     "time_column": 'time_column = "date"',
     "time_format": 'time_format = "%Y-%m-%d %H:%M:%S", as strptime reads it, with year and day, or '

@@ -91,6 +91,7 @@ class CsvReader(_TextReader):
     def __init__(self, lines: TextLines, mapping: Mapping) -> None:
         super().__init__(lines)
         self._first = Position()
+        self._quote = b'"' if mapping.line_breaks else b""
         columns = mapping.columns
         if mapping.header:
             raw, self._first = lines.first()
@@ -98,7 +99,7 @@ class CsvReader(_TextReader):
         self._rows = RowReader(mapping, columns)
 
     def batches(self, start: Position) -> Iterator[Batch]:
-        return super().batches(max(start, self._first))
+        return self._lines.batches(max(start, self._first), self._quote)
 
     def message(self, message_id: str, item: bytes) -> Message | None:
         self._check_length(item)

@@ -36,7 +36,10 @@ def split_line(text: str, delimiter: str) -> list[str]:
     try:
         cells = next(csv.reader([text], delimiter=delimiter, strict=True), [])
     except csv.Error as exc:
-        raise BadLineError("quotes", f"its quotes cannot be read ({exc})") from exc
+        raise BadLineError(
+            "quotes",
+            f"its quotes cannot be read ({exc}); where cells hold line breaks, set line_breaks",
+        ) from exc
     return [cell.strip() for cell in cells]
 
 

@@ -1,4 +1,5 @@
-// implementation("com.segment.analytics.kotlin:android:1.22.0")
+// implementation("com.segment.analytics.kotlin:android:1.27.0")
+// It speaks https alone.
 val analytics = Analytics("$key", applicationContext) {
     apiHost = "$host/v1"
     cdnHost = "$host/v1"
