@@ -61,12 +61,18 @@ def forwarding(horizon: Installation) -> Iterator[list[str]]:
 
 
 class ForwarderProcess:
-    """``python -m horizon.pipeline.forwarder``."""
+    """``python -m horizon.pipeline.forwarder``; a test that fails leaves none behind."""
 
     def __init__(self, horizon: Installation) -> None:
         set_ = msgspec.structs.asdict(horizon.settings)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "horizon.pipeline.forwarder"],
+            [
+                sys.executable,
+                "-m",
+                "horizon.pipeline.child",
+                str(os.getpid()),
+                "horizon.pipeline.forwarder",
+            ],
             env={
                 **os.environ,
                 **{name: str(value) for name, value in set_.items() if value},

@@ -385,10 +385,12 @@ def test_killed_at_any_moment_each_arrives_and_a_person_in_order(
     wanted: list[str] = []
     for kill in range(12):
         wanted += [one for _ in range(6) for one in put(world, 500, people=40)]
+        before = len(there.batches)
         process = ForwarderProcess(world.horizon)
         process.ready()
-        if kill:
-            time.sleep(dice.random())
+        if kill % 3:  # two of three while a page is under way, the others whenever that is
+            until(lambda begun=before: len(there.batches) > begun + 1)  # type: ignore[misc]
+        time.sleep(dice.random() / 10)
         process.end(signal.SIGKILL)
     process = ForwarderProcess(world.horizon)
     process.ready()
