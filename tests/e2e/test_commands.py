@@ -194,7 +194,7 @@ def test_a_backup_is_for_its_owner_alone_and_overwrites_nothing(
 def test_the_same_file_is_known_under_another_mapping(command: Command, tmp_path: Path) -> None:
     mapping = 'format = "csv"\nuser_id_column = "who"\ntime_column = "at"\ntime_format = "%Y-%m-%d"\ntime_zone = "UTC"\nevent = "Bought"\n'
     (tmp_path / "a.toml").write_text(mapping)
-    (tmp_path / "b.toml").write_text(mapping)
+    (tmp_path / "b.toml").write_text(mapping.replace("Bought", "Paid"))
     (tmp_path / "f.csv").write_text("who,at\nann,2026-01-02\n")
     assert "1 new event," in command("ingest", "f.csv", "--mapping", "a.toml").stdout
     assert "0 new events, 1 known" in command("ingest", "f.csv", "--mapping", "b.toml").stdout

@@ -103,7 +103,7 @@ def test_nobody_is_asked_to_confirm_at_an_address_that_was_suppressed_since(
     world: World, what: str
 ) -> None:
     wish = world.identify("x", DAY / 24, email="ann@example.com", consent=True)
-    world.put({**wish, "userId": None, "anonymousId": "visitor"}, kind="public")
+    world.put({**wish, "userId": None, "anonymousId": "browser-1"}, kind="public")
     world.identify_all()
     assert world.plan("confirm_consent").figures["planned"] == 1
     query, values, reasons = OPT_IN[what]

@@ -252,7 +252,7 @@ def test_who_unsubscribed_and_asks_again_gets_mail_again(
     world.identify_all()
     suppress(world.horizon.database,
              (node_of(world.horizon.keys.node, "email", "ann@example.com"), "marketing", "unsubscribed"))  # fmt: skip
-    anonymous = wish(world, "x", "ANN@example.com") | {"userId": None, "anonymousId": "visitor"}
+    anonymous = wish(world, "x", "ANN@example.com") | {"userId": None, "anonymousId": "browser-1"}
     world.put(anonymous, kind="public")
     world.identify_all()
     confirm_all(world, collector)

@@ -31,7 +31,7 @@ def wish(
 ) -> dict[str, Any]:  # fmt: skip
     """A form's identify, as a browser sends it."""
     return {
-        "type": "identify", "anonymousId": "visitor", "traits": {"email": address},
+        "type": "identify", "anonymousId": "browser-1", "traits": {"email": address},
         "timestamp": (world.now - ago).isoformat(),
         "context": {"locale": locale, "consent": {"categoryPreferences":
             {"marketing.email": True} if preferences is None else preferences}}, **more,

@@ -154,7 +154,7 @@ def _sentence(result: FileResult, name: str) -> str:
         )
     before = f"went on after line {result.went_on_after:,}: " if result.went_on_after else ""
     text = (
-        f"{name}{before}{result.read:,} lines read: {result.inserted:,} new events, "
+        f"{name}{before}{many(result.read, 'line')} read: {many(result.inserted, 'new event')}, "
         f"{result.duplicates:,} known already, {result.rejected:,} rejected."
     )
     if result.rejected:

@@ -20,12 +20,15 @@ _ADDRESS = re.compile(
     re.IGNORECASE,
 )
 _AT = re.compile(AT, re.IGNORECASE)
+_READ = (
+    2_000  # characters: the pattern takes quadratic time, and no address kept in part is as long
+)
 
 
 def scrubbed(answer: str) -> str:
     """A provider's answer without addresses, on one line, at most 500 characters, none of which
     a table cannot hold (NUL) or a terminal would obey."""
-    told = " ".join(answer.split())
+    told = " ".join(answer.split())[:_READ]
     if not told.isprintable():
         told = "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in told)
     return (_ADDRESS.sub("(address)", told) if _AT.search(told) else told)[:500]
