@@ -78,6 +78,9 @@ def test_dry_run_shows_the_first_rows_and_writes_nothing(command: Command, world
         "code": "invalid_json",
         "reason": "it is no JSON object in UTF-8",
     }
+    done = command("ingest", "events", "--dry-run", "--source", "horizon")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'horizon' is not a file source" in done.stderr
     for table in ("events", "rejected_events", "file_progress", "runs"):
         assert world.rows(f"SELECT FROM {table}") == []
     assert world.rows("SELECT FROM sources WHERE kind = 'file'") == []

@@ -77,6 +77,8 @@ def test_what_is_refused_is_listed_by_source_reason_and_time(
     assert (first["events"], first["source"]) == (1, "shop")
     assert rejected("list", "--since", "soon") == 2
     assert "--since 'soon' is not a time" in capsys.readouterr().err
+    assert rejected("list", "--source", "nosource") == 2
+    assert "There is no source 'nosource'" in capsys.readouterr().err
     assert rejected("show", "999") == 2
     assert "`horizon rejected list`" in capsys.readouterr().err
 
@@ -107,7 +109,7 @@ def test_an_edited_event_becomes_one_with_its_time_of_receipt_and_counts_once(
     assert rejected("replay", number, "--with", str(file), "--dry-run") == 0
     assert here.rows("SELECT * FROM events") == []
     assert rejected("replay", number, "--with", str(file)) == 0
-    assert "1 event read: 1 became events" in capsys.readouterr().out
+    assert "1 event read: 1 became an event" in capsys.readouterr().out
     assert rejected("replay", number, "--with", str(file)) == 0
     assert "There is nothing to replay" in capsys.readouterr().out
     [event] = here.rows("SELECT * FROM events")
@@ -231,6 +233,7 @@ def test_no_replay_brings_an_erased_person_back(
         (("5", "--with", "nowhere.json"), "nowhere.json cannot be read"),
         (("--all", "--set", "event"), "like --set event=Viewed"),
         (("--all", "--rename", "event"), "like --rename user_id=userId"),
+        (("--source", "nosource"), "There is no source 'nosource'"),
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("here")

@@ -110,6 +110,11 @@ def test_the_key_is_printed_in_what_to_paste(here: World, capsys: Said) -> None:
         (("rotate", "nope"), "`horizon source list`"),
         (("rotate", "horizon", "--old-until", "soon"), "--old-until 'soon' is not a time"),
         (("rotate", "horizon", "--finish", "--old-until", "now"), "leave --old-until out"),
+        (("rotate", "horizon", "--old-until", "2020-01-01"), "2020-01-01 is over already"),
+        (("rotate", "horizon", "--force"), "goes with --finish"),
+        (("disable", "horizon"), "nothing to change, limit or disable"),
+        (("enable", "horizon"), "of kind internal"),
+        (("set", "horizon", "--rate", "5"), "of kind internal"),
         (("wait", "nope"), "`horizon source list`"),
     ],
 )  # fmt: skip
@@ -176,6 +181,25 @@ def test_a_key_is_changed_in_three_steps(here: World, capsys: Said) -> None:
     assert "The old one has ended." in capsys.readouterr().out
     assert actions(here) == ["source:added", "source:key:rotated", "source:key:ended",
                              "source:key:rotated"]  # fmt: skip
+
+
+def test_an_old_key_that_all_senders_may_have_ends_only_by_force(
+    here: World, app: Application, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_use, "NOTED_AFTER_S", 0.02)
+    old = added(capsys, "shop")
+    assert source("rotate", "shop") == 0
+    until_s = time.monotonic() + 20
+    while not shown_quietly(capsys, "shop")["old_last_used"]:
+        assert time.monotonic() < until_s
+        assert app.post("/v1/track", GOOD, old).status == 200
+    assert source("rotate", "shop", "--finish") == 2
+    told = capsys.readouterr().err
+    assert "was never used, and the old one was last used 20" in told
+    assert app.post("/v1/track", GOOD, old).status == 200
+    assert "source:key:ended" not in actions(here)
+    assert source("rotate", "shop", "--finish", "--force") == 0
+    assert f"The old key {old[:6]}... of shop has ended: last used 20" in capsys.readouterr().out
 
 
 def test_waiting_tells_what_is_refused_and_ends_with_the_first_event(
@@ -247,3 +271,29 @@ def test_waiting_in_vain_says_what_to_check(
     assert source("wait", "shop", "--wait-s", "1.5") == 1
     again.join()
     assert "Requests came with its key but no new event" in capsys.readouterr().err
+
+
+def test_waiting_in_vain_names_what_stands_in_the_way(
+    app: Application, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_use, "NOTED_AFTER_S", 0.02)
+    key = added(capsys, "web", "--kind", "public", "--origin", "https://shop.example")
+    stop = threading.Event()
+
+    def send() -> None:
+        while not stop.wait(0.05):
+            app.post("/v1/track", GOOD, key, Origin="https://else.example")
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    try:
+        assert source("wait", "web", "--wait-s", "2") == 1
+    finally:
+        stop.set()
+        sending.join()
+    assert "from the pages of https://shop.example alone" in capsys.readouterr().err
+    assert source("disable", "web") == 0
+    assert source("wait", "web", "--wait-s", "0.1") == 1
+    said = capsys.readouterr()
+    assert "web is disabled" in said.out
+    assert "`horizon source enable web`" in said.err

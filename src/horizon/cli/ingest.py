@@ -74,7 +74,8 @@ def ingest(
     names = expand(files, horizon.settings)
     if dry_run:
         for name in names:
-            _show(name, intake.preview_file(horizon, name, mapping, most=rows), as_json=as_json)
+            preview = intake.preview_file(horizon, name, mapping, most=rows, source_name=source)
+            _show(name, preview, as_json=as_json)
         return
     if rejects is not None and not rejects.absolute().parent.is_dir():
         raise UsageError(f"There is no folder for {rejects}: make it, or name another file.")
@@ -175,8 +176,9 @@ def _show(name: str, preview: Preview, *, as_json: bool) -> None:
         if "event" not in row:
             (unit, number), (_, code), (_, reason) = row.items()
             say(f"rejected: {unit} {number}, {code}: {reason}")
+    are = "1 is an event" if preview.events == 1 else f"{preview.events:,} are events"
     say(
-        f"{name}: of the first {preview.read:,} lines {preview.events:,} are events and "
+        f"{name}: of the first {many(preview.read, 'line')} {are} and "
         f"{preview.rejected:,} would be rejected. Nothing was written."
     )
 

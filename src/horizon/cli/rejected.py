@@ -18,6 +18,7 @@ from horizon.postgres.audit import write_audit
 from horizon.postgres.database import Role
 from horizon.sources import rejected
 from horizon.sources.mending import Mending, read_renaming, read_setting
+from horizon.sources.registry import sources
 from horizon.sources.rejected import Replayed, Wanted
 
 TOLD_REASONS = 5
@@ -62,6 +63,8 @@ def rejected_list(
     """Events that were refused and are none yet, the newest first, each with its reason."""
     wanted = Wanted(source=source, code=code, since=since)
     with installed(database).database.transaction(Role.WORKER) as tx:
+        if source is not None:
+            sources(tx, source)  # a mistyped one is not one of which nothing was refused
         if count:
             rows = rejected.counted(tx, wanted, replayed_too=replayed_too)
         else:
@@ -132,6 +135,8 @@ def rejected_replay(
     horizon = installed(database)
     body = None if with_ is None else _text(with_)
     with horizon.database.transaction(Role.WORKER) as tx:
+        if source is not None:
+            sources(tx, source)
         for one in ids or ():
             rejected.one(tx, one)  # a mistyped one is told before anything is written
         if not dry_run:
@@ -155,9 +160,10 @@ def _tell(done: Replayed, *, dry: bool) -> None:
     if not done.read:
         say("There is nothing to replay: `horizon rejected list --all` shows what became events.")
         return
-    would = "would become" if dry else "became"
+    became = f"{done.new:,} {'would become' if dry else 'became'} "
+    became += "an event" if done.new == 1 else "events"
     say(
-        f"{many(done.read, 'event')} read: {done.new:,} {would} events, {done.known:,} known "
+        f"{many(done.read, 'event')} read: {became}, {done.known:,} known "
         f"already, {done.refused:,} refused again."
     )
     for reason, number in done.reasons.most_common(TOLD_REASONS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -20,6 +20,7 @@ from horizon.pipeline.installation import Installation
 from horizon.postgres.audit import write_audit
 from horizon.postgres.database import Role
 from horizon.sources.first_event import FirstEvent, Watcher
+from horizon.sources.registry import sources as sources_of
 from horizon.sources.snippets import Snippet, snippets
 
 LOOK_EVERY_S = 0.5
@@ -36,7 +37,10 @@ Origins = Annotated[
 Rate = Annotated[
     float | None,
     typer.Option(
-        "--rate", metavar="N", min=0.001, help="Events a second it may send to a collector process."
+        "--rate",
+        metavar="N",
+        min=0.001,
+        help="Events a second it may send to the collectors of this home together.",
     ),
 ]
 Burst = Annotated[
@@ -139,6 +143,8 @@ def wait_for(horizon: Installation, watcher: Watcher, wait_s: float, out: TextIO
     """Until an event has come. Raises HorizonError where none does."""
     text = f"Waiting {wait_s:g} s for an event of {watcher.name}; Ctrl-C ends it, the source stays."
     print(text, file=out, flush=True)
+    if disabled := _disabled(horizon, watcher.name):
+        print(disabled, file=out, flush=True)
     until_s = time.monotonic() + wait_s
     try:
         while time.monotonic() < until_s:
@@ -164,18 +170,42 @@ def _look(horizon: Installation, watcher: Watcher, out: TextIO) -> FirstEvent | 
         return watcher.look(tx)
 
 
+def _disabled(horizon: Installation, name: str) -> str | None:
+    with horizon.database.transaction(Role.WORKER) as tx:
+        (row,) = sources_of(tx, name)
+    if row["enabled"]:
+        return None
+    return (
+        f"{name} is disabled, so its senders are answered 403 source_disabled: `horizon source "
+        f"enable {name}` ends it."
+    )
+
+
 def _to_check(horizon: Installation, watcher: Watcher) -> str:
+    if disabled := _disabled(horizon, watcher.name):
+        return disabled
     with horizon.database.transaction(Role.WORKER) as tx:
         used = watcher.key_used(tx)
+        (row,) = sources_of(tx, watcher.name)
     if watcher.told:
         return "Events came and were refused for what is said above: mend them and send again."
     if used:
         return (
             "Requests came with its key but no new event: look at what they were answered, and "
-            "whether the same messageId was sent before."
+            f"whether the same messageId was sent before.{_where_from(row)}"
         )
     url = horizon.settings.public_url
     return (
         f"Nothing came with its key: see that {url}/healthz answers where the sender runs, that "
         "the sender has this address and the whole key, and that it flushes before it ends."
+    )
+
+
+def _where_from(row: dict[str, Any]) -> str:
+    if not row["origins"]:
+        return ""
+    return (
+        f" It takes events from the pages of {', '.join(row['origins'])} alone, and others are "
+        f"answered 403 origin_not_allowed: `horizon source set {row['name']} --origin ORIGIN` "
+        "replaces that list."
     )

@@ -122,7 +122,16 @@ def _switch(name: str, database: str | None, *, enabled: bool) -> None:
 
 
 def _until(text: str) -> datetime:
-    return clock.now() if text == "now" else clock.parse_instant(text, option="--old-until")
+    now = clock.now()
+    if text == "now":
+        return now
+    until = clock.parse_instant(text, option="--old-until")
+    if until <= now:
+        raise UsageError(
+            f"--old-until {text} is over already: give a time to come, or `now`, which ends the "
+            "old key at once."
+        )
+    return until
 
 
 def source_rotate(
@@ -138,14 +147,19 @@ def source_rotate(
     finish: Annotated[
         bool, typer.Option("--finish", help="End the old key now: its senders have the new one.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="--finish, though nobody has used the new key yet.")
+    ] = False,
     database: DatabaseName = None,
 ) -> None:  # fmt: skip
     """Give a source a new key; the old one is taken for some days more."""
     if finish and old_until is not None:
         raise UsageError("--finish ends the old key now: leave --old-until out.")
+    if force and not finish:
+        raise UsageError("--force goes with --finish alone: give both, or leave it out.")
     now = clock.now()
     with installed(database).database.transaction(Role.WORKER) as tx:
-        said = _finish(tx, name, now) if finish else _rotate(tx, name, now, old_until)
+        said = _finish(tx, name, now, force=force) if finish else _rotate(tx, name, now, old_until)
     say(said)
 
 
@@ -161,8 +175,8 @@ def _rotate(tx: Connection, name: str, now: datetime, old_until: datetime | None
     return f"The new write key of {name}, which is not shown again: {key}\n{rest}"
 
 
-def _finish(tx: Connection, name: str, now: datetime) -> str:
-    old = registry.finish_rotation(tx, name, now=now)
+def _finish(tx: Connection, name: str, now: datetime, *, force: bool) -> str:
+    old = registry.finish_rotation(tx, name, now=now, force=force)
     write_audit(tx, "source:key:ended", name, {"hint": old.hint})
     return f"The old key {_hint(old.hint)} of {name} has ended: {_used(old.last_used_at)}."
 

@@ -114,11 +114,18 @@ def new_key(tx: Connection, source_id: int, key: str | None = None) -> str:
     return key
 
 
+def check_kind(tx: Connection, name: str, kind: SourceKind) -> Source | None:
+    """The source of this name, if there is one. Raises UsageError where it is of another kind."""
+    source = find_source(tx, name)
+    if source is not None and source.kind != kind:
+        raise UsageError(f"{name!r} is not a {kind} source: choose another name.")
+    return source
+
+
 def _ensured(tx: Connection, name: str, kind: SourceKind) -> Source:
     _insert(tx, name, kind)
-    source = find_source(tx, name)
-    if source is None or source.kind != kind:
-        raise UsageError(f"{name!r} is not a {kind} source: choose another name.")
+    source = check_kind(tx, name, kind)
+    assert source is not None  # it was there, or was made
     return source
 
 

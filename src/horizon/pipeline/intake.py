@@ -72,8 +72,13 @@ def ingest_file(
     return result
 
 
-def preview_file(horizon: Installation, name: str, mapping: str | None, *, most: int) -> Preview:
+def preview_file(
+    horizon: Installation, name: str, mapping: str | None, *, most: int,
+    source_name: str | None = None,
+) -> Preview:  # fmt: skip
     """What its first lines would be as events. Raises UsageError and MappingError."""
+    with horizon.database.transaction(Role.WORKER) as tx:
+        sources.check_kind(tx, source_name or FILES, "file")
     chosen = load_mapping(mapping) if mapping else None
     with open_stored(name, horizon.settings) as stored:
         reader = reader_of(stored, chosen, limits_of(horizon.settings))

@@ -29,8 +29,9 @@ def sources(tx: Connection, name: str | None = None) -> list[dict[str, Any]]:
 
 
 def enable(tx: Connection, name: str, *, enabled: bool) -> None:
-    if not tx.execute(_queries["enable_source"], {"name": name, "enabled": enabled}).fetchone():
-        raise unknown(name)
+    """Raises UsageError, also where nobody sends with a key: no request would ask for it."""
+    _locked(tx, name)
+    tx.execute(_queries["enable_source"], {"name": name, "enabled": enabled})
 
 
 def change(
@@ -42,12 +43,10 @@ def change(
     burst: float | None = None,
 ) -> dict[str, Any]:
     """What is None stays; no origin allows all, and a rate of 0 is no limit. Raises UsageError."""
+    _locked(tx, name)
     values = {"name": name, "rate": rate, "burst": burst}
     listed = None if origins is None else sorted(set(origins))
-    rows = row_dicts(tx.execute(_queries["change_source"], {**values, "origins": listed}))
-    if not rows:
-        raise unknown(name)
-    return rows[0]
+    return row_dicts(tx.execute(_queries["change_source"], {**values, "origins": listed}))[0]
 
 
 def rotate(tx: Connection, name: str, *, now: datetime, old_until: datetime) -> str:
@@ -64,13 +63,27 @@ def rotate(tx: Connection, name: str, *, now: datetime, old_until: datetime) -> 
     return new_key(tx, source_id)
 
 
-def finish_rotation(tx: Connection, name: str, *, now: datetime) -> OldKey:
-    """End the old key now. Raises UsageError."""
+def finish_rotation(tx: Connection, name: str, *, now: datetime, force: bool = False) -> OldKey:
+    """End the old key now. Raises UsageError, without ``force`` also where all senders may still
+    have the old one."""
     source_id = _locked(tx, name)
+    if not force:
+        _check_new_key_is_used(tx, name, now)
     row = tx.execute(_queries["end_old_key"], {"source_id": source_id, "now": now}).fetchone()
     if row is None:
         raise UsageError(f"{name!r} has one key only: there is no old one to end.")
     return OldKey(row.hint, row.last_used_at)
+
+
+def _check_new_key_is_used(tx: Connection, name: str, now: datetime) -> None:
+    (row,) = sources(tx, name)
+    old_is_taken = row["old_key"] is not None and row["old_until"] > now
+    if old_is_taken and row["last_used"] is None and row["old_last_used"] is not None:
+        raise UsageError(
+            f"The new key {row['key']}... of {name} was never used, and the old one was last used "
+            f"{utc_text(row['old_last_used'])}: give its senders the new one first, or end the old "
+            "one all the same with --force."
+        )
 
 
 def _locked(tx: Connection, name: str) -> int:
@@ -78,7 +91,10 @@ def _locked(tx: Connection, name: str) -> int:
     if row is None:
         raise unknown(name)
     if row.kind not in ("public", "server"):
-        raise UsageError(f"{name!r} is a source of kind {row.kind} and has no key.")
+        raise UsageError(
+            f"{name!r} is a source of kind {row.kind} and has no key: nobody sends with one, so "
+            "there is nothing to change, limit or disable."
+        )
     return int(row.source_id)
 
 

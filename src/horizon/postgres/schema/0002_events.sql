@@ -6,7 +6,7 @@ CREATE TABLE sources (
     kind text NOT NULL CHECK (kind IN ('public', 'server', 'file', 'internal')),
     enabled boolean NOT NULL DEFAULT true,
     origins text[] NOT NULL DEFAULT '{}',  -- of the web pages that may send; none: all may
-    rate double precision CHECK (rate > 0),  -- events a second and collector process; none: no limit
+    rate double precision CHECK (rate > 0),  -- events a second, all collectors of a home together; none: no limit
     burst double precision CHECK (burst >= 1),  -- events at once; none: what comes in ten seconds
     created_at timestamptz NOT NULL DEFAULT now()
 );
