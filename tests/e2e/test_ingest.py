@@ -97,7 +97,9 @@ def test_rejected_lines_are_reported_with_number_and_reason(command: Command) ->
     assert [(row["line"], row["code"]) for row in report] == [
         (10, "invalid_json"), (20, "invalid_json"), (30, "invalid_json"),
     ]  # fmt: skip
-    assert re.fullmatch(r"file \w{12}, line 10: it is no JSON object in UTF-8", report[0]["reason"])
+    assert re.fullmatch(
+        r"file \w{12} \(events\), line 10: it is no JSON object in UTF-8", report[0]["reason"]
+    )
     (command.folder / "report").unlink()
     done = command(
         "ingest", "events", "--rejects", "report"
@@ -106,6 +108,21 @@ def test_rejected_lines_are_reported_with_number_and_reason(command: Command) ->
     assert len((command.folder / "report").read_text().splitlines()) == 3
     done = command("ingest", "events", "--rejects", "nowhere/report")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_a_file_without_an_event_fails(command: Command, world: World) -> None:
+    mapping = MAPPING.format(kind="csv")
+    (command.folder / "m.toml").write_text(mapping)
+    (command.folder / "sad.csv").write_text("who,at,note\nann,never,x\nben,never,y\n")
+    for _ in range(2):
+        done = command("ingest", "sad.csv", "--mapping", "m.toml")
+        assert done.returncode == 1, done.stdout
+        assert "sad.csv: none of its 2 lines is an event" in done.stderr
+    (command.folder / "half.csv").write_text(
+        "who,at,note\nann,never,x\nben,2026-01-01T00:00:00Z,y\n"
+    )
+    assert command("ingest", "half.csv", "--mapping", "m.toml").returncode == 0
+    assert len(world.rows("SELECT FROM rejected_events")) == 3
 
 
 def test_several_files_and_a_line_of_json_each(command: Command) -> None:

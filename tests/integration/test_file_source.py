@@ -149,7 +149,7 @@ def test_good_lines_are_kept_and_bad_ones_with_number_and_reason(
         (9, "too_long"), (10, "invalid_id"),
     ]  # fmt: skip
     assert kept[0]["message"] == (
-        f"file {result.digest[:12]}, line 3: when is not a time like %Y-%m-%d"
+        f"file {result.digest[:12]} ({path.name}), line 3: when is not a time like %Y-%m-%d"
     )
     assert kept[0]["body"] == "ben,yesterday,5"
     assert max(len(row["body"]) for row in kept) <= 32_768

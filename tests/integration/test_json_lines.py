@@ -181,7 +181,7 @@ def test_bad_lines_are_told_and_the_good_ones_kept(
         (10, "event_too_large"), (11, "too_long"), (12, "invalid_event"),
     ]  # fmt: skip
     assert max(len(row["body"]) for row in kept) <= 32_768
-    assert kept[0]["message"].startswith(f"file {result.digest[:12]}, line 2: ")
+    assert kept[0]["message"].startswith(f"file {result.digest[:12]} (mixed.jsonl), line 2: ")
 
 
 def test_fields_by_a_mapping(ingest: Ingest, database: Database, tmp_path: Path) -> None:

@@ -199,13 +199,50 @@ def test_a_line_of_a_file_is_sent_back_to_its_file(
             [clock.now()],
         )
     assert rejected("replay", "--source", "files") == 1
-    assert "mend the mapping and `horizon ingest` the file again" in capsys.readouterr().out
+    assert "where the line is, give the event as JSON with --with FILE" in capsys.readouterr().out
     [row] = listed(capsys)
     assert (row["code"], row["message"]) == ("time", "file 0123, line 3: when is not a time")
     file = tmp_path / "event.json"
     file.write_text('{"type": "track", "userId": "ben", "event": "Bought"}')
     assert rejected("replay", str(row["rejected_id"]), "--with", str(file)) == 0
     assert [one.user_id for one in here.rows("SELECT user_id FROM events")] == ["ben"]
+
+
+MAPPING = """
+format = "csv"
+user_id_column = "who"
+time_column = "at"
+time_format = "FORMAT"
+time_zone = "UTC"
+event = "Bought"
+"""
+
+
+def test_a_line_that_was_given_by_hand_and_came_again_with_its_file_counts_once(
+    here: World, capsys: Said, tmp_path: Path
+) -> None:
+    (tmp_path / "wrong.toml").write_text(MAPPING.replace("FORMAT", "%d.%m.%Y"))
+    (tmp_path / "right.toml").write_text(MAPPING.replace("FORMAT", "%Y-%m-%d"))
+    (tmp_path / "sales.csv").write_text("who,at\nann,01.06.2026\nben,2026-06-02\n")
+    assert main.run(["ingest", "sales.csv", "--mapping", "wrong.toml"]) == 0
+    [row] = listed(capsys)
+    assert "(sales.csv), line 3: at is not a time" in str(row["message"])
+    number, file = str(row["rejected_id"]), tmp_path / "event.json"
+    event = {"type": "track", "userId": "ben", "timestamp": "2026-06-02T00:00:00Z"}
+    file.write_text(json.dumps(event))
+    assert rejected("replay", number, "--with", str(file)) == 1
+    [row] = listed(capsys)  # the new reason, still with the place
+    assert row["code"] == "no_event_name"
+    assert "(sales.csv), line 3: " in str(row["message"])
+    file.write_text(json.dumps({**event, "event": "Bought"}))
+    assert rejected("replay", number, "--with", str(file)) == 0
+    (tmp_path / "sales.csv").rename(tmp_path / "renamed.csv")
+    assert main.run(["ingest", "renamed.csv", "--mapping", "right.toml"]) == 0
+    assert sorted(row.user_id for row in here.rows("SELECT user_id FROM events")) == ["ann", "ben"]
+    (tmp_path / "renamed.csv").rename(tmp_path / "third.csv")
+    assert main.run(["ingest", "third.csv", "--mapping", "right.toml", "--again"]) == 0
+    [row] = listed(capsys)  # ann's, which the right mapping cannot read, once
+    assert "(renamed.csv), line 2: " in str(row["message"])
 
 
 def test_no_replay_brings_an_erased_person_back(

@@ -17,7 +17,7 @@ from horizon.cli.data import PANEL
 from horizon.cli.options import AsJson, DatabaseName, installed
 from horizon.cli.output import calm_memory, console, many, print_json, say, table_of, wide_console
 from horizon.clock import utc_text
-from horizon.errors import UsageError
+from horizon.errors import HorizonError, UsageError
 from horizon.pipeline import intake
 from horizon.pipeline.installation import Installation
 from horizon.sources.files import FileResult
@@ -87,6 +87,12 @@ def ingest(
             say(f"{rejects} holds {many(count, 'rejected line')}.")
     if results[-1].stopped:
         raise typer.Exit(1)
+    for name, result in zip(names, results, strict=True):
+        if result.useless:
+            raise HorizonError(
+                f"{name}: none of its {many(result.read, 'line')} is an event: `horizon rejected "
+                "list` tells why, look with --dry-run, and mend the mapping or the file."
+            )
 
 
 def _ingest_all(

@@ -18,7 +18,7 @@ from horizon.events.sources import ensure_source
 from horizon.events.store import store
 from horizon.postgres.database import Connection, Database, Role, closing_connection
 from horizon.postgres.queries import Queries
-from horizon.sources.bad_line import BadLineError
+from horizon.sources.bad_line import BadLineError, file_mark, line_id, place, place_in
 from horizon.sources.file_progress import Counts, FileKey, Progress
 from horizon.sources.lines import READING, Batch, OnProgress, Position
 from horizon.sources.mapping import Mapping, mapping_digest
@@ -47,6 +47,12 @@ class FileResult:
     stopped: bool = False
     finished_at: datetime | None = None
 
+    @property
+    def useless(self) -> bool:
+        """Whether it is known that the whole file holds no event."""
+        whole = self.finished_at or not (self.went_on_after or self.stopped)
+        return bool(whole) and 0 < self.read == self.rejected
+
 
 @dataclass
 class _Events:
@@ -63,6 +69,7 @@ class Interpreter:
     source: Source
     node_key: bytes
     received_at: datetime
+    name: str = ""  # of the file, for people
 
     def events(self, items: Sequence[tuple[int, Any]]) -> _Events:
         made = _Events()
@@ -78,7 +85,7 @@ class Interpreter:
 
     def message_id(self, number: int) -> str:
         """Of a line that has none of its own."""
-        return f"{self.digest[:32]}:{number}"
+        return line_id(self.digest, number)
 
     def event(self, number: int, item: Any) -> Event | None:
         """Raises BadLineError and Rejected."""
@@ -98,7 +105,7 @@ class Interpreter:
             received_at=self.received_at,
             position=number,
             code=code,
-            message=f"file {self.digest[:12]}, {self.reader.unit} {number}: {message}",
+            message=place(self.digest, self.name, self.reader.unit, number) + message,
             body=storable_body(body[:KEPT_BYTES]),
             cut=code == "too_long" or len(body) > KEPT_BYTES,
             sent_at=self.received_at,
@@ -122,7 +129,7 @@ def ingest_file(
         with connection.transaction():
             source = ensure_source(connection, source_name, "file")
         key = FileKey(source.source_id, digest, mapping_digest(mapping))
-        interpreter = Interpreter(reader, digest, source, node_key, now)
+        interpreter = Interpreter(reader, digest, source, node_key, now, stored.name)
         with key.held(connection, stored.name):
             run = _Run(connection, stored, interpreter, key, era, on_progress, stopping)
             return run.all_batches(again=again)
@@ -200,7 +207,7 @@ class _Run:
 
 def rejects(tx: Connection, source_name: str, digest: str) -> Iterator[dict[str, Any]]:
     """A file's rejected lines in their order, with number and reason, of whatever run."""
-    values = {"source": source_name, "file": f"file {digest[:12]}, %"}
+    values = {"source": source_name, "file": f"{file_mark(digest)}%"}
     with tx.cursor(name="rejects") as found:
         for row in found.execute(QUERIES["file_rejects"], values):
             yield {"line": row.position, "code": row.code, "reason": row.message}
@@ -216,8 +223,14 @@ def _new_rejects(tx: Connection, rejected: Sequence[RejectedEvent]) -> Sequence[
             "source_id": rejected[0].source_id,
             "first": rejected[0].position,
             "last": rejected[-1].position,
-            "messages": [reject.message for reject in rejected],
+            "positions": [reject.position for reject in rejected],
         },
     )
-    known = {row.message for row in rows}
-    return [reject for reject in rejected if reject.message not in known]
+    known = {_unnamed(row.message) for row in rows}
+    return [reject for reject in rejected if _unnamed(reject.message) not in known]
+
+
+def _unnamed(message: str) -> str:
+    """The same where the file has another name by now."""
+    found = place_in(message)
+    return found.unnamed + found.reason if found else message

@@ -1,10 +1,10 @@
 -- name: known_rejects
--- Which of a batch's rejected lines are kept already. The message names file and line.
+-- What is kept of a batch's rejected lines already. The message names file and line.
 SELECT message
 FROM rejected_events
 WHERE source_id = %(source_id)s
   AND position BETWEEN %(first)s AND %(last)s
-  AND message = ANY(%(messages)s)
+  AND position = ANY(%(positions)s)
 
 -- name: begin_file
 -- A line for a file that is read for the first time; one that is known keeps its own.
@@ -140,7 +140,10 @@ WHERE r.rejected_id = %(rejected_id)s
 -- name: rejected_to_replay
 -- Locked, so that two replays do not both take one.
 SELECT r.rejected_id, r.received_at, r.source_id, s.name AS source, s.kind, r.code, r.message, r.body,
-       r.cut, r.call, r.sent_at, r.context
+       r.cut, r.call, r.sent_at, r.context, r.position,
+       (SELECT min(f.digest) FROM file_progress f
+        WHERE s.kind = 'file' AND f.source_id = r.source_id
+          AND starts_with(r.message, 'file ' || left(f.digest, 12))) AS file_digest
 FROM rejected_events r JOIN sources s USING (source_id)
 WHERE r.rejected_id > %(after)s AND r.replayed_at IS NULL
   AND (%(ids)s::bigint[] IS NULL OR r.rejected_id = ANY(%(ids)s))

@@ -15,6 +15,7 @@ from horizon.events.rejection import Rejected
 from horizon.events.store import store
 from horizon.postgres.database import Connection, row_dicts
 from horizon.postgres.queries import Queries
+from horizon.sources.bad_line import line_id, place_in
 from horizon.sources.mending import Mending, mended
 
 BATCH = 500
@@ -142,16 +143,30 @@ def _read(row: Any, again: Again) -> Event:
     if again.body is None and row.kind == "file":
         raise _Unread(
             row.code,
-            f"{row.message} It is a line of a file: mend the mapping and `horizon ingest` the file "
-            "again, or give the event as JSON with --with FILE.",
+            f"{row.message.rstrip('.')}. It is a line of a file: where the mapping is wrong, mend it "
+            "and `horizon ingest` the file again; where the line is, give the event as JSON with "
+            "--with FILE. An edited file is another one, whose good lines come in again.",
         )
     body = row.body if again.body is None else again.body.decode(errors="replace")
     return read_message(
-        mended(body, again.mending, f"rejected-{row.rejected_id}"),
+        mended(body, again.mending, _message_id(row)),
         source=Source(row.source_id, row.source, row.kind), received_at=row.received_at,
         sent_at=row.sent_at, node_key=again.node_key, message_type=row.call,
         context=row.context.encode() if row.context else None,
     )  # fmt: skip
+
+
+def _message_id(row: Any) -> str:
+    """For one that has none: of a file's line the one that reading the file again gives it."""
+    if row.file_digest is not None:
+        return line_id(row.file_digest, row.position)
+    return f"rejected-{row.rejected_id}"
+
+
+def _placed(row: Any, message: str) -> str:
+    """The new reason; of a file's line with its place, by which the line is found."""
+    found = place_in(row.message) if row.kind == "file" else None
+    return (found.text if found else "") + message
 
 
 def _note(
@@ -165,7 +180,7 @@ def _note(
     mine = [one for one in refused if not isinstance(one[1], _Unread)]
     reasons = {
         "codes": [reason.code for _, reason in mine],
-        "messages": [reason.message for _, reason in mine],
+        "messages": [_placed(row, reason.message) for row, reason in mine],
     }
     tx.execute(_queries["note_refused_again"], {**_keys([row for row, _ in mine]), **reasons})
 
