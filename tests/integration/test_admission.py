@@ -11,9 +11,10 @@ from datetime import timedelta
 import pytest
 
 from horizon import clock
-from horizon.edge import key_use, known_sources
-from horizon.events.sources import add_source
-from horizon.postgres.database import Database, Role
+from horizon.edge import group_commit, key_use, known_sources
+from horizon.edge.segment import _user_of
+from horizon.events.sources import add_source, key_digest
+from horizon.postgres.database import Database, Role, closing_connection
 from horizon.settings import Settings
 from horizon.sources import registry
 from tests.servers.collector import Answer, Application, Collector
@@ -124,6 +125,40 @@ def test_a_limit_is_one_source_s_alone(
         query = "SELECT sources.name, count(*)::int AS n FROM events JOIN sources USING (source_id) GROUP BY 1"
         found = {row.name: row.n for row in tx.execute(query)}  # type: ignore[arg-type]
     assert found == {"slow": 5 * len(taken), "quick": 5 * len(answers[quick])}
+
+
+def test_the_two_collectors_of_a_home_share_a_limit(
+    settings: Settings, database: Database, free_port: Callable[[], int]
+) -> None:
+    key = made(database, "slow", rate=0.1, burst=4.0)
+    with Collector(settings, free_port()) as one, Collector(settings, free_port()) as other:
+        answers = [where.post("/v1/t", GOOD, key).status for where in (one, other) * 4]
+    assert answers == [200] * 4 + [429] * 4
+
+
+def test_what_could_not_be_taken_is_not_charged(
+    app: Application, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "WAIT_S", 0.1)
+    monkeypatch.setattr(group_commit, "_LOOK_S", 0.05)
+    key = made(database, "slow", rate=0.01, burst=2.0)
+    with closing_connection(database.connect()) as holder, holder:
+        holder.execute("LOCK TABLE event_ids IN EXCLUSIVE MODE")
+        refused = [app.post("/v1/t", {**GOOD, "messageId": "m"}, key).status for _ in range(4)]
+    assert refused == [503] * 4
+    assert app.post("/v1/t", {**GOOD, "messageId": "m"}, key).status == 200
+
+
+def test_a_key_that_none_can_have_is_not_remembered(app: Application, database: Database) -> None:
+    made(database, "shop")
+    app.post("/v1/t", GOOD)  # the header that is not there is remembered
+    before = (key_digest.cache_info().currsize, _user_of.cache_info().currsize)
+    for number in range(5):
+        long = f"{number}" + "x" * 100_000
+        assert code(app.post("/v1/t", {**GOOD, "writeKey": long})) == (401, "unknown_key")
+        answer = app.post("/v1/t", GOOD, Authorization=f"Basic {long}")
+        assert code(answer) == (401, "missing_key")
+    assert (key_digest.cache_info().currsize, _user_of.cache_info().currsize) == before
 
 
 def test_a_raised_limit_counts_at_once(app: Application, database: Database) -> None:

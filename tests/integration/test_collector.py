@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from horizon.edge.segment import BATCH_EVENTS, BODY_BYTES
 from horizon.events.nodes import node_of
 from horizon.events.sources import add_source
 from horizon.keys import Keys
-from horizon.postgres.database import Database, Role, row_dicts
+from horizon.postgres.database import Database, Role, closing_connection, row_dicts
 from horizon.settings import Settings
 from tests.servers.collector import Answer, Application, Collector
 
@@ -245,3 +246,30 @@ def test_a_source_counts_from_the_moment_it_is_made(
         with database.transaction(Role.WORKER) as tx:
             other = add_source(tx, name, "public")
         assert app.post("/v1/track", GOOD, other).status == 200
+
+
+def test_the_order_of_a_request_is_kept(collector: Collector, key: str, database: Database) -> None:
+    """SDKs count milliseconds: identify() and track() after one another have one timestamp."""
+    when = "2026-11-03T10:00:00.000Z"
+    batch = [
+        {"type": "track", "userId": "ann", "event": f"e{number}", "timestamp": when}
+        for number in range(50)
+    ]
+    assert collector.post("/v1/batch", {"batch": batch, "sentAt": when}, key).status == 200
+    with database.transaction(Role.OWNER) as tx:
+        found = tx.execute("SELECT name FROM events ORDER BY received_at").fetchall()
+    assert [row.name for row in found] == [event["event"] for event in batch]
+
+
+def test_it_is_not_ready_while_nothing_can_be_committed(
+    collector: Collector, key: str, database: Database
+) -> None:
+    assert collector.ask("GET", "/readyz").status == 200
+    with closing_connection(database.connect()) as holder, ThreadPoolExecutor(1) as thread:
+        with holder:
+            holder.execute("LOCK TABLE event_ids IN EXCLUSIVE MODE")
+            waiting = thread.submit(collector.post, "/v1/t", GOOD, key)
+            time.sleep(2.5)
+            assert collector.ask("GET", "/readyz").status == 503
+        assert waiting.result().status == 200
+    assert collector.ask("GET", "/readyz").status == 200

@@ -43,6 +43,30 @@ def erase(database: Database, keys: Keys, user: str, erased_at: datetime) -> Non
         )
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"userId": "new", "anonymousId": "ann"},  # the second of its nodes
+        {"type": "alias", "userId": "new", "previousId": "ann"},  # who somebody was before
+    ],
+)
+def test_an_erased_person_comes_back_by_no_other_name(
+    settings: Settings, database: Database, keys: Keys, event: dict[str, Any]
+) -> None:
+    with database.transaction(Role.WORKER) as tx:
+        key = add_source(tx, "shop", "server")
+        for kind in ("user_id", "anonymous_id"):
+            tx.execute(
+                "INSERT INTO erased_nodes (node, erased_at) VALUES (%s, %s)",
+                [node_of(keys.node, kind, "ann"), NOW],
+            )
+    with Application(settings) as app:
+        answer = app.post("/v1/batch", {"batch": [{**seen("x", HOUR), **event}]}, key)
+    assert [one["code"] for one in answer.json["rejected"]] == ["erased"]
+    with database.transaction(Role.OWNER) as tx:
+        assert tx.execute("SELECT FROM events").fetchall() == []
+
+
 def test_only_what_came_before_the_erasure_is_refused(
     settings: Settings, database: Database, keys: Keys
 ) -> None:
@@ -111,7 +135,7 @@ def test_nothing_is_taken_before_the_tombstones_are_known(
             with nullcontext() if there else pytest.raises(Unavailable):
                 erased.known()
             with pytest.raises(Rejected) if there else nullcontext():
-                erased.refuse(event)
+                erased.refuse(event, bytes(32))
             await erased.stop()
             desk.close()
 

@@ -6,7 +6,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from horizon.events import rows as rows_module
 from horizon.events import store as store_module
 from horizon.events.model import Event, Rejected, Source, read_message
 from horizon.events.store import RejectedEvent, store
@@ -78,6 +79,38 @@ def test_absurd_times_are_stored_and_counted_once(
     assert keep(database, [event("m", timestamp=timestamp)]) == 1
     assert keep(database, [event("m", timestamp=timestamp)]) == 0
     assert rows(database, "SELECT time FROM events")[0].time == NOW
+
+
+def test_a_row_has_the_era_of_its_transaction(database: Database) -> None:
+    with database.transaction(Role.EDGE) as tx:
+        store(tx, [event("m"), event("n")], era=7)
+    assert [row.era for row in rows(database, "SELECT era FROM events")] == [7, 7]
+
+
+def test_times_and_nodes_are_stored_to_the_last_digit(database: Database) -> None:
+    odd = event("m", NOW.replace(microsecond=123_457), timestamp="1971-02-03T04:05:06.789013Z")
+    keep(database, [odd])
+    (row,) = rows(database, "SELECT *, nodes[1] AS first FROM events")
+    assert row.received_at == odd.received_at
+    assert row.original_timestamp == datetime(1971, 2, 3, 4, 5, 6, 789_013, tzinfo=UTC)
+    assert row.first == odd.nodes[0]
+
+
+def test_ids_are_claimed_in_one_order_whatever_order_they_come_in(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two writers that claim the same ids crosswise would each wait for the other."""
+    claimed: list[list[bytes]] = []
+    made = rows_module.ids_copy
+
+    def ids_copy(keys: Iterable[bytes]) -> bytes:
+        claimed.append(list(keys))
+        return made(claimed[-1])
+
+    monkeypatch.setattr(rows_module, "ids_copy", ids_copy)
+    keep(database, [event(f"m{number}") for number in range(50)])
+    assert claimed == [sorted(claimed[0])]
+    assert len(claimed[0]) == 50
 
 
 def test_a_copy_counts_once(database: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import signal
@@ -122,6 +123,21 @@ def test_its_key_is_sent_and_stands_nowhere(world: World, there: SegmentEndpoint
     kept = world.rows("SELECT box FROM forward_keys")[0].box
     assert b"top-secret-key" not in bytes(kept)
     assert "top-secret-key" not in world.horizon.settings.log_path.read_text()
+
+
+def test_an_endpoint_that_says_the_key_back_brings_it_nowhere(
+    world: World, there: SegmentEndpoint
+) -> None:
+    add_forward(world.horizon, there.url, key="top-secret-key")
+    said = b"no: top-secret-key " + base64.b64encode(b"top-secret-key:")
+    wanted = put(world, 2)
+    there.judge = lambda batch: answer(400, body=said) if wanted[0] in ids(batch) else None
+    with forwarding(world.horizon):
+        sent(world, 1)
+    (row,) = world.rows("SELECT answer FROM forward_refused")
+    assert "secret" not in row.answer
+    assert base64.b64encode(b"top-secret").decode()[:-4] not in row.answer
+    assert row.answer.startswith("no: (key) (key)")
 
 
 def test_what_fails_is_tried_again_in_order(world: World, there: SegmentEndpoint) -> None:

@@ -127,6 +127,14 @@ def test_the_pipeline_does_it_when_a_day_is_over_and_leaves_a_line(
     assert len(here.rows("SELECT 1 FROM runs WHERE stage = 'retention'")) == 2
 
 
+def test_the_pipeline_makes_the_days_to_come_before_a_collector_has_to(world: World) -> None:
+    stages.drop_what_is_over(world.horizon, None, uuid4())
+    days = [clock.now().date() + timedelta(days=ahead) for ahead in (1, 2, 3)]
+    for parent in ("events", "event_ids", "rejected_events"):
+        made = world.rows(f"SELECT d AS day FROM day_partitions('{parent}') d")
+        assert set(days) <= {row.day for row in made}
+
+
 def test_rows_without_a_partition_of_their_day_go_too(world: World, now: datetime) -> None:
     old = now - timedelta(days=40)
     with world.horizon.database.transaction(Role.OWNER) as tx:

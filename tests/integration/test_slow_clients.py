@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import resource
 import time
 from collections.abc import Iterator
@@ -114,6 +115,21 @@ def test_slow_bodies_hold_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch
 
     codes = [error.code for error in asyncio.run(read()) if isinstance(error, Refusal)]
     assert (codes.count("busy"), codes.count("too_slow")) == (40, 10)
+    assert reading.held_bytes == 0
+
+
+def test_a_body_counts_until_its_request_is_answered() -> None:
+    """Unpacked, too: bodies that wait for a key's look-up are many."""
+    reading = Reading()
+    packed = gzip.compress(b"x" * 100_000)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": packed, "more_body": False}
+
+    request = Request(scope(content_encoding="gzip"), receive, reading)
+    assert len(asyncio.run(request.read(200_000))) == 100_000
+    assert reading.held_bytes == len(packed) + 100_000
+    request.release()
     assert reading.held_bytes == 0
 
 

@@ -12,6 +12,8 @@ from horizon.edge.limits import Limits
 from horizon.events.model import Source
 from horizon.events.origins import allows
 
+KEY_LENGTH = 200  # of a longer one nothing is kept, not even its digest
+
 
 class Admission:
     def __init__(self, sources: KnownSources, limits: Limits) -> None:
@@ -25,7 +27,7 @@ class Admission:
                 401, "missing_key",
                 "Send the source's key as the user of HTTP Basic, or as writeKey in the body.",
             )  # fmt: skip
-        source = await self._sources.find(key)
+        source = await self._sources.find(key) if len(key) <= KEY_LENGTH else None
         if source is None:
             raise Refusal(
                 401, "unknown_key",
@@ -34,6 +36,10 @@ class Admission:
             )  # fmt: skip
         _check(source, headers)
         return source
+
+    def give_back(self, source: Source, events: int) -> None:
+        """Events that were counted and could not be taken."""
+        self._limits.give_back(source, events, time.monotonic())
 
     def charge(self, source: Source, events: int) -> None:
         """Count the events against the source's limit. Raises Refusal where it is used up."""

@@ -67,7 +67,10 @@ class App:
         elif scope["type"] == "http":
             began_s = perf_counter()
             request = Request(scope, receive, self._reading)
-            reply = await self._answer(request)
+            try:
+                reply = await self._answer(request)
+            finally:
+                request.release()
             await send_reply(send, reply, with_body=request.method != "HEAD")
             self._watch.request(request.path, reply.status, perf_counter() - began_s)
 
@@ -115,6 +118,7 @@ class App:
         """Whether an event could be committed now."""
         try:
             self._room.check()
+            self._segment.check_ready()
             writable = await asyncio.wait_for(self._desk.ask(_can_commit), READY_TIMEOUT_S)
         except (Unavailable, TimeoutError):
             writable = False

@@ -10,6 +10,7 @@ import psycopg
 
 from horizon.edge.held import Desk, Unavailable
 from horizon.events.model import Event
+from horizon.events.nodes import node_bytes
 from horizon.events.rejection import Rejected
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
@@ -45,11 +46,17 @@ class ErasedNodes:
         if self._era is None:
             raise Unavailable
 
-    def refuse(self, event: Event) -> None:
-        """Raises Rejected for what an erased person did before the erasure."""
+    def refuse(self, event: Event, node_key: bytes) -> None:
+        """Raises Rejected for what an erased person did before the erasure, and for what names one
+        as who somebody was before."""
         if not self._erased:
             return
-        for node in event.node_digests:
+        before = [
+            node_bytes(node_key, kind, event.previous_id)
+            for kind in ("user_id", "anonymous_id")
+            if event.previous_id is not None
+        ]
+        for node in (*event.node_digests, *before):
             erased_at = self._erased.get(node)
             if erased_at is not None and event.time < erased_at:
                 raise Rejected(

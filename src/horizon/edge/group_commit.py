@@ -25,6 +25,7 @@ GROUP_EVENTS = 2_000
 CAPACITY_EVENTS = 50_000
 WAIT_S = 8.0  # for a commit; SDKs give up after 10 and 15 s, and would learn nothing
 _LOOK_S = 1.0  # between looks for who waits too long
+STUCK_S = 2.0  # from then on /readyz says that nothing can be committed
 CAPACITY_BYTES = 32_000_000  # of request bodies; read into events they take about three times that
 
 
@@ -79,6 +80,12 @@ class GroupCommit:
     @property
     def full(self) -> bool:
         return self._held_events >= CAPACITY_EVENTS or self._held_bytes >= CAPACITY_BYTES
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the oldest has waited for STUCK_S: the database takes nothing."""
+        open_ = next((until_s for until_s, done in self._open if not done.done()), None)
+        return open_ is not None and self._loop.time() > open_ - WAIT_S + STUCK_S
 
     async def commit(
         self, events: Sequence[Row], rejected: Sequence[RejectedEvent], received_at: datetime,

@@ -18,7 +18,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 READ_TIMEOUT_S = 30.0
-READING_BYTES = 64_000_000  # of all bodies that are still coming in: slow clients hold no more
+READING_BYTES = 96_000_000  # of all bodies of requests that are not answered yet
 DRAINED_BYTES = 8_000_000  # of a body that is too large: who writes it reads our answer after it
 JSON = {"content-type": "application/json"}
 
@@ -81,7 +81,7 @@ def too_large(limit: int) -> Refusal:
 
 
 class Reading:
-    """The bodies that are still coming in: how many bytes are held, and whose take too long.
+    """The bodies of requests under way: how many bytes are held, and whose take too long.
 
     One timer for all of them: ``asyncio.timeout`` took a tenth of a small request.
     """
@@ -136,14 +136,22 @@ class Request:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self._receive = receive
         self._reading = reading or Reading()
+        self._held_bytes = 0
 
     async def read(self, limit: int) -> bytes:
         """The body, gzip unpacked; at most ``limit`` bytes before and after. Raises Refusal."""
         encoding = self.headers.get(b"content-encoding", b"").strip().lower()
         if encoding not in (b"", b"identity", b"gzip"):
             raise Refusal(400, "unsupported_encoding", "Send the body plain or as gzip.")
-        body = await self._reading.in_time(self._read_raw(limit))
-        return _unpack(body, limit) if encoding == b"gzip" else body
+        try:
+            body = await self._reading.in_time(self._read_raw(limit))
+            if encoding == b"gzip":
+                body = _unpack(body, limit)
+                self._hold(len(body))
+        except BaseException:
+            self.release()
+            raise
+        return body
 
     async def _read_raw(self, limit: int) -> bytes:
         announced = self.headers.get(b"content-length", b"0")
@@ -151,21 +159,26 @@ class Request:
             await self._drain(int(announced))
             raise too_large(limit)
         parts: list[bytes] = []
-        size = 0
-        try:
-            while True:
-                part, more = await self._read_part()
-                parts.append(part)
-                size += len(part)
-                self._reading.held_bytes += len(part)
-                if size > limit:
-                    raise too_large(limit)
-                if not more:
-                    return b"".join(parts)
-                if self._reading.held_bytes > READING_BYTES:
-                    raise busy()
-        finally:
-            self._reading.held_bytes -= size
+        more = True
+        while more:
+            part, more = await self._read_part()
+            parts.append(part)
+            self._hold(len(part))
+            if self._held_bytes > limit:
+                raise too_large(limit)
+        return b"".join(parts)
+
+    def _hold(self, size_bytes: int) -> None:
+        """Raises Refusal where all requests together hold too much."""
+        self._held_bytes += size_bytes
+        self._reading.held_bytes += size_bytes
+        if self._reading.held_bytes > READING_BYTES:
+            raise busy()
+
+    def release(self) -> None:
+        """It is answered: what it held counts no more."""
+        self._reading.held_bytes -= self._held_bytes
+        self._held_bytes = 0
 
     async def _read_part(self) -> tuple[bytes, bool]:
         message = await self._receive()

@@ -8,6 +8,7 @@ import math
 import os
 import struct
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -61,19 +62,28 @@ class Limits:
         """
         if source.rate is None:
             return 0
-        burst = max(1.0, source.burst or source.rate * BURST_S)
+        with self._bucket(source, source.rate, at_s) as bucket:
+            return math.ceil(bucket.take(events, at_s))
+
+    def give_back(self, source: Source, events: int, at_s: float) -> None:
+        if source.rate is not None:
+            with self._bucket(source, source.rate, at_s) as bucket:
+                bucket.level = min(bucket.burst, bucket.level + events)
+
+    @contextlib.contextmanager
+    def _bucket(self, source: Source, rate: float, at_s: float) -> Iterator[Bucket]:
+        burst = max(1.0, source.burst or rate * BURST_S)
         place = source.source_id * _SLOT.size
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
             bucket = _kept(os.pread(self._file, _SLOT.size, place))
-            if bucket is None or not bucket.fits(source.rate, burst, at_s):
-                bucket = Bucket(source.rate, burst, at_s)
-            wait_s = bucket.take(events, at_s)
+            if bucket is None or not bucket.fits(rate, burst, at_s):
+                bucket = Bucket(rate, burst, at_s)
+            yield bucket
             kept = _SLOT.pack(bucket.rate, bucket.burst, bucket.level, bucket.at_s)
             os.pwrite(self._file, kept, place)
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
-        return math.ceil(wait_s)
 
 
 def _opened(home: Path | None) -> int:

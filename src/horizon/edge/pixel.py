@@ -24,6 +24,8 @@ class Pixel:
         """A picture where the event is kept, as for any other call an error where not."""
         if request.method not in ("GET", "HEAD"):
             raise Refusal(405, "wrong_method", "Fetch it with GET.", {"allow": "GET, HEAD"})
+        if request.method == "HEAD":  # who only asks what is here sends no event
+            return PIXEL
         reply = await self._segment.answer(_Told(request, _data(request.query)), call)
         rejected = b'"rejected":[]' not in reply.body
         return reply if reply.status != 200 or rejected else PIXEL

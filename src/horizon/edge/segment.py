@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -29,6 +29,7 @@ BATCH_EVENTS = 2_500
 # A batch's context is stored with each of its events: 512,000 bytes could become a gigabyte.
 CONTEXT_BYTES = 32_768
 REPEATED_BYTES = 4_000_000
+KEY_HEADER_BYTES = 1_000  # a key has 200 characters at most
 EVENT_LEVELS = 200  # of an event in a batch that is nested too deep to be read at once
 
 BATCH = "batch"
@@ -47,6 +48,7 @@ _PREFLIGHT = {
     "access-control-max-age": "86400",
 }
 _NULL = msgspec.Raw(b"null")
+_MICROSECOND = timedelta(microseconds=1)
 _ACCEPTED = json_reply(200, {"success": True, "rejected": []}, _CORS)
 
 
@@ -95,6 +97,14 @@ class SegmentApi:
             reply = Refusal(500, "not_stored", "The events could not be stored: report it.").reply()
         return Reply(reply.status, reply.body, {**reply.headers, **_CORS})
 
+    def check_ready(self) -> None:
+        """Raises Refusal, Unavailable where no event would be taken now."""
+        self._erased.known()
+        if self._commit.full:
+            raise busy()
+        if self._commit.stuck:
+            raise Unavailable
+
     async def _take(self, request: Request, call: str) -> Reply:
         if request.method != "POST":
             raise Refusal(405, "wrong_method", "Send events with POST.", {"allow": "POST, OPTIONS"})
@@ -102,19 +112,28 @@ class SegmentApi:
             raise Full
         self._room.check()
         body = await request.read(BODY_BYTES)
+        key = _basic_key(request.headers.get(b"authorization", b""))
+        # Where the key comes first, nobody without one has a body decoded.
+        source = await self._admission.source(key, request.headers) if key else None
         envelope, body = _decode(body, call, request.headers.get(b"content-type", b""))
-        key = _basic_key(request.headers.get(b"authorization", b"")) or _key_in(envelope)
-        source = await self._admission.source(key, request.headers)
+        if source is None:
+            key = _key_in(envelope)
+            source = await self._admission.source(key, request.headers)
         self._erased.known()
-        self._admission.charge(source, len(envelope.batch) if isinstance(envelope, _Batch) else 1)
+        events = len(envelope.batch) if isinstance(envelope, _Batch) else 1
+        self._admission.charge(source, events)
         reader = _Reader(source, key, self._erased, self._node_key, clock.now())
         if isinstance(envelope, _Batch):
             reader.read_batch(envelope)
         else:
             reader.read(0, body, message_type=call)
-        await self._commit.commit(
-            reader.events, reader.rejected, reader.received_at, len(body) + _repeated(envelope)
-        )
+        try:
+            await self._commit.commit(
+                reader.events, reader.rejected, reader.received_at, len(body) + _repeated(envelope)
+            )
+        except (Full, Unavailable):
+            self._admission.give_back(source, events)
+            raise
         return _taken(reader.rejected) if reader.rejected else _ACCEPTED
 
 
@@ -147,15 +166,17 @@ class _Reader:
         context: bytes | None = None,
         message_type: str | None = None,
     ) -> None:
+        # A microsecond each keeps the order of a request, whose events may have one timestamp.
+        received_at = self.received_at + index * _MICROSECOND
         try:
             event = read_message(
-                item, source=self._source, received_at=self.received_at, sent_at=sent_at,
+                item, source=self._source, received_at=received_at, sent_at=sent_at,
                 node_key=self._node_key, message_type=message_type, context=context,
             )  # fmt: skip
-            self._erased.refuse(event)
+            self._erased.refuse(event, self._node_key)
         except Rejected as reason:
             self.rejected.append(refused(
-                self._source.source_id, self.received_at, index, reason, bytes(item),
+                self._source.source_id, received_at, index, reason, bytes(item),
                 key=self._key, call=message_type, sent_at=sent_at, context=context,
             ))  # fmt: skip
         else:
@@ -229,9 +250,13 @@ def _repeated(envelope: _Envelope) -> int:
     return len(envelope.context) * len(envelope.batch) if isinstance(envelope, _Batch) else 0
 
 
-@lru_cache(maxsize=1024)
 def _basic_key(header: bytes) -> str:
     """The user of HTTP Basic; empty where there is none. A Bearer token says nothing to us."""
+    return _user_of(header) if len(header) <= KEY_HEADER_BYTES else ""
+
+
+@lru_cache(maxsize=1024)
+def _user_of(header: bytes) -> str:
     scheme, _, credentials = header.partition(b" ")
     if scheme.lower() != b"basic":
         return ""

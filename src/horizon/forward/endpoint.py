@@ -82,6 +82,8 @@ class Endpoint:
             "Content-Type": "application/json",
             "Authorization": "Basic " + base64.b64encode(f"{key}:".encode()).decode(),
         }
+        # As an endpoint may say them back; the last characters of the second depend on ":" alone.
+        self.secrets = (key, self._headers["Authorization"].removeprefix("Basic ").rstrip("="))
         self._lock = threading.Lock()
         self._closed_until = 0.0  # monotonic: the receiver asked for patience
         self._taken = 0
@@ -160,9 +162,11 @@ class Endpoint:
             raise StoppedError
 
 
-def kept_of(answer: bytes, row: Row) -> str:
-    """The receiver's words without addresses and without whom they are about."""
+def kept_of(answer: bytes, row: Row, secrets: Sequence[str] = ()) -> str:
+    """The receiver's words without addresses, without whom they are about and without our key."""
     told = answer[:_READ_BYTES].decode(errors="replace")
+    for secret in secrets:
+        told = told.replace(secret, "(key)")
     for who in (row.user_id, row.anonymous_id, row.previous_id, row.group_id):
         if who:
             told = re.sub(rf"(?<!\w){re.escape(who)}(?!\w)", "(id)", told)
@@ -218,7 +222,11 @@ class _Sending:
         refused = rejected_in(answer.body, len(items))
         for place, item in enumerate(items):
             if place in refused:
-                told = Refused(item.row, answer.status, kept_of(refused[place].encode(), item.row))
+                told = Refused(
+                    item.row,
+                    answer.status,
+                    kept_of(refused[place].encode(), item.row, self._endpoint.secrets),
+                )
                 self._outcome.refused[item.number] = told
             else:
                 self._outcome.sent[item.number] = 1
@@ -230,6 +238,8 @@ class _Sending:
             self.send(items[:half])
             self.send(items[half:])
             return
-        told = Refused(items[0].row, answer.status, kept_of(answer.body, items[0].row))
+        told = Refused(
+            items[0].row, answer.status, kept_of(answer.body, items[0].row, self._endpoint.secrets)
+        )
         self._endpoint.was_refused(said)
         self._outcome.refused[items[0].number] = told
