@@ -199,7 +199,7 @@ def test_a_line_of_a_file_is_sent_back_to_its_file(
             [clock.now()],
         )
     assert rejected("replay", "--source", "files") == 1
-    assert "where the line is, give the event as JSON with --with FILE" in capsys.readouterr().out
+    assert "give the event as JSON with --with FILE" in capsys.readouterr().out
     [row] = listed(capsys)
     assert (row["code"], row["message"]) == ("time", "file 0123, line 3: when is not a time")
     file = tmp_path / "event.json"

@@ -143,9 +143,9 @@ def _read(row: Any, again: Again) -> Event:
     if again.body is None and row.kind == "file":
         raise _Unread(
             row.code,
-            f"{row.message.rstrip('.')}. It is a line of a file: where the mapping is wrong, mend it "
-            "and `horizon ingest` the file again; where the line is, give the event as JSON with "
-            "--with FILE. An edited file is another one, whose good lines come in again.",
+            f"{row.message.rstrip('.')}. It is a line of a file: where the mapping is wrong, mend "
+            "it and `horizon ingest` the file again; where the line is, give the event as JSON "
+            "with --with FILE. An edited file is another one, whose good lines come in again.",
         )
     body = row.body if again.body is None else again.body.decode(errors="replace")
     return read_message(
