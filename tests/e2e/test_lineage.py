@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -23,12 +24,17 @@ def test_flush_says_what_it_did(command: Command, tmp_path: Path) -> None:
     off = command("lineage", "flush")
     assert off.returncode == 2
     assert "LINEAGE_TO is off" in off.stderr
-    command.environment["LINEAGE_TO"] = "console"
-    assert command("score").returncode == 0
-    away = command("lineage", "flush", LINEAGE_TO="http://127.0.0.1:1")
+    nobody = {"LINEAGE_TO": "http://127.0.0.1:1"}
+    assert command("score", **nobody).returncode == 0
+    away = command("lineage", "flush", **nobody)
     assert away.returncode == 1
     assert away.stderr.endswith("look at LINEAGE_TO. 4 events wait; none is lost.\n")
-    flushed = command("lineage", "flush")
+    command.environment["LINEAGE_TO"] = "console"
+    other = command("lineage", "flush")  # what waits for one target goes to no other by itself
+    assert (other.returncode, other.stdout) == (0, "")
+    found = re.search(r"`horizon lineage flush --queue (\S+)` delivers them", other.stderr)
+    assert found
+    flushed = command("lineage", "flush", "--queue", found[1])
     assert flushed.stderr == "horizon: 4 events delivered.\n"
     events = [json.loads(line) for line in flushed.stdout.splitlines()]
     assert [(event["job"]["name"], event["eventType"]) for event in events] == [
