@@ -88,11 +88,15 @@ def ingest(
     if results[-1].stopped:
         raise typer.Exit(1)
     for name, result in zip(names, results, strict=True):
-        if result.useless:
-            raise HorizonError(
-                f"{name}: none of its {many(result.read, 'line')} is an event: `horizon rejected "
-                "list` tells why, look with --dry-run, and mend the mapping or the file."
-            )
+        _check_useful(name, result)
+
+
+def _check_useful(name: str, result: FileResult) -> None:
+    if result.useless:
+        raise HorizonError(
+            f"{name}: none of its {many(result.read, 'line')} is an event: `horizon rejected "
+            "list` tells why, look with --dry-run, and mend the mapping or the file."
+        )
 
 
 def _ingest_all(
