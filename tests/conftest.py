@@ -24,6 +24,7 @@ import pytest
 
 from horizon import keys as horizon_keys
 from horizon.delivery.channels import sections
+from horizon.events.sources import add_source
 from horizon.keys import Keys
 from horizon.log import LineFile
 from horizon.pipeline.installation import Installation, open_installation
@@ -33,6 +34,7 @@ from horizon.postgres.era import open_era
 from horizon.postgres.migrate import migrate
 from horizon.section import Section
 from horizon.settings import Settings
+from tests.ingesting import ingest as ingest
 from tests.parts import system_program
 from tests.search_server import (
     elasticsearch as elasticsearch,
@@ -49,6 +51,7 @@ from tests.search_server import (
 from tests.search_server import (
     search_server as search_server,
 )
+from tests.servers.collector import Collector
 from tests.world import World
 
 TEMPLATE = "template_horizon"
@@ -270,3 +273,28 @@ def horizon(settings: Settings) -> Installation:
 def world(horizon: Installation) -> World:
     """People in that installation, at a time that stands still."""
     return World(horizon)
+
+
+@pytest.fixture
+def key(database: Database) -> str:
+    """The write key of a server source named shop."""
+    with database.transaction(Role.WORKER) as tx:
+        return add_source(tx, "shop", "server")
+
+
+@pytest.fixture
+def collector(settings: Settings) -> Iterator[Collector]:
+    """In a process of its own."""
+    with Collector(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def here(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Commands that a test runs in its own process run on its installation."""
+    settings = world.horizon.settings
+    for name in ("PG_DSN", "HORIZON_HOME", "LOG_PATH", "COLLECTOR_PORT"):
+        monkeypatch.setenv(name, str(getattr(settings, name)))
+    monkeypatch.setenv("COLUMNS", "1000")
+    monkeypatch.chdir(tmp_path)
+    return world

@@ -68,12 +68,6 @@ def key(database: Database) -> str:
         return add_source(tx, "site", "public")
 
 
-@pytest.fixture
-def collector(settings: Settings) -> Iterator[Collector]:
-    with Collector(settings) as running:
-        yield running
-
-
 def wait_for(database: Database, count: int, visit: Visit) -> list[dict[str, Any]]:
     end_s = time.monotonic() + 30
     while time.monotonic() < end_s:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import pytest
 from horizon.events.sources import add_source
 from horizon.keys import Keys
 from horizon.postgres.database import Database, Role
-from horizon.settings import Settings
 from tests.e2e.horizon_command import wait_until
 from tests.sdks.calls import CALLS, check, events
 from tests.sdks.parts import HOW, SDKS
@@ -22,12 +20,6 @@ from tests.servers.collector import Collector
 pytestmark = pytest.mark.slow
 
 CALLS_OF_IT = Path(__file__).parents[1] / "sdks" / "KotlinCalls.java"
-
-
-@pytest.fixture
-def collector(settings: Settings) -> Iterator[Collector]:
-    with Collector(settings) as running:
-        yield running
 
 
 def test_kotlin_sdk_calls_are_read_back(

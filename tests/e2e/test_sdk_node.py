@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from horizon.edge.http import Refusal, busy
-from horizon.events.sources import add_source
 from horizon.keys import Keys
-from horizon.postgres.database import Database, Role
-from horizon.settings import Settings
+from horizon.postgres.database import Database
 from horizon.sources.snippets import snippets
 from tests.sdks.calls import CALLS, HAPPENED, SNIPPET, TRAITS, check, events
 from tests.sdks.parts import run_node
@@ -41,18 +38,6 @@ analytics.track({{
 }})
 await analytics.flush()
 """
-
-
-@pytest.fixture
-def key(database: Database) -> str:
-    with database.transaction(Role.WORKER) as tx:
-        return add_source(tx, "shop", "server")
-
-
-@pytest.fixture
-def collector(settings: Settings) -> Iterator[Collector]:
-    with Collector(settings) as running:
-        yield running
 
 
 @pytest.mark.parametrize(("name", "library"), SDKS.values(), ids=SDKS)

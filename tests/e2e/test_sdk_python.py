@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from horizon.edge.http import Refusal, busy
-from horizon.events.sources import add_source
 from horizon.keys import Keys
-from horizon.postgres.database import Database, Role
-from horizon.settings import Settings
+from horizon.postgres.database import Database
 from horizon.sources.snippets import snippets
 from tests.sdks.calls import CALLS, HAPPENED, SNIPPET, TRAITS, check, events
 from tests.sdks.parts import python_sdk, run_python
@@ -41,18 +37,6 @@ happened = datetime.fromisoformat("{HAPPENED.isoformat()}")
 analytics.track(event="Seen", anonymous_id=17, timestamp=happened, message_id="mine")
 analytics.shutdown()
 """
-
-
-@pytest.fixture
-def key(database: Database) -> str:
-    with database.transaction(Role.WORKER) as tx:
-        return add_source(tx, "shop", "server")
-
-
-@pytest.fixture
-def collector(settings: Settings) -> Iterator[Collector]:
-    with Collector(settings) as running:
-        yield running
 
 
 def snippet(name: str, url: str, key: str) -> str:

@@ -7,7 +7,6 @@ import http.client
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -20,7 +19,6 @@ from horizon.events.nodes import node_of
 from horizon.events.sources import add_source
 from horizon.keys import Keys
 from horizon.postgres.database import Database, Role
-from horizon.settings import Settings
 from horizon.sources.snippets import snippets
 from tests.parts import system_program
 from tests.sdks.calls import CALLS, Row, check, events
@@ -38,12 +36,6 @@ CONTEXT = {
 def key(database: Database) -> str:
     with database.transaction(Role.WORKER) as tx:
         return add_source(tx, "app", "public")
-
-
-@pytest.fixture
-def collector(settings: Settings) -> Iterator[Collector]:
-    with Collector(settings) as running:
-        yield running
 
 
 def as_kotlin_writes(row: Row) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from horizon.cli import main
@@ -19,17 +17,6 @@ WEBHOOK = [
     "--target",
     "https://hooks.example/t/s3cret",
 ]
-
-
-@pytest.fixture
-def here(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """The commands run on this test's installation."""
-    settings = world.horizon.settings
-    for name in ("PG_DSN", "HORIZON_HOME", "LOG_PATH"):
-        monkeypatch.setenv(name, getattr(settings, name))
-    monkeypatch.setenv("COLUMNS", "1000")
-    monkeypatch.chdir(tmp_path)
-    return world
 
 
 def _add(*words: str) -> int:

@@ -26,18 +26,6 @@ ALL_GOOD = {"success": True, "rejected": []}
 
 
 @pytest.fixture
-def key(database: Database) -> str:
-    with database.transaction(Role.WORKER) as tx:
-        return add_source(tx, "shop", "server")
-
-
-@pytest.fixture
-def collector(settings: Settings) -> Iterator[Collector]:
-    with Collector(settings) as running:
-        yield running
-
-
-@pytest.fixture
 def app(settings: Settings) -> Iterator[Application]:
     with Application(settings) as running:
         yield running

@@ -6,29 +6,15 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from horizon.events.sources import add_source
 from horizon.postgres.database import Database, Role
 from horizon.settings import Settings
 from tests.servers.collector import Answer, Collector, launch
 from tests.servers.load import Load
 
 GOOD = {"type": "track", "userId": "u1", "event": "Viewed"}
-
-
-@pytest.fixture
-def key(database: Database) -> str:
-    with database.transaction(Role.WORKER) as tx:
-        return add_source(tx, "shop", "server")
-
-
-@pytest.fixture
-def collector(settings: Settings) -> Iterator[Collector]:
-    with Collector(settings) as running:
-        yield running
 
 
 def stored(database: Database) -> list[str]:

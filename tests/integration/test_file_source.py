@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,13 +16,14 @@ import pytest
 
 from horizon.errors import HorizonError, MappingError, UsageError
 from horizon.keys import Keys
-from horizon.postgres.database import Database, Role, row_dicts
+from horizon.postgres.database import Database, Role
 from horizon.postgres.era import current_era
 from horizon.sources import lines
 from horizon.sources.cdnow import master_file
 from horizon.sources.files import FileResult, ingest_file
-from horizon.sources.mapping import load_mapping, read_mapping
+from horizon.sources.mapping import load_mapping
 from horizon.sources.stored import LocalFile
+from tests.ingesting import RECEIVED, Ingest, rows
 
 MAPPING = """
 format = "csv"
@@ -34,30 +34,12 @@ time_zone = "UTC"
 event = "Order Completed"
 properties = { total = { column = "sum", type = "float" } }
 """
-RECEIVED = datetime(2026, 1, 2, tzinfo=UTC)
-
-Ingest = Callable[..., FileResult]
 
 
 @pytest.fixture
-def ingest(database: Database, keys: Keys) -> Ingest:
-    with database.transaction(Role.WORKER) as tx:
-        era = current_era(tx)
-
-    def run(path: Path, mapping: str = MAPPING, **values: Any) -> FileResult:
-        given = {"source_name": "shop", "now": RECEIVED, **values}
-        with closing(LocalFile(str(path))) as stored:
-            return ingest_file(
-                database, stored, read_mapping(mapping, "shop.toml"), node_key=keys.node, era=era,
-                **given,
-            )  # fmt: skip
-
-    return run
-
-
-def rows(database: Database, query: str) -> list[dict[str, Any]]:
-    with database.transaction(Role.WORKER) as tx:
-        return row_dicts(tx.execute(query.encode()))
+def ingest(ingest: Ingest) -> Ingest:
+    """By MAPPING where no other is given."""
+    return lambda path, mapping=MAPPING, **values: ingest(path, mapping, **values)
 
 
 def shop_file(folder: Path, *data: str, header: str = "who,when,sum") -> Path:

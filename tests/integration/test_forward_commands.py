@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,17 +16,6 @@ from tests.servers.segment_endpoint import SegmentEndpoint, key_of
 from tests.world import World
 
 URL = "https://192.0.2.7/hook/s3cret"  # nobody's: an address for documents
-
-
-@pytest.fixture
-def here(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """The commands run on this test's installation."""
-    settings = world.horizon.settings
-    for name in ("PG_DSN", "HORIZON_HOME", "LOG_PATH"):
-        monkeypatch.setenv(name, getattr(settings, name))
-    monkeypatch.setenv("COLUMNS", "1000")
-    monkeypatch.chdir(tmp_path)
-    return world
 
 
 def forward(*words: str) -> int:

@@ -19,18 +19,11 @@ from horizon.edge.held import Desk, HeldConnection, Unavailable
 from horizon.edge.known_sources import KnownSources
 from horizon.events.model import Source, read_message
 from horizon.events.rows import Row, row_of
-from horizon.events.sources import add_source
 from horizon.log import LineFile, Logger, log_to
 from horizon.postgres.database import Connection, Database, Role, closing_connection
 
 NOW = datetime.now(UTC)
 GOOD = {"type": "track", "userId": "u1", "event": "Viewed"}
-
-
-@pytest.fixture
-def key(database: Database) -> str:
-    with database.transaction(Role.WORKER) as tx:
-        return add_source(tx, "shop", "server")
 
 
 @pytest.fixture

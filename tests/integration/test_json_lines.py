@@ -6,7 +6,6 @@ import gzip
 import json
 import random
 from collections.abc import Callable
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,42 +14,17 @@ import pyarrow
 import pytest
 
 from horizon.errors import HorizonError, UsageError
-from horizon.keys import Keys
-from horizon.postgres.database import Database, Role, row_dicts
-from horizon.postgres.era import current_era
+from horizon.postgres.database import Database
 from horizon.sources import file_progress, lines
-from horizon.sources.files import FileResult, ingest_file
-from horizon.sources.mapping import read_mapping
-from horizon.sources.stored import Limits, LocalFile
+from horizon.sources.stored import Limits
+from tests.ingesting import RECEIVED, Ingest, rows
 
-RECEIVED = datetime(2026, 1, 2, tzinfo=UTC)
 PACK: dict[str, Callable[[bytes], bytes]] = {
     "plain": bytes,
     "gzip": gzip.compress,
     "zstd": lambda content: pyarrow.compress(content, codec="zstd", asbytes=True),
     "several gzip members": lambda content: gzip.compress(content[:50]) + gzip.compress(content[50:]),
 }  # fmt: skip
-
-Ingest = Callable[..., FileResult]
-
-
-@pytest.fixture
-def ingest(database: Database, keys: Keys) -> Ingest:
-    with database.transaction(Role.WORKER) as tx:
-        era = current_era(tx)
-
-    def run(path: Path, mapping: str = "", **values: Any) -> FileResult:
-        given = {"source_name": "shop", "now": RECEIVED, **values}
-        chosen = read_mapping(mapping, "shop.toml") if mapping else None
-        with closing(LocalFile(str(path))) as stored:
-            return ingest_file(database, stored, chosen, node_key=keys.node, era=era, **given)
-
-    return run
-
-
-def rows(database: Database, query: str) -> list[dict[str, Any]]:
-    with database.transaction(Role.WORKER) as tx:
-        return row_dicts(tx.execute(query.encode()))
 
 
 def track(number: int, **more: Any) -> dict[str, Any]:

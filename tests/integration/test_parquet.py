@@ -7,7 +7,6 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -22,17 +21,15 @@ from hypothesis import strategies as st
 
 from horizon.errors import HorizonError, MappingError, UsageError
 from horizon.events.model import Source
-from horizon.keys import Keys
-from horizon.postgres.database import Database, Role, row_dicts
-from horizon.postgres.era import current_era
+from horizon.postgres.database import Database
 from horizon.sources import lines
-from horizon.sources.files import FileResult, Interpreter, ingest_file
+from horizon.sources.files import Interpreter
 from horizon.sources.lines import Position
 from horizon.sources.mapping import read_mapping
 from horizon.sources.readers import reader_of
 from horizon.sources.stored import DEFAULT_LIMITS, Limits, LocalFile
+from tests.ingesting import RECEIVED, Ingest, rows
 
-RECEIVED = datetime(2026, 1, 2, tzinfo=UTC)
 MAPPING = """
 format = "parquet"
 user_id_column = "who"
@@ -40,27 +37,6 @@ time_column = "at"
 event = "Order Completed"
 properties = { total = { column = "sum" } }
 """
-
-Ingest = Callable[..., FileResult]
-
-
-@pytest.fixture
-def ingest(database: Database, keys: Keys) -> Ingest:
-    with database.transaction(Role.WORKER) as tx:
-        era = current_era(tx)
-
-    def run(path: Path, mapping: str = "", **values: Any) -> FileResult:
-        given = {"source_name": "shop", "now": RECEIVED, **values}
-        chosen = read_mapping(mapping, "shop.toml") if mapping else None
-        with closing(LocalFile(str(path))) as stored:
-            return ingest_file(database, stored, chosen, node_key=keys.node, era=era, **given)
-
-    return run
-
-
-def rows(database: Database, query: str) -> list[dict[str, Any]]:
-    with database.transaction(Role.WORKER) as tx:
-        return row_dicts(tx.execute(query.encode()))
 
 
 def orders(count: int) -> pa.Table:

@@ -22,16 +22,6 @@ Said = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def here(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    settings = world.horizon.settings
-    for name in ("PG_DSN", "HORIZON_HOME", "LOG_PATH"):
-        monkeypatch.setenv(name, getattr(settings, name))
-    monkeypatch.setenv("COLUMNS", "1000")
-    monkeypatch.chdir(tmp_path)
-    return world
-
-
-@pytest.fixture
 def app(here: World) -> Iterator[Application]:
     with Application(here.horizon.settings) as running:
         yield running

@@ -24,11 +24,10 @@ from horizon.postgres.database import Role
 from horizon.sources import lines, s3
 from horizon.sources.files import FileResult
 from horizon.sources.opening import expand
+from tests.ingesting import Ingest
 from tests.servers.s3 import SECRET, S3Server, s3_server
 
 pytestmark = pytest.mark.slow  # Java takes seconds to start
-
-Ingest = Callable[..., FileResult]
 
 
 @pytest.fixture(scope="module")

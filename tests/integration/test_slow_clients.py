@@ -14,7 +14,6 @@ import pytest
 
 from horizon.edge import http
 from horizon.edge.http import Reading, Refusal, Request
-from horizon.events.sources import add_source
 from horizon.postgres.database import Database, Role
 from horizon.settings import Settings
 from tests.servers.collector import Collector
@@ -28,12 +27,6 @@ SILENT = {
     "a whole request": request(b"", path="/healthz", method="GET"),
 }
 SOCKETS = 1_500
-
-
-@pytest.fixture
-def key(database: Database) -> str:
-    with database.transaction(Role.WORKER) as tx:
-        return add_source(tx, "shop", "server")
 
 
 @pytest.fixture

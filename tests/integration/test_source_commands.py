@@ -6,7 +6,6 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -19,17 +18,6 @@ from tests.world import World
 
 GOOD = {"type": "track", "userId": "u1", "event": "Viewed"}
 Said = pytest.CaptureFixture[str]
-
-
-@pytest.fixture
-def here(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    settings = world.horizon.settings
-    for name in ("PG_DSN", "HORIZON_HOME", "LOG_PATH"):
-        monkeypatch.setenv(name, getattr(settings, name))
-    monkeypatch.setenv("COLLECTOR_PORT", str(settings.COLLECTOR_PORT))
-    monkeypatch.setenv("COLUMNS", "1000")
-    monkeypatch.chdir(tmp_path)
-    return world
 
 
 @pytest.fixture

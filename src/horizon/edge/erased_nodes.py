@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
 from datetime import datetime
 
-import psycopg
-
+from horizon.edge.following import Following
 from horizon.edge.held import Desk, Unavailable
 from horizon.events.model import Event
 from horizon.events.nodes import node_bytes
@@ -25,21 +22,17 @@ class ErasedNodes:
     """Tombstones are never taken away, so only new ones are read; 100,000 take 20 MB."""
 
     def __init__(self, desk: Desk) -> None:
-        self._desk = desk
         self._erased: dict[bytes, datetime] = {}
         self._era: int | None = None  # none: nothing was read yet
         self._seen = _BEFORE_ALL
-        self._task: asyncio.Task[None] | None = None
+        self._following = Following(desk, self._read, FRESH_S)
 
     async def start(self) -> None:
-        await self._follow_once()
-        self._task = asyncio.get_running_loop().create_task(self._follow())
+        await self._following.once()
+        self._following.start()
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        await self._following.stop()
 
     def known(self) -> None:
         """Raises Unavailable before the tombstones were read once."""
@@ -62,15 +55,6 @@ class ErasedNodes:
                 raise Rejected(
                     "erased", "The person was erased after this event: do not send it again."
                 )
-
-    async def _follow(self) -> None:
-        while True:
-            await asyncio.sleep(FRESH_S)
-            await self._follow_once()
-
-    async def _follow_once(self) -> None:
-        with suppress(Unavailable, psycopg.Error):
-            await self._desk.ask(self._read)
 
     def _read(self, tx: Connection, era: int) -> None:
         seen = self._seen if era == self._era else _BEFORE_ALL  # ids are of one server alone

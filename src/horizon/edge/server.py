@@ -135,9 +135,7 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
     sources = KnownSources(desk)
     tracking = TrackingLinks(Targets(desk), recorder, [own_keys.link], pages)
     admission = Admission(sources, Limits(settings.home))
-    segment = SegmentApi(
-        commit, Admission(sources, Limits(settings.home)), erased, room, own_keys.node
-    )
+    segment = SegmentApi(commit, admission, erased, room, own_keys.node)
     return App(
         segment,
         {

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import quote
 
-import psycopg
-
-from horizon.edge.held import Desk, Unavailable
+from horizon.edge.following import Following
+from horizon.edge.held import Desk
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
 
@@ -33,16 +30,15 @@ class Targets:
         self._desk = desk
         self._known: dict[int, Target] = {}
         self._newest = 0
-        self._task: asyncio.Task[None] | None = None
+        self._following = Following(
+            desk, lambda tx, _: self._read(tx, "newer_targets", self._newest), FOLLOW_S
+        )
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._follow())
+        self._following.start()
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        await self._following.stop()
 
     async def find(self, text: str) -> Target | None:
         """The target whose id this is. Raises Unavailable where only the database would know."""
@@ -54,12 +50,6 @@ class Targets:
         if target_id not in self._known:
             await self._desk.ask(lambda tx, _: self._read(tx, "target", target_id))
         return self._known.get(target_id)
-
-    async def _follow(self) -> None:
-        while True:
-            with suppress(Unavailable, psycopg.Error):
-                await self._desk.ask(lambda tx, _: self._read(tx, "newer_targets", self._newest))
-            await asyncio.sleep(FOLLOW_S)
 
     def _read(self, tx: Connection, query: str, target_id: int) -> None:
         values = {"target_id": target_id, "most": CAPACITY_TARGETS}
