@@ -67,6 +67,18 @@ def test_an_erased_person_comes_back_by_no_other_name(
         assert tx.execute("SELECT FROM events").fetchall() == []
 
 
+def test_a_collector_that_cannot_read_the_tombstones_takes_nothing(
+    settings: Settings, database: Database
+) -> None:
+    with database.transaction(Role.WORKER) as tx:
+        key = add_source(tx, "shop", "server")
+    with database.transaction(Role.OWNER) as tx:
+        tx.execute("REVOKE SELECT ON erased_nodes FROM horizon_edge")
+    with Application(settings) as app:
+        assert app.post("/v1/page", seen("ann", HOUR), key).status == 503
+        assert app.ask("GET", "/readyz").status == 503
+
+
 def test_only_what_came_before_the_erasure_is_refused(
     settings: Settings, database: Database, keys: Keys
 ) -> None:

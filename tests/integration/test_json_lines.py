@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import random
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,9 @@ import pyarrow
 import pytest
 
 from horizon.errors import HorizonError, UsageError
-from horizon.postgres.database import Database
+from horizon.postgres.database import Database, Role
 from horizon.sources import file_progress, lines
+from horizon.sources.file_progress import FileKey
 from horizon.sources.stored import Limits
 from tests.ingesting import RECEIVED, Ingest, rows
 
@@ -311,3 +314,45 @@ def test_file_that_changes_between_two_batches(
     with pytest.raises(HorizonError, match="changed while it was read"):
         ingest(path, on_progress=rewrite)
     assert rows(database, "SELECT count(*) FROM events") == [{"count": 10}]
+
+
+def test_rows_and_position_are_written_together_or_not_at_all(
+    ingest: Ingest, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids would hide a batch that comes twice; its rejected lines have none."""
+    path = tmp_path / "f.jsonl"
+    good = json.dumps({"type": "track", "userId": "u1", "event": "Seen"})
+    path.write_text(f"{good}\nno message\n" * 30)
+    monkeypatch.setattr("horizon.sources.lines.BATCH_LINES", 20)
+    moves = itertools.count(1)
+    plain = FileKey.move
+
+    def move(self: FileKey, *values: Any) -> None:
+        if next(moves) == 2:
+            raise KeyboardInterrupt
+        plain(self, *values)
+
+    monkeypatch.setattr(FileKey, "move", move)
+    with pytest.raises(KeyboardInterrupt):
+        ingest(path)
+    written = "SELECT (SELECT count(*) FROM events) AS events, (SELECT count(*) FROM rejected_events) AS rejected"
+    assert rows(database, written) == [{"events": 10, "rejected": 10}]
+    assert ingest(path).went_on_after == 20
+    assert rows(database, written) == [{"events": 30, "rejected": 30}]
+
+
+def test_two_processes_do_not_read_one_file_at_once(
+    ingest: Ingest, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_text(json.dumps({"type": "track", "userId": "u1", "event": "Seen"}) + "\n")
+    ingest(path)
+    (row,) = rows(database, "SELECT source_id, digest, mapping FROM file_progress")
+    monkeypatch.setattr(file_progress, "_LOCK_WAIT", "200ms")
+    with (
+        closing(database.connect(Role.WORKER)) as other,
+        FileKey(**row).held(other, "f.jsonl"),
+        pytest.raises(HorizonError, match=r"Another process ingests .*: let it finish"),
+    ):
+        ingest(path, again=True)
+    assert ingest(path, again=True).duplicates == 1

@@ -65,14 +65,10 @@ def _check(source: Source, headers: Mapping[bytes, bytes]) -> None:
             f"Source {source.name} is disabled: `horizon source enable {source.name}` lets it send "
             "again.",
         )  # fmt: skip
-    origin = headers.get(b"origin")
-    if (
-        origin is not None
-        and source.origins
-        and not allows(source.origins, origin.decode("latin-1"))
-    ):
+    origin = headers.get(b"origin", b"").decode("latin-1")
+    if origin and source.origins and not allows(source.origins, origin):
         raise Refusal(
             403, "origin_not_allowed",
-            f"Source {source.name} takes nothing from pages of this origin: `horizon source set "
-            f"{source.name} --origin ORIGIN` allows it.",
+            f"Source {source.name} takes nothing from pages of {origin[:200]}: `horizon source set "
+            f"{source.name} --origin ORIGIN` allows an origin.",
         )  # fmt: skip
