@@ -16,7 +16,7 @@ help:
 	@echo "make up            serves Horizon until Ctrl-C"
 	@echo "make test          the quick tests, on a real PostgreSQL   (ARGS=\"-k edge\")"
 	@echo "make test-all      the slow ones too"
-	@echo "make check         ruff, mypy, import contracts"
+	@echo "make check         ruff, mypy, import contracts, and that every test can be imported"
 	@echo "make bench         figures: ARGS=\"score --quick\""
 	@echo "make screenshots   takes every committed picture anew"
 	@echo "make translations  brings the pages' catalogues up to date and compiles them"
@@ -50,6 +50,7 @@ check:
 	@echo "ruff check" && $(PY) -m ruff check --quiet
 	@echo "ruff format" && $(PY) -m ruff format --check --quiet
 	@echo "mypy --strict" && $(PY) -m mypy --no-error-summary
+	@echo "tests import" && $(PY) -m pytest -m "" --collect-only -qq >.venv/tests.txt || { cat .venv/tests.txt; false; }
 	@echo "import contracts" && $(PY) -c "from importlinter.cli import lint_imports_command; \
 		lint_imports_command(['--no-logo'])" >.venv/contracts.txt || { cat .venv/contracts.txt; false; }
 

@@ -13,11 +13,8 @@ import pytest
 from horizon import clock
 from horizon.cli import main
 from horizon.pipeline import stages
-from tests.integration.test_campaign_add import here
 from tests.servers.http_recorder import HttpRecorder, answer
 from tests.world import DAY, World
-
-__all__ = ["here"]
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
