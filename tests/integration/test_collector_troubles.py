@@ -66,7 +66,8 @@ def test_the_database_goes_away_and_comes_back(
     try:
         admin.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS false".encode())
         admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = %s AND backend_type = 'client backend'",
             [database.name],
         )
         for answer in (
@@ -95,7 +96,8 @@ def test_a_connection_that_broke_unnoticed_costs_no_answer(
     with database.transaction(Role.OWNER) as tx:
         tx.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            "AND backend_type = 'client backend'"
         )
     assert collector.post("/v1/track", GOOD, key).status == 200
 
