@@ -1,20 +1,63 @@
 CREATE TABLE profiles (
     profile_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     points_to bigint REFERENCES profiles,  -- the profile that absorbed it
-    created_at timestamptz NOT NULL
+    created_at timestamptz NOT NULL,
+    -- Profiles that evidence connects and a limit or a cut holds apart are computed together: they
+    -- have the same number here, the least of their ids. None: nothing connects it to another.
+    contested bigint
 );
+CREATE INDEX profiles_contested ON profiles (contested) WHERE contested IS NOT NULL;
+CREATE INDEX profiles_by_target ON profiles (points_to) WHERE points_to IS NOT NULL;
 
 -- The map of identity nodes to profiles. A query takes an event's first live node and joins this.
 CREATE TABLE nodes (
     node uuid PRIMARY KEY,
     kind text NOT NULL,
     value text NOT NULL,
-    profile_id bigint NOT NULL REFERENCES profiles,
-    live boolean NOT NULL DEFAULT true,  -- false: blocked, quarantined or erased
-    first_seen timestamptz NOT NULL      -- the earliest event's time
+    profile_id bigint,   -- none: it is out of matching (a hub, or blocked)
+    born_as bigint,      -- the profile that was made for it, which a split revives; none: it joined one
+    -- hub: too many people share it; blocked: the rules name its value; erased: its person asked for it
+    dead text CHECK (dead IN ('hub', 'blocked', 'erased')),
+    live boolean NOT NULL GENERATED ALWAYS AS (dead IS NULL) STORED,
+    first_seen timestamptz NOT NULL,  -- the earliest event's time
+    CHECK ((profile_id IS NULL) = (dead IS NOT NULL AND dead <> 'erased'))
 );
 CREATE INDEX nodes_by_profile ON nodes (profile_id);
 CREATE INDEX nodes_by_value ON nodes (kind, value);  -- finding a person by what one knows
+CREATE INDEX nodes_dead ON nodes (node) WHERE dead IS NOT NULL;
+
+-- What ties two nodes, with the first event that did. The weak end is of the weaker kind.
+CREATE TABLE edges (
+    weak uuid NOT NULL,
+    strong uuid NOT NULL,
+    -- event: both stood in one; alias: a trusted alias call; same: two spellings of one value;
+    -- manual: the operator's word. All but the first count as one identifier for limits.
+    how text NOT NULL CHECK (how IN ('event', 'alias', 'same', 'manual')),
+    time timestamptz NOT NULL,  -- of the first event, at most 30 days before its receipt
+    event_id uuid,
+    source_id int,
+    refused_by text,  -- what keeps its ends apart: limit:KIND, cut or hub; none: it joins them
+    PRIMARY KEY (weak, strong, how)
+);
+CREATE INDEX edges_by_strong ON edges (strong);
+
+-- Cannot-link: these two are never of one profile, until it is lifted.
+CREATE TABLE cuts (
+    cut_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    node uuid NOT NULL,
+    anchor uuid NOT NULL,
+    made_at timestamptz NOT NULL,
+    lifted_at timestamptz
+);
+CREATE INDEX cuts_by_node ON cuts (node) WHERE lifted_at IS NULL;
+CREATE INDEX cuts_by_anchor ON cuts (anchor) WHERE lifted_at IS NULL;
+
+-- The text of each version of the rules that was adopted; the newest holds. None: the shipped ones.
+CREATE TABLE identity_rules (
+    version int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    rules text NOT NULL,
+    adopted_at timestamptz NOT NULL
+);
 
 CREATE TABLE traits (
     node uuid NOT NULL,
@@ -146,6 +189,9 @@ WHERE p.points_to IS NULL AND names.kind IN ('user_id', 'email');
 
 GRANT SELECT ON profiles, nodes, traits, purposes, consents, suppressions, suppressed_domains, domains, preferences,
     opt_ins, profile_traits, profile_names, users TO horizon_worker, horizon_console, horizon_reader;
+GRANT SELECT ON edges, cuts, identity_rules TO horizon_worker, horizon_console, horizon_reader;
+GRANT INSERT, UPDATE ON edges, cuts TO horizon_worker, horizon_console;
+GRANT INSERT ON identity_rules TO horizon_worker, horizon_console;
 GRANT INSERT, UPDATE ON profiles, nodes, traits, purposes, opt_ins, domains TO horizon_worker;
 GRANT INSERT, DELETE ON suppressed_domains TO horizon_worker;
 GRANT USAGE ON SEQUENCE profiles_profile_id_seq TO horizon_worker;  -- ids are drawn before their rows
