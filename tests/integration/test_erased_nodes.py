@@ -123,6 +123,25 @@ def test_a_running_collector_learns_of_an_erasure(
         wait_until_refused(app, key, "bob")
 
 
+def test_what_another_server_saw_says_nothing_of_this_one_s_tombstones(
+    database: Database, keys: Keys, tmp_path: Path
+) -> None:
+    """After a restore transaction ids begin anew, lower than those that were seen."""
+    erase(database, keys, "ann", NOW)
+    event = read_message(
+        seen("ann", HOUR), source=Source(1, "s", "server"), received_at=NOW, node_key=keys.node
+    )
+    erased = ErasedNodes(Desk(HeldConnection(database, log_to(LineFile(tmp_path / "log")))))
+    erased._seen, erased._era = "999999999999:999999999999:", 1
+    with database.transaction(Role.EDGE) as tx:
+        erased._read(tx, 1)
+        erased.refuse(event, keys.node)
+        erased._seen = "999999999999:999999999999:"
+        erased._read(tx, 2)
+    with pytest.raises(Rejected):
+        erased.refuse(event, keys.node)
+
+
 def wait_until_refused(app: Application, key: str, user: str) -> None:
     deadline = time.monotonic() + 5
     while app.post("/v1/page", seen(user, HOUR), key).json["rejected"] == []:

@@ -245,6 +245,23 @@ def test_a_long_reader_does_not_hold_writers_up(
     assert count(database) == 21
 
 
+def test_days_are_looked_at_again_after_a_while(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a long reader kept a day to come from being made, it is tried anew."""
+    monkeypatch.setattr(store_module, "_RETRY_S", 0.3)
+    keep(database, [event("m")])
+    keep(database, [event("n")])  # from now on all of them are known
+    rows_of_day = "to_regclass('events_20261105') IS NOT NULL AS there"
+    with database.transaction(Role.OWNER) as tx:
+        tx.execute("DROP TABLE events_20261105")
+    keep(database, [event("o")])
+    assert not rows(database, f"SELECT {rows_of_day}")[0].there
+    time.sleep(0.3)
+    keep(database, [event("p")])
+    assert rows(database, f"SELECT {rows_of_day}")[0].there
+
+
 def test_a_day_without_a_partition_waits_in_the_default(database: Database) -> None:
     with database.transaction(Role.WORKER) as reader:
         reader.execute("SELECT count(*) FROM events")
