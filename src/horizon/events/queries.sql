@@ -81,3 +81,9 @@ VALUES (%(key_sha256)s, %(source_id)s, %(hint)s, %(now)s)
 
 -- name: drop_keys
 DELETE FROM source_keys WHERE source_id = %(source_id)s
+
+-- name: newly_erased
+-- The tombstones that the snapshot did not see, and the one to ask with next time.
+SELECT s.until::text AS until, e.node, e.erased_at
+FROM (SELECT pg_current_snapshot() AS until) s LEFT JOIN erased_nodes e
+    ON e.tx >= pg_snapshot_xmin(%(seen)s::pg_snapshot) AND NOT pg_visible_in_snapshot(e.tx, %(seen)s::pg_snapshot)
