@@ -9,6 +9,7 @@ import psycopg
 
 from horizon.events import rows
 from horizon.events.homes import Homes
+from horizon.events.ids import time_of
 from horizon.events.partitions import ensure_partitions
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
@@ -34,7 +35,9 @@ def claim(
 
 def _had_elsewhere(tx: Connection, homes: Homes, keys: Sequence[bytes]) -> set[bytes]:
     places = {place: key for key in keys for place in homes.elsewhere(key)}
-    found = tx.execute(_queries["known_ids"], {"keys": sorted(places)})
+    asked = sorted(places)
+    values = {"keys": asked, "first": time_of(asked[0]), "last": time_of(asked[-1])}
+    found = tx.execute(_queries["known_ids"], values)
     had = {places[bytes(row.key)] for row in found}
     if homes.turning:  # who writes there still is waited for
         last = {homes.before(key): key for key in keys if key not in had}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 EPOCH = date(1970, 1, 1)
+_START = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR_US = 3_600_000_000
 _LAST_HOUR_S = datetime(2200, 1, 1, tzinfo=UTC).timestamp()
 
@@ -31,6 +32,11 @@ def key_of(source_id: int, message_id: str, original: datetime | None) -> bytes:
     hours = hours_of(original)
     framed = _frame(source_id, hours) + message_id.encode()
     return key_start(hours * HOUR_US) + _blake2b(framed, digest_size=16).digest()
+
+
+def time_of(key: bytes) -> datetime:
+    """Where it lies in table event_ids."""
+    return _START + timedelta(microseconds=int.from_bytes(key[:8], "big"))
 
 
 def copy_key(source_id: int, received_at: datetime, *parts: bytes) -> bytes:
