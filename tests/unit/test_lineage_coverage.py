@@ -48,9 +48,9 @@ STAGES = {
         {"history", "history_open_alerts", "history_open_messages", "history_passes", "history_seals"},
     ),
     "ingest": (
-        {"erased_nodes", "eras", "file", "file_progress", "late_days", "rejected_events", "simulations",
+        {"erased_nodes", "eras", "event_ids", "file", "file_progress", "rejected_events", "simulations",
          "source_keys", "sources"},
-        {"event_ids", "events", "file_progress", "late_days", "rejected_events", "simulations"},
+        {"event_ids", "events", "file_progress", "rejected_events", "simulations"},
     ),
     "consent": (
         {"campaigns", "command", "consent_export", "consents", "messages", "nodes", "preferences",

@@ -16,6 +16,7 @@ from horizon.events.model import Event, Source, read_message
 from horizon.events.rejection import Rejected, RejectedEvent, storable_body
 from horizon.events.sources import ensure_source
 from horizon.events.store import store
+from horizon.events.tombstones import Tombstones
 from horizon.postgres.database import Connection, Database, Role, closing_connection
 from horizon.postgres.queries import Queries
 from horizon.sources.bad_line import BadLineError, file_mark, line_id, place, place_in
@@ -70,6 +71,7 @@ class Interpreter:
     node_key: bytes
     received_at: datetime
     name: str = ""  # of the file, for people
+    tombstones: Tombstones = field(default_factory=Tombstones)
 
     def events(self, items: Sequence[tuple[int, Any]]) -> _Events:
         made = _Events()
@@ -93,13 +95,16 @@ class Interpreter:
         if message is None:
             return None
         # A line's sentAt is of a clock long ago. Sent when it was received, its time is its own.
-        return read_message(
+        event = read_message(
             message, source=self.source, received_at=self.received_at, sent_at=self.received_at,
             node_key=self.node_key,
         )  # fmt: skip
+        self.tombstones.refuse(event, self.node_key)
+        return event
 
     def _rejected(self, number: int, item: Any, code: str, message: str) -> RejectedEvent:
-        body = self.reader.body(item)
+        # Nothing of an erased person is kept but that something came.
+        body = b"" if code == "erased" else self.reader.body(item)
         return RejectedEvent(
             source_id=self.source.source_id,
             received_at=self.received_at,
@@ -179,6 +184,8 @@ class _Run:
 
     def _batch(self, batch: Batch, start: Position, before: Progress) -> Counts:
         reader = self.interpreter.reader
+        with self.connection.transaction():  # of the batches' length ago, as a collector's
+            self.interpreter.tombstones.read(self.connection, self.era)
         made = self.interpreter.events(batch.items)
         if not made.events and len(made.rejected) >= HOPELESS_LINES and start.number <= 1:
             raise UsageError(
