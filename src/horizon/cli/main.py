@@ -20,6 +20,7 @@ from horizon.cli import (
     ingest,
     keep,
     lineage,
+    profile,
     serve,
     ship,
     stages,
@@ -58,7 +59,7 @@ def _root(
 
 for module in (
     serve, status, doctor, ship, ingest, data, forward, stages, explain, consent, keep, audit,
-    lineage, dashboards,
+    lineage, dashboards, profile,
 ):  # fmt: skip
     module.register(app)
 
