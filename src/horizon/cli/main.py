@@ -17,6 +17,7 @@ from horizon.cli import (
     doctor,
     explain,
     forward,
+    identity,
     ingest,
     keep,
     lineage,
@@ -59,7 +60,7 @@ def _root(
 
 for module in (
     serve, status, doctor, ship, ingest, data, forward, stages, explain, consent, keep, audit,
-    lineage, dashboards, profile,
+    lineage, dashboards, profile, identity,
 ):  # fmt: skip
     module.register(app)
 

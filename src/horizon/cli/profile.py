@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
-import psycopg
 import typer
 
 from horizon import clock
 from horizon.cli import profile_text as text
-from horizon.cli.options import AsJson, DatabaseName, installed
+from horizon.cli.options import AsJson, DatabaseName
 from horizon.cli.output import say, show
-from horizon.cli.profile_options import Other, Unmasked, Who
-from horizon.keys import Keys
-from horizon.postgres.database import Role, closing_connection
+from horizon.cli.profile_options import Other, Unmasked, Who, reading
 from horizon.profiles import explain
 from horizon.profiles import show as shown
-from horizon.profiles.evidence import Evidence
-from horizon.profiles.in_force import limits, rules_in_force
 from horizon.profiles.people import find
 
 PANEL = "Keep the data, look into it"
@@ -38,17 +31,6 @@ def register(app: typer.Typer) -> None:
     app.add_typer(profile, name="profile", rich_help_panel=PANEL)
 
 
-@contextmanager
-def _reading(database: str | None, *, unmasked: bool) -> Iterator[tuple[Evidence, Keys]]:
-    """One moment of everything, and nothing is changed."""
-    horizon = installed(database)
-    connection = horizon.database.connect(Role.WORKER)
-    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-    connection.read_only = True
-    with closing_connection(connection) as tx:
-        yield Evidence(tx, limits(rules_in_force(tx).text), unmasked), horizon.keys
-
-
 def profile_show(
     profile: Who,
     events: Annotated[
@@ -59,7 +41,7 @@ def profile_show(
     database: DatabaseName = None,
 ) -> None:
     """All about one person: identifiers, traits, score, last events, merges, refused ties."""
-    with _reading(database, unmasked=unmasked) as (evidence, keys):
+    with reading(database, unmasked=unmasked) as (evidence, keys):
         found = shown.gather(evidence, find(evidence, profile, keys.node), events)
     if as_json:
         print(msgspec.json.encode(found).decode())
@@ -72,7 +54,7 @@ def profile_explain(
     database: DatabaseName = None,
 ) -> None:  # fmt: skip
     """Why two are one person, event by event; or what would tie them, and what refused it."""
-    with _reading(database, unmasked=unmasked) as (evidence, keys):
+    with reading(database, unmasked=unmasked) as (evidence, keys):
         one, two = (find(evidence, name, keys.node).node for name in (profile, other))
         found = explain.explain(evidence, one, two)
     if as_json:
@@ -93,7 +75,7 @@ def profile_graph(
     from horizon.profiles import page  # the layout's library takes 60 ms to load
 
     page.check(out)
-    with _reading(database, unmasked=unmasked) as (evidence, keys):
+    with reading(database, unmasked=unmasked) as (evidence, keys):
         picture = page.gather(evidence, find(evidence, profile, keys.node), clock.now())
     page.write(picture, out)
     say(f"Written to {out}.")
@@ -108,7 +90,7 @@ def profile_cuts(
     database: DatabaseName = None,
 ) -> None:
     """The cuts that were made, and those that were lifted again."""
-    with _reading(database, unmasked=unmasked) as (evidence, keys):
+    with reading(database, unmasked=unmasked) as (evidence, keys):
         nodes = None
         if profile is not None:
             node = find(evidence, profile, keys.node)

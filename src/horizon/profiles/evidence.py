@@ -26,8 +26,11 @@ class Evidence:
     limits: Mapping[str, int] = field(default_factory=dict)
     unmasked: bool = False
 
+    def shown(self, value: str, kind: str) -> str:
+        return value if self.unmasked else masked(value, kind) or ""
+
     def node(self, row: Any) -> Node:
-        value = row.value if self.unmasked else masked(row.value, row.kind) or ""
+        value = self.shown(row.value, row.kind)
         return Node(row.node, row.kind, value, row.profile_id, row.dead, row.first_seen)
 
     def nodes(self, wanted: Iterable[UUID]) -> dict[UUID, Node]:

@@ -101,6 +101,9 @@ WHERE n.dead = %(dead)s
 GROUP BY n.node, n.kind, n.value, n.first_seen
 ORDER BY neighbours DESC, n.first_seen, n.node LIMIT %(most)s;
 
+-- name: hub_count
+SELECT count(*) AS hubs FROM nodes WHERE dead = 'hub';
+
 -- name: node_counts
 SELECT kind, count(*) AS nodes, count(*) FILTER (WHERE dead = 'hub') AS hubs,
        count(*) FILTER (WHERE dead = 'blocked') AS blocked, count(*) FILTER (WHERE dead = 'erased') AS erased
