@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 
-from horizon.edge import group_commit, known_sources
+from horizon.edge import group_commit
 from horizon.edge.group_commit import Full, GroupCommit, NotStorable
-from horizon.edge.held import Desk, HeldConnection, Unavailable
 from horizon.edge.known_sources import KnownSources
 from horizon.events.model import Source, read_message
 from horizon.events.rows import Row, row_of
 from horizon.log import LineFile, Logger, log_to
 from horizon.postgres.database import Connection, Database, Role, closing_connection
+from horizon.serving import known_keys
+from horizon.serving.held import Desk, HeldConnection, Unavailable
 
 NOW = datetime.now(UTC)
 GOOD = {"type": "track", "userId": "u1", "event": "Viewed"}
@@ -105,9 +106,9 @@ def test_who_waits_too_long_is_told_so_and_written_once_all_the_same(
 def test_a_stuck_database_holds_up_no_key_that_is_remembered(
     database: Database, key: str, log: Logger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known_sources, "FRESH_S", 0.01)
-    monkeypatch.setattr(known_sources, "WAIT_S", 0.1)
-    monkeypatch.setattr(known_sources, "UNKNOWN_WAIT_S", 0.1)
+    monkeypatch.setattr(known_keys, "FRESH_S", 0.01)
+    monkeypatch.setattr(known_keys, "WAIT_S", 0.1)
+    monkeypatch.setattr(known_keys, "UNKNOWN_WAIT_S", 0.1)
 
     async def ask() -> None:
         desk = Desk(HeldConnection(database, log))
@@ -149,7 +150,7 @@ def test_what_cannot_be_stored_harms_nobody_else(database: Database, log: Logger
 def test_a_disabled_source_is_forgotten_soon(
     database: Database, key: str, log: Logger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known_sources, "FRESH_S", 0.05)
+    monkeypatch.setattr(known_keys, "FRESH_S", 0.05)
 
     async def ask() -> list[bool]:
         desk = Desk(HeldConnection(database, log))

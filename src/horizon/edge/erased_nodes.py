@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from horizon.edge.following import Following
-from horizon.edge.held import Desk, Unavailable
 from horizon.events.model import Event
 from horizon.events.nodes import node_bytes
 from horizon.events.rejection import Rejected
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
+from horizon.serving.following import Following
+from horizon.serving.held import Desk, Unavailable
 
 FRESH_S = 3.0  # what comes in so soon after an erasure, the erasure itself has to find
 _BEFORE_ALL = "1:1:"  # a snapshot that sees nothing
