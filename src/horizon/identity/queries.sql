@@ -4,9 +4,11 @@
 WITH seen AS (
     SELECT nodes[1] AS node, min(least(time, received_at)) AS first_seen,
            count(*) FILTER (WHERE source_id NOT IN (SELECT source_id FROM sources WHERE kind = 'internal')) AS events,
-           min(CASE WHEN unblocked(user_id) IS NOT NULL THEN 'user_id'
+           min(CASE WHEN identifiers IS NOT NULL THEN identifiers::jsonb #>> '{0,0}'
+                    WHEN unblocked(user_id) IS NOT NULL THEN 'user_id'
                     WHEN email IS NOT NULL THEN 'email' ELSE 'anonymous_id' END) AS kind,
-           min(coalesce(unblocked(user_id), email, anonymous_id)) AS value
+           min(CASE WHEN identifiers IS NOT NULL THEN identifiers::jsonb #>> '{0,1}'
+                    ELSE coalesce(unblocked(user_id), email, anonymous_id) END) AS value
     FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s)
     -- What Horizon writes may name a node alone: of an address that belongs to nobody it knows.
     WHERE coalesce(user_id, email, anonymous_id) IS NOT NULL
@@ -34,7 +36,7 @@ SELECT (SELECT count(*) FROM seen) AS nodes, (SELECT count(*) FROM fresh) AS pro
 WITH said AS (
     SELECT DISTINCT ON (e.nodes[1], t.key) e.nodes[1] AS node, t.key AS name, t.value,
            CASE WHEN t.key = 'email' AND e.email IS NOT NULL
-                THEN e.nodes[CASE WHEN unblocked(e.user_id) IS NULL THEN 1 ELSE 2 END] END AS value_node,
+                THEN node_of_kind('email', e.nodes, e.identifiers, e.user_id, e.email, e.anonymous_id) END AS value_node,
            e.time, e.trusted, e.event_id
     FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s) e, LATERAL jsonb_each(e.traits::jsonb) t
     WHERE e.type = 'identify' AND e.traits IS NOT NULL
@@ -54,7 +56,8 @@ WHERE (excluded.time, excluded.event_id) > (old.time, old.event_id);
 -- Each answer to a question of consent as it came; an event counts once however often it is sent.
 INSERT INTO consents (node, address_hash, purpose, channel, granted, time, way, event_id)
 SELECT e.nodes[1],
-       CASE WHEN e.email IS NOT NULL THEN e.nodes[CASE WHEN unblocked(e.user_id) IS NULL THEN 1 ELSE 2 END] END,
+       CASE WHEN e.email IS NOT NULL
+            THEN node_of_kind('email', e.nodes, e.identifiers, e.user_id, e.email, e.anonymous_id) END,
        split_part(c.key, '.', 1), split_part(c.key, '.', 2), c.value::boolean, e.time, e.type, e.event_id
 FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s) e, LATERAL jsonb_each_text(e.consent::jsonb) c
 WHERE e.consent IS NOT NULL AND (e.trusted OR c.value = 'false') AND octet_length(c.key) <= 200

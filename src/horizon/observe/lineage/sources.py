@@ -47,7 +47,12 @@ def _relation(reader: Reader, node: exp.Expr, scope: Scope) -> Relation:
     if isinstance(node, exp.Table):
         if isinstance(node.this, exp.Identifier):
             return _named(reader, node.name, scope)
-        return _function(reader, node.this, node.alias, scope)
+        relation = _function(reader, node.this, node.alias, scope)
+        if node.args.get("ordinality"):
+            relation = Relation(
+                {**relation.columns, "ordinality": given("the row's number")}, relation.whole
+            )
+        return relation
     raise UnreadableQueryError(f"nothing is known of {type(node).__name__.upper()} in FROM")
 
 
