@@ -94,6 +94,9 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     METRICS_PORT: Port = 9464
     IDENTIFIERS: Identifiers = ""  # kinds of one's own: loyalty_card=traits.loyaltyCard
     VERIFIED_ONLY: KindNames = ""  # kinds that a browser only claims, but for a signed token
+    PHONE_REGION: Annotated[
+        str, Meta(pattern=r"^([A-Z]{2})?$", description="a country's two letters, like DE")
+    ] = ""  # of phone numbers that do not begin with +
 
     WINDOW_DAYS: Days = 14
     SCORE_HIGH: Share = 0.7
