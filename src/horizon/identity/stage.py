@@ -24,6 +24,7 @@ def run(tx: Connection, window: Window, *, node_key: bytes) -> StageResult:
     traits = tx.execute(QUERIES["record_traits"], parameters).rowcount
     consents = tx.execute(QUERIES["record_consents"], parameters).rowcount
     opt_ins = _record_opt_ins(tx, parameters, node_key)
+    tx.execute(QUERIES["record_groups"], parameters)
     return StageResult(
         {"events": made.events, "nodes": made.nodes, "profiles": made.profiles, "traits": traits,
          "consents": consents, "opt_ins": opt_ins}

@@ -28,6 +28,10 @@ _DECLARATION = re.compile(r"(\w+) (\w+)(?:\s*:=\s*(.*?))?;", re.DOTALL)
 def add(reader: Reader, node: exp.Expr, scope: Scope) -> Value:
     """Take it into the scope by its alias; gives what decided which rows it has."""
     relation = _relation(reader, node, scope)
+    if node.args.get("ordinality"):
+        relation = Relation(
+            {**relation.columns, "ordinality": given("the row's number")}, relation.whole
+        )
     names = [name for name in node.alias_column_names if name]
     if names:
         relation = relation.renamed(names)
