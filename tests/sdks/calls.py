@@ -86,8 +86,13 @@ def _check(
     assert "integrations" not in json.loads(found["context"])  # these calls are for everywhere
     assert (found["trusted"], found["consent"], found["era"]) == (trusted, None, 1)
     assert found["activity"] is (row.type in ("track", "page", "screen"))
-    who = (("user_id", row.user_id), ("email", row.email), ("anonymous_id", row.anonymous_id))
-    assert found["nodes"] == [node_of(node_key, kind, value) for kind, value in who if value]
+    device = json.loads(found["context"]).get("device", {}).get("id")  # mobile SDKs have one
+    who = (
+        ("user_id", row.user_id), ("email", row.email), ("anonymous_id", row.anonymous_id), ("device_id", device),
+        ("user_id", row.previous_id), ("anonymous_id", row.previous_id),
+    )  # fmt: skip
+    nodes = [node_of(node_key, kind, value) for kind, value in who if value]
+    assert found["nodes"] == list(dict.fromkeys(nodes))
     assert found["message_id"] == (row.message_id or found["message_id"]) != ""
     _check_times(found, row)
 

@@ -6,7 +6,9 @@ import re
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from horizon.events.identifying import in_context
 from horizon.events.json_text import read_object, write
+from horizon.events.kinds import BUILT_IN, Identifier, Kinds
 from horizon.events.rejection import truncated_ip
 
 _PREFERENCE = re.compile(r"[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}")
@@ -16,12 +18,17 @@ class Context(NamedTuple):
     text: str | None
     consent: str | None  # {"PURPOSE.CHANNEL": true}
     traits: dict[str, Any] | None = None  # shared by all who ask: not to be changed
+    identifiers: tuple[Identifier, ...] = ()  # that its source may assert, strongest first
 
 
 # A batch's events mostly share one context. 256 of at most 32 KB bound what is held.
 @lru_cache(maxsize=256)
 def read_context(
-    batch: bytes | None, item: bytes | None, trusted: bool, choices: bytes | None = None
+    batch: bytes | None,
+    item: bytes | None,
+    trusted: bool,
+    choices: bytes | None = None,
+    kinds: Kinds = BUILT_IN,
 ) -> Context:
     """Merge the batch's context into the item's, which wins. Raises Rejected.
 
@@ -43,6 +50,7 @@ def read_context(
         write(merged) if merged or batch or item else None,
         write(preferences) if preferences else None,
         traits if isinstance(traits, dict) else None,
+        in_context(merged, kinds, frozenset() if trusted else kinds.unproven),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, cast, get_args
@@ -10,6 +9,7 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 import msgspec
 
 from horizon.events.json_text import read_object, write
+from horizon.events.kinds import EMAIL
 from horizon.events.rejection import Rejected
 from horizon.events.times import TimeFlag, read_time, settle
 
@@ -21,7 +21,6 @@ NAME_LENGTH = 512
 MESSAGE_ID_LENGTH = 100
 
 _TYPES = frozenset(get_args(EventType))
-_EMAIL = re.compile(r"[^\s@\0-\x1f]{1,64}@[^\s@\0-\x1f]{1,255}")
 _NULL = msgspec.Raw(b"null")
 _EVERYWHERE = frozenset({b"null", b"{}", b'{"All":true}', b'{"All": true}'})
 
@@ -202,6 +201,14 @@ def properties_of(message: Message) -> str | None:
     return f'{{"category":{write(message.category)}{"" if rest == "}" else ","}{rest}'
 
 
+def properties_read(message: Message) -> Any:
+    """For identifiers that stand there; properties are otherwise kept as they came, unread."""
+    try:
+        return msgspec.json.decode(message.properties)
+    except (ValueError, RecursionError):
+        return None
+
+
 def traits_of(message: Message) -> dict[str, Any] | None:
     body = present(message.traits)
     return None if body is None else read_object(body, "traits")
@@ -209,6 +216,6 @@ def traits_of(message: Message) -> dict[str, Any] | None:
 
 def email_in(traits: dict[str, Any] | None) -> str | None:
     email = (traits or {}).get("email")
-    if not isinstance(email, str) or not _EMAIL.fullmatch(email.strip()):
+    if not isinstance(email, str) or not EMAIL.fullmatch(email.strip()):
         return None
     return email.strip()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -11,17 +11,18 @@ from uuid import UUID
 import msgspec
 
 from horizon.events import ids, message
-from horizon.events.blocked import is_blocked
 from horizon.events.context import Context, read_context
+from horizon.events.identifying import nodes_of
 from horizon.events.json_text import write
+from horizon.events.kinds import BUILT_IN, Identifier, Kinds, identifier_of
 from horizon.events.message import EventType as EventType
-from horizon.events.nodes import node_bytes
 from horizon.events.rejection import Rejected as Rejected
 from horizon.events.times import TimeFlag
 
 SourceKind = Literal["public", "server", "file", "internal"]
 
 _ACTIVITIES = frozenset({"track", "page", "screen"})
+_NONE: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Event(msgspec.Struct, gc=False, kw_only=True):
     previous_id: str | None = None
     group_id: str | None = None
     node_digests: list[bytes]  # in place of nodes
+    identifiers: str | None = None
     original_timestamp: datetime | None = None
     time: datetime
     received_at: datetime
@@ -87,6 +89,7 @@ def read_message(
     node_key: bytes,
     message_type: str | None = None,
     context: bytes | None = None,
+    kinds: Kinds = BUILT_IN,
 ) -> Event:
     """Read one message, as JSON or as what JSON decodes to. Raises Rejected, and nothing else.
 
@@ -95,9 +98,9 @@ def read_message(
     read = message.decode(item)
     read.type = message_type or read.type
     around = read_context(
-        context, message.present(read.context), source.trusted, message.choices_of(read)
+        context, message.present(read.context), source.trusted, message.choices_of(read), kinds
     )
-    return _event_of(read, around, source, received_at, sent_at, node_key)
+    return _event_of(read, around, source, received_at, sent_at, node_key, kinds)
 
 
 def _event_of(
@@ -107,6 +110,7 @@ def _event_of(
     received_at: datetime,
     sent_at: datetime | None,
     node_key: bytes,
+    kinds: Kinds,
 ) -> Event:
     event_type = message.type_of(read)
     user_id, anonymous_id, previous_id, group_id = message.identifiers_of(read)
@@ -114,6 +118,13 @@ def _event_of(
     if event_type == "identify" and not traits:  # RudderStack's SDKs have them there alone
         traits = around.traits or traits
     email = message.email_in(traits) if event_type == "identify" and source.trusted else None
+    nodes, identifiers = nodes_of(
+        node_key,
+        (("user_id", user_id), ("email", email), ("anonymous_id", anonymous_id)),
+        _named_besides(read, event_type, traits, around, source, kinds),
+        _previous(previous_id) if event_type == "alias" else None,
+        _NONE if source.trusted else kinds.verified_only,
+    )
     message_id = message.message_id_of(read)
     original, time, flag = message.times_of(read, sent_at, received_at)
     return Event(
@@ -127,7 +138,8 @@ def _event_of(
         email=email,
         previous_id=previous_id,
         group_id=group_id,
-        node_digests=_nodes_of(node_key, user_id, email, anonymous_id),
+        node_digests=nodes,
+        identifiers=identifiers,
         original_timestamp=original,
         time=time,
         received_at=received_at,
@@ -171,23 +183,29 @@ def internal_event(
     )
 
 
-def _nodes_of(
-    key: bytes, user_id: str | None, email: str | None, anonymous_id: str | None
-) -> list[bytes]:
-    """Strongest first: a user id, an address that its source may assert, an anonymous id.
+def _named_besides(
+    read: message.Message,
+    event_type: EventType,
+    traits: dict[str, Any] | None,
+    around: Context,
+    source: Source,
+    kinds: Kinds,
+) -> Sequence[Identifier]:
+    """What names the person and has no column: in the context, the traits and the properties."""
+    found: list[Identifier] = []
+    if event_type == "identify" and traits:
+        if (phone := traits.get("phone")) and (named := identifier_of("phone", phone)):
+            found.append(named)
+        found += kinds.declared_in("traits", traits)
+    if kinds.in_properties and (properties := message.properties_read(read)):
+        found += kinds.declared_in("properties", properties)
+    if not found:
+        return around.identifiers
+    unproven = _NONE if source.trusted else kinds.unproven
+    return [*around.identifiers, *(one for one in found if one.kind not in unproven)]
 
-    A blocked value stays in its column but is no node. Raises Rejected where nothing is left.
-    """
-    found = (("user_id", user_id), ("email", email), ("anonymous_id", anonymous_id))
-    nodes = [
-        node_bytes(key, kind, value)
-        for kind, value in found
-        if value is not None and not is_blocked(value)
-    ]
-    if not nodes:
-        raise Rejected(
-            "blocked_id",
-            "The event's only identifier is one that nobody owns (null, 0, anonymous and the "
-            "like): send the person's own.",
-        )
-    return nodes
+
+def _previous(previous_id: str | None) -> list[Identifier]:
+    """An alias call does not say of which kind it was."""
+    named = (identifier_of(kind, previous_id) for kind in ("user_id", "anonymous_id"))
+    return [identifier for identifier in named if identifier]

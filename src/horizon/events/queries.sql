@@ -40,7 +40,7 @@ ON CONFLICT (day) DO UPDATE SET received_on = greatest(late_days.received_on, ex
 -- name: copy_events
 COPY events (
     event_id, source_id, message_id, type, name, user_id, anonymous_id, email, previous_id,
-    group_id, nodes, original_timestamp, time, received_at, time_flag, trusted, activity,
+    group_id, nodes, identifiers, original_timestamp, time, received_at, time_flag, trusted, activity,
     properties, traits, context, consent, era
 ) FROM STDIN (FORMAT binary)
 

@@ -22,7 +22,7 @@ class Row(NamedTuple):
     body: bytes  # of table events, all but the last column: only the transaction knows its era
 
 
-_COLUMNS = 22
+_COLUMNS = 23
 _UUID_OID = 2950
 _NULL = struct.pack(">i", -1)
 _TRUE, _FALSE = struct.pack(">i?", 1, True), struct.pack(">i?", 1, False)
@@ -47,7 +47,7 @@ def row_of(event: Event) -> Row:
         _text(event.message_id), _text(event.type), _text(event.name),
         _text(event.user_id), _text(event.anonymous_id), _text(event.email),
         _text(event.previous_id), _text(event.group_id),
-        _uuids(event.node_digests),
+        _uuids(event.node_digests), _text(event.identifiers),
         _time(event.original_timestamp), _time(event.time), _time(event.received_at),
         _text(event.time_flag),
         _TRUE if event.trusted else _FALSE, _TRUE if event.activity else _FALSE,

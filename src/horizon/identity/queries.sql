@@ -4,9 +4,11 @@
 WITH seen AS (
     SELECT nodes[1] AS node, min(least(time, received_at)) AS first_seen,
            count(*) FILTER (WHERE source_id NOT IN (SELECT source_id FROM sources WHERE kind = 'internal')) AS events,
-           min(CASE WHEN unblocked(user_id) IS NOT NULL THEN 'user_id'
+           min(CASE WHEN identifiers IS NOT NULL THEN identifiers::jsonb #>> '{0,0}'
+                    WHEN unblocked(user_id) IS NOT NULL THEN 'user_id'
                     WHEN email IS NOT NULL THEN 'email' ELSE 'anonymous_id' END) AS kind,
-           min(coalesce(unblocked(user_id), email, anonymous_id)) AS value
+           min(CASE WHEN identifiers IS NOT NULL THEN identifiers::jsonb #>> '{0,1}'
+                    ELSE coalesce(unblocked(user_id), email, anonymous_id) END) AS value
     FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s)
     -- What Horizon writes may name a node alone: of an address that belongs to nobody it knows.
     WHERE coalesce(user_id, email, anonymous_id) IS NOT NULL
@@ -36,13 +38,20 @@ SELECT (SELECT count(*) FROM seen) AS nodes, (SELECT count(*) FROM fresh) AS pro
 WITH heard AS MATERIALIZED (
     SELECT CASE WHEN d.node IS NULL THEN e.nodes[1] ELSE first_live(e.nodes) END AS node,
            e.traits::jsonb AS traits, octet_length(e.traits) AS size, e.time, e.trusted, e.event_id, e.email IS NOT NULL AS has_email,
-           CASE WHEN e.email IS NOT NULL THEN e.nodes[CASE WHEN unblocked(e.user_id) IS NULL THEN 1 ELSE 2 END] END AS email_node
+           CASE WHEN e.email IS NULL THEN NULL
+                WHEN e.identifiers IS NULL THEN e.nodes[CASE WHEN unblocked(e.user_id) IS NULL THEN 1 ELSE 2 END]
+                ELSE node_of_kind('email', e.nodes, e.identifiers, e.user_id, e.email, e.anonymous_id) END AS email_node,
+           e.nodes, e.identifiers
     FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s) e
     LEFT JOIN nodes d ON d.node = e.nodes[1] AND d.dead IS NOT NULL
     WHERE e.type = 'identify' AND e.traits IS NOT NULL
 ), said AS MATERIALIZED (
     SELECT DISTINCT ON (h.node, t.key) h.node, t.key AS name, t.value,
-           CASE t.key WHEN 'email' THEN h.email_node END AS value_node, h.time, h.trusted, h.event_id
+           CASE WHEN t.key = 'email' THEN h.email_node
+                WHEN t.key = 'phone' AND h.identifiers IS NOT NULL THEN (
+                    SELECT i.node FROM identifiers_of(h.nodes, h.identifiers, NULL, NULL, NULL) i
+                    WHERE i.kind = 'phone' AND i.value = btrim(t.value #>> '{}') ORDER BY i.place LIMIT 1)
+           END AS value_node, h.time, h.trusted, h.event_id
     FROM heard h, LATERAL jsonb_each(h.traits) WITH ORDINALITY t (key, value, place)
     WHERE h.node IS NOT NULL AND t.place <= 300
       AND octet_length(t.key) <= 500  -- an index row holds no more than 2,700 bytes
@@ -122,7 +131,8 @@ SELECT (SELECT count(*) FROM joined) AS memberships, (SELECT count(*) FROM descr
 -- Each answer to a question of consent as it came; an event counts once however often it is sent.
 INSERT INTO consents (node, address_hash, purpose, channel, granted, time, way, event_id)
 SELECT CASE WHEN d.node IS NULL THEN e.nodes[1] ELSE first_live(e.nodes) END,
-       CASE WHEN e.email IS NOT NULL THEN e.nodes[CASE WHEN unblocked(e.user_id) IS NULL THEN 1 ELSE 2 END] END,
+       CASE WHEN e.email IS NOT NULL
+            THEN node_of_kind('email', e.nodes, e.identifiers, e.user_id, e.email, e.anonymous_id) END,
        split_part(c.key, '.', 1), split_part(c.key, '.', 2), c.value::boolean, e.time, e.type, e.event_id
 FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s) e
 LEFT JOIN nodes d ON d.node = e.nodes[1] AND d.dead IS NOT NULL
@@ -135,7 +145,7 @@ ON CONFLICT (event_id, purpose, channel) DO NOTHING;
 -- Who asked for consent through a source that may not grant it: the address stands in the traits
 -- alone, since such a source asserts none. LIKE spares the parse of nearly every event; the CASE,
 -- since anybody may send anything, keeps what is no object from stopping the stage.
-SELECT e.event_id, e.nodes[1] AS node, e.traits::jsonb ->> 'email' AS email, p.purpose,
+SELECT e.event_id, coalesce(first_live(e.nodes), e.nodes[1]) AS node, e.traits::jsonb ->> 'email' AS email, p.purpose,
        coalesce(lower(e.context::jsonb ->> 'locale') LIKE 'de%%', false) AS german,
        least(e.time, e.received_at) AS asked_at
 FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s) e

@@ -54,6 +54,9 @@ CREATE TABLE events (
     previous_id text,
     group_id text,
     nodes uuid[] NOT NULL CHECK (cardinality(nodes) > 0),  -- strongest identifier first
+    -- [["kind", "value"], ...], one for each of nodes; none: they are those of user_id, email and
+    -- anonymous_id, as far as these are there and not blocked
+    identifiers text,
     original_timestamp timestamptz,
     time timestamptz NOT NULL,  -- the client's, its clock's error taken out
     received_at timestamptz NOT NULL,
@@ -122,6 +125,40 @@ CREATE FUNCTION unblocked(value text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
         'email', 'true', 'false', 'n/a', 'na', '(null)', '<null>', '(none)', '(not set)', 'not set',
         '[object object]', '{}', '[]', 'not_authenticated', 'not authenticated', 'invalid', '-1',
         '-1.0', '0.0')) THEN value END
+$$;
+
+-- The kinds of an event's nodes where identifiers is NULL: those of the columns that are there and not
+-- blocked. Of what Horizon writes itself, which may be of an address alone, none.
+CREATE FUNCTION plain_kinds(user_id text, email text, anonymous_id text)
+RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT array_remove(ARRAY[CASE WHEN unblocked(user_id) IS NOT NULL THEN 'user_id' END,
+                              CASE WHEN email IS NOT NULL THEN 'email' END,
+                              CASE WHEN unblocked(anonymous_id) IS NOT NULL THEN 'anonymous_id' END], NULL)
+$$;
+
+-- An event's identifiers with their nodes, strongest first.
+CREATE FUNCTION identifiers_of(
+    nodes uuid[], identifiers text, user_id text, email text, anonymous_id text
+) RETURNS TABLE (place int, node uuid, kind text, value text) LANGUAGE sql IMMUTABLE ROWS 3 AS $$
+    SELECT one.place::int, nodes[one.place], one.pair ->> 0, one.pair ->> 1
+    FROM jsonb_array_elements(identifiers::jsonb) WITH ORDINALITY AS one (pair, place)
+    UNION ALL
+    SELECT plain.place::int, nodes[plain.place], plain.kind,
+           CASE plain.kind WHEN 'user_id' THEN user_id WHEN 'email' THEN email ELSE anonymous_id END
+    FROM unnest(plain_kinds(user_id, email, anonymous_id)) WITH ORDINALITY AS plain (kind, place)
+    WHERE identifiers IS NULL
+$$;
+
+-- The node of an event's identifier of this kind; of several the first, which is that of the column
+-- where the event has one. A value that stands in its column as a claim alone has no node.
+CREATE FUNCTION node_of_kind(
+    wanted text, nodes uuid[], identifiers text, user_id text, email text, anonymous_id text
+) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
+    SELECT nodes[CASE WHEN identifiers IS NULL
+                 THEN array_position(plain_kinds(user_id, email, anonymous_id), wanted)
+                 ELSE (SELECT min(one.place)::int
+                       FROM jsonb_array_elements(identifiers::jsonb) WITH ORDINALITY AS one (pair, place)
+                       WHERE one.pair ->> 0 = wanted) END]
 $$;
 
 -- Makes the partitions that events of these days need. The edge may not make tables, so it runs
