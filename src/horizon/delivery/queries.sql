@@ -97,6 +97,12 @@ WITH mine AS (
     ON CONFLICT (campaign, step, occasion, key) DO UPDATE SET message_id = CASE
         WHEN r.campaign = '*' AND EXISTS (
             SELECT FROM messages m WHERE m.message_id = r.message_id AND m.status <> 'planned')
+        -- A place that carry took for one of two alerts, for a message that is none of this person's any
+        -- more, or did not leave.
+        OR EXISTS (
+            SELECT FROM messages m LEFT JOIN nodes n ON n.node = m.node
+            WHERE m.message_id = r.message_id AND m.occasion <> r.occasion AND r.campaign <> '*'
+              AND (profile_key(n.profile_id) IS DISTINCT FROM r.key OR m.status IN ('skipped', 'failed', 'cancelled')))
         THEN excluded.message_id ELSE r.message_id END
     RETURNING campaign, step, occasion, key, message_id
 ), verdict AS (
