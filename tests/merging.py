@@ -1,63 +1,58 @@
-"""Merges, splits and dead nodes by hand, for tests of what follows them."""
+"""Merges, splits and dead nodes by the real stage, for tests of what follows them."""
 
 from __future__ import annotations
 
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
-from horizon.identity.stage import QUERIES
+from horizon.identity import rules
+from horizon.identity.stage import QUERIES, resolve
 from horizon.postgres.database import Role
 from tests.world import World
 
 
 def node(world: World, value: str) -> UUID:
-    found: UUID = world.rows("SELECT node FROM nodes WHERE value = %s", value)[0].node
+    """Of a user id; else of another identifier."""
+    found: UUID = _row(world, value).node
     return found
 
 
 def profile(world: World, value: str) -> int:
-    return int(world.rows("SELECT profile_id FROM nodes WHERE value = %s", value)[0].profile_id)
+    return int(_row(world, value).profile_id)
 
 
-def merge(world: World, keeps: str, *others: str) -> None:
-    """The profiles of these identifiers become one, which keeps the first one's id."""
-    for other in others:
-        old = profile(world, other)
-        moved = [row.node for row in world.rows(
-            "UPDATE nodes SET profile_id = %s, born_as = coalesce(born_as, profile_id)"
-            " WHERE profile_id = %s RETURNING node", profile(world, keeps), old,
-        )]  # fmt: skip
-        world.rows(
-            "UPDATE profiles SET points_to = %s WHERE %s IN (profile_id, points_to) RETURNING 1",
-            profile(world, keeps), old,
-        )  # fmt: skip
-        carry(world, moved)
+def _row(world: World, value: str) -> Any:
+    return world.rows("SELECT * FROM nodes WHERE value = %s ORDER BY kind DESC", value)[0]
 
 
-def split(world: World, value: str) -> None:
-    """The identifier goes back to the profile that was made for it."""
-    moved = world.rows(
-        "UPDATE nodes SET profile_id = born_as WHERE value = %s RETURNING node, profile_id", value
-    )[0]
+def merge(world: World, user: str, previous: str) -> None:
+    """A trusted source says that these user ids are of one person."""
+    world.put({"type": "alias", "userId": user, "previousId": previous})
+    world.identify_all()
+    assert profile(world, user) == profile(world, previous)
+
+
+def split(world: World, user: str, other: str) -> None:
+    """An operator cuts them apart."""
+    ends = [node(world, user), node(world, other)]
     world.rows(
-        "UPDATE profiles SET points_to = NULL WHERE profile_id = %s RETURNING 1", moved.profile_id
+        "INSERT INTO cuts (node, anchor, made_at) VALUES (%s, %s, %s) RETURNING 1", *ends, world.now
     )
-    carry(world, [moved.node])
+    with world.horizon.database.transaction(Role.WORKER) as tx:
+        resolve(tx, ends, world.now, uuid4())
+    assert profile(world, user) != profile(world, other)
 
 
-def bury(world: World, value: str) -> None:
-    """Too many share it."""
-    moved = world.rows(
-        "UPDATE nodes SET dead = 'hub', profile_id = NULL WHERE value = %s RETURNING node", value
-    )[0]
-    carry(world, [moved.node])
-
-
-def tie(world: World, strong: str, weak: str) -> None:
-    """An edge, as one event that holds both makes it."""
+def block(world: World, *values: str) -> None:
+    """User ids and anonymous ids that identify nobody, by a new version of the rules."""
+    text = rules.shipped_text()
+    for kind in ("user_id", "anonymous_id"):
+        text = text.replace(f"[kinds.{kind}]", f"[kinds.{kind}]\nblocked = {list(values)!r}")
     world.rows(
-        "INSERT INTO edges (weak, strong, how, time) VALUES (%s, %s, 'event', %s)"
-        " ON CONFLICT DO NOTHING RETURNING 1", node(world, weak), node(world, strong), world.now,
-    )  # fmt: skip
+        "INSERT INTO identity_rules (rules, adopted_at) VALUES (%s, %s) RETURNING 1",
+        text,
+        world.now,
+    )
 
 
 def carry(world: World, nodes: list[UUID]) -> None:

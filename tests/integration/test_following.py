@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -39,72 +39,62 @@ def _decisions(world: World) -> list[tuple[str, str]]:
     """By the name in the address, what became of each message."""
     query = """SELECT to_addr, coalesce(o.state, m.status) AS status, m.reason
                FROM messages m LEFT JOIN outbox o USING (message_id) ORDER BY m.planned_at, m.message_id"""
-    return [
-        (row.to_addr.partition("@")[0], row.reason or row.status) for row in world.rows(query)
-    ]
+    return [(row.to_addr.partition("@")[0], row.reason or row.status) for row in world.rows(query)]
 
 
 # Events of a dead node
 
 
+def _page(world: World, browser: str, ago: timedelta) -> dict[str, Any]:
+    time = (world.now - ago).isoformat()
+    return {"type": "page", "anonymousId": browser, "timestamp": time}
+
+
 def test_a_dead_node_s_events_belong_to_the_next_live_one_or_to_nobody(world: World) -> None:
+    merging.block(world, "shared")
     world.put(
-        world.track("shared", 2 * DAY, anonymousId="browser"),
-        world.track("shared", 1 * DAY),
-        world.track("ann", 9 * DAY, anonymousId="browser"),
-        {"type": "page", "anonymousId": "browser", "timestamp": (world.now - 8 * DAY).isoformat()},
-    )
-    _apart(world, "browser", "ann", "shared")
-    merging.bury(world, "shared")
+        world.track("shared", 2 * DAY, anonymousId="browser"), world.track("shared", 1 * DAY),
+        world.track("ann", 9 * DAY, anonymousId="phone"), _page(world, "browser", 8 * DAY),
+    )  # fmt: skip
     world.score()
     rows = world.rows(
         "SELECT n.value, s.silent_s / 86400 AS days, s.activities FROM current_scores s"
-        " JOIN nodes n USING (profile_id) ORDER BY 1"
+        " JOIN nodes n USING (profile_id) WHERE n.value <> 'phone' ORDER BY 1"
     )
     assert [tuple(row) for row in rows] == [("ann", 9, 1), ("browser", 2, 2)]
 
 
-def test_two_dead_nodes_before_a_live_one(world: World) -> None:
-    """The one way for all and the other for one profile: they agree."""
+def test_scores_and_a_profile_s_events_agree_also_behind_two_dead_nodes(world: World) -> None:
+    merging.block(world, "shared", "kiosk")
+    device = {"device": {"id": "D-1"}}
     world.put(
-        world.track("shared", 3 * DAY, anonymousId="browser"),
-        world.track("shared", 1 * DAY, anonymousId="tablet"),
-        world.track("ann", 9 * DAY, anonymousId="tablet"),
-        {"type": "page", "anonymousId": "browser", "timestamp": (world.now - 8 * DAY).isoformat()},
-        {"type": "page", "anonymousId": "tablet", "timestamp": (world.now - 7 * DAY).isoformat()},
-    )
-    _apart(world, "browser", "tablet", "ann", "shared")
-    # As an event with three identifiers has it: the shared user id, the tablet's, the browser's.
-    world.rows(
-        "UPDATE events SET nodes = nodes[1:1] || %s || nodes[2:] WHERE nodes[1] = %s AND nodes[2] = %s"
-        " RETURNING 1",
-        merging.node(world, "tablet"), merging.node(world, "shared"), merging.node(world, "browser"),
+        world.track("shared", 3 * DAY, anonymousId="kiosk", context=device),
+        world.track("shared", 1 * DAY, anonymousId="kiosk"),
+        world.track("ann", 9 * DAY, anonymousId="kiosk"),
+        world.track("shared", 4 * DAY, anonymousId="browser", context=device),
+        _page(world, "browser", 8 * DAY), _page(world, "kiosk", 2 * DAY),
     )  # fmt: skip
-    merging.tie(world, "tablet", "browser")
-    for one in ("shared", "tablet"):
-        merging.bury(world, one)
     world.score()
-    found = {
-        row.value: (row.profile_id, row.last_activity, row.activities)
-        for row in world.rows(
-            "SELECT n.value, s.* FROM scores s JOIN nodes n USING (profile_id) WHERE score_run = 1"
-        )
-    }
-    assert {value: number for value, (_, _, number) in found.items()} == {"ann": 1, "browser": 2}
-    for profile_id, last_activity, activities in found.values():
+    scored = world.rows(
+        "SELECT names.user_id, s.profile_id, s.last_activity, s.activities FROM scores s"
+        " JOIN profile_names names USING (profile_id) ORDER BY s.activities"
+    )
+    assert [row.activities for row in scored] == [1, 3]  # Ann; the browser with its device
+    for row in scored:
         (own,) = world.rows(
             "SELECT max(time) AS last, count(*) AS events FROM profile_events(%s) WHERE activity",
-            profile_id,
+            row.profile_id,
         )
-        assert (own.last, own.events) == (last_activity, activities)
+        assert (own.last, own.events) == (row.last_activity, row.activities)
 
 
 def test_an_explanation_lists_the_events_that_were_scored(world: World) -> None:
+    merging.block(world, "shared")
     world.person("ann", 13 * DAY)
-    world.put(world.track("shared", 12 * DAY, anonymousId="browser"))
-    _apart(world, "ann", "browser", "shared")
-    merging.merge(world, "ann", "browser")
-    merging.bury(world, "shared")
+    world.put(
+        world.track("ann", 14 * DAY, anonymousId="browser"),
+        world.track("shared", 12 * DAY, anonymousId="browser"),
+    )
     world.score()
     world.alert()
     world.plan()
@@ -114,7 +104,7 @@ def test_an_explanation_lists_the_events_that_were_scored(world: World) -> None:
     assert story is not None
     assert story.events is not None
     assert story.score is not None
-    assert (story.events.activities, story.score.silent_s) == (2, 12 * 86400)
+    assert (story.events.activities, story.score.silent_s) == (3, 12 * 86400)
     assert story.events.listed[0].time == world.now - 12 * DAY
 
 
@@ -129,26 +119,11 @@ def test_a_lookup_of_a_profile_s_events_is_by_index(world: World) -> None:
     assert "Seq Scan" not in text
 
 
-def _apart(world: World, *values: str) -> None:
-    """Each has a node, a profile and the edges of the events, and nothing is joined yet."""
-    world.identify_all()
-    for value in values:
-        if not world.rows("SELECT 1 FROM nodes WHERE value = %s", value):
-            world.rows(
-                "WITH made AS (INSERT INTO profiles (created_at) VALUES (%s) RETURNING profile_id)"
-                " INSERT INTO nodes (node, kind, value, profile_id, first_seen)"
-                " SELECT nodes[2], 'anonymous_id', %s, made.profile_id, time FROM events, made"
-                " WHERE anonymous_id = %s LIMIT 1 RETURNING 1",
-                world.now, value, value,
-            )  # fmt: skip
-    world.rows("UPDATE nodes SET born_as = coalesce(born_as, profile_id) RETURNING 1")
-    world.rows(
-        "INSERT INTO edges (weak, strong, how, time) SELECT DISTINCT nodes[2], nodes[1], 'event', now()"
-        " FROM events WHERE nodes[2] IS NOT NULL ON CONFLICT DO NOTHING RETURNING 1"
-    )
-
-
 # Once a person, step and occasion
+
+
+def _elder_last(world: World) -> list[str]:
+    return sorted(("ann", "ben"), key=lambda name: -merging.profile(world, name))
 
 
 def _engaged(world: World, *users: str) -> None:
@@ -162,12 +137,15 @@ def test_who_was_mailed_before_a_merge_is_not_mailed_after_it_for_the_same_occas
 ) -> None:
     """Both waited; one left before they became one person."""
     _engaged(world, "ann", "ben")
-    _held(world, "ben")
-    assert sent() == ["ann@example.com"]
-    merging.merge(world, "ben", "ann")  # the mailed one is absorbed: its key is not the one that stays
-    _held(world, "ben", due="now()")
+    mailed, waits = _elder_last(world)
+    _held(world, waits)
+    assert sent() == [f"{mailed}@example.com"]
+    merging.merge(
+        world, "ben", "ann"
+    )  # the mailed one is absorbed: its key is not the one that stays
+    _held(world, waits, due="now()")
     assert sent() == []
-    assert sorted(_decisions(world)) == [("ann", "sent"), ("ben", "already_reached")]
+    assert dict(_decisions(world)) == {mailed: "sent", waits: "already_reached"}
 
 
 def test_nor_where_a_new_message_is_planned_after_it(world: World, sent: Sent) -> None:
@@ -243,7 +221,7 @@ def test_a_split_brings_back_what_each_was_sent(world: World, sent: Sent) -> Non
     world.score()
     assert world.plan("good_activity").figures["planned"] == 1
     assert sent() == ["ben@example.com"]
-    merging.split(world, "ben")
+    merging.split(world, "ben", "ann")
     world.put(world.identify("ann", 2 * DAY, email="ann@example.com"))
     world.now += 1 * DAY
     world.put(world.track("ann", 0 * DAY), world.track("ben", 0 * DAY))
@@ -255,7 +233,7 @@ def test_a_split_brings_back_what_each_was_sent(world: World, sent: Sent) -> Non
 def test_what_waits_for_the_other_is_sent_after_a_split(world: World, sent: Sent) -> None:
     assert world.planned("ann", "ben") == 2
     merging.merge(world, "ann", "ben")
-    merging.split(world, "ben")
+    merging.split(world, "ben", "ann")
     assert sent() == ["ann@example.com", "ben@example.com"]
 
 
@@ -272,19 +250,16 @@ def test_carrying_twice_adds_nothing(world: World, sent: Sent) -> None:
 def test_a_message_that_is_being_sent_is_carried_too(world: World) -> None:
     """Its content has left, its answer is not there yet: the other does not leave."""
     _engaged(world, "ann", "ben")
+    _, waits = _elder_last(world)
+    _held(world, waits)
     with closing_connection(connect(world.horizon.database)) as connection:
         outbox = Outbox(connection, 60)
-        first, second = outbox.claim(1), outbox.claim(1)
-        assert len(outbox.turn([], first)[0]) == 1
-        one = "ann" if _name(world, first[0]) == "ann" else "ben"
-        merging.merge(world, "ben" if one == "ann" else "ann", one)
+        assert len(outbox.turn([], outbox.claim())[0]) == 1
+        _held(world, waits, due="now()")
+        second = outbox.claim()
+        merging.merge(world, "ben", "ann")
         begun, refused = outbox.turn([], second)
     assert (begun, [verdict.reason for _, verdict in refused]) == ([], ["already_reached"])
-
-
-def _name(world: World, message_id: UUID) -> str:
-    (row,) = world.rows("SELECT to_addr FROM messages WHERE message_id = %s", message_id)
-    return str(row.to_addr).partition("@")[0]
 
 
 def _held(world: World, user: str, due: str = "now() + interval '9 days'") -> None:
@@ -321,7 +296,7 @@ def test_a_refusal_comes_back_with_its_node(world: World, sent: Sent) -> None:
     merging.merge(world, "ann", "ben")
     (states,) = _states(world, "ann")
     assert states == "refused"
-    merging.split(world, "ben")
+    merging.split(world, "ben", "ann")
     assert _states(world, "ann") == [None]
     assert sent() == ["ann@example.com"]
 
