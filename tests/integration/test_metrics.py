@@ -180,6 +180,8 @@ def test_a_collector_counts_and_a_kill_takes_back_nothing(settings: Settings, wo
                 )
             assert collector.post("/v1/batch", {"batch": []}, "wrong").status == 401
             assert collector.ask("GET", "/nobody/ann@example.com").status == 404
+            assert collector.ask("GET", f"/v1/projects/{key}/settings").status == 403
+            assert collector.ask("GET", f"/analytics.js/v1/{key}/analytics.min.js").status == 200
             time.sleep(0.5)
             figures = port.figures()
             assert value(figures, "horizon_processes", role="collector") == 1
@@ -195,6 +197,9 @@ def test_a_collector_counts_and_a_kill_takes_back_nothing(settings: Settings, wo
             assert value(figures, "horizon_http_requests_total", route="events", status="200") == 2
             assert value(figures, "horizon_http_requests_total", route="events", status="401") == 1
             assert value(figures, "horizon_http_requests_total", route="other", status="404") == 1
+            for route, status in (("settings", "403"), ("bundle", "200")):
+                labels = {"route": route, "status": status}
+                assert value(figures, "horizon_http_requests_total", **labels) == 1
             count = value(figures, "horizon_http_request_duration_seconds_count", route="events")
             assert count == 3
             figures = port.figures()
