@@ -17,8 +17,9 @@ _APART_S = 0.2  # unknown keys can ask the database no more often than this
 
 
 class KnownSources:
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, link_key: bytes | None = None) -> None:
         self._desk = desk
+        self._link_key = link_key
         self._use = KeyUse(desk)
         self._sources: dict[bytes, Source] = {}
         self._read_s = float("-inf")  # when the last reading began
@@ -70,7 +71,7 @@ class KnownSources:
     async def _read_now(self) -> None:
         await asyncio.sleep(max(0.0, self._read_s + _APART_S - time.monotonic()))
         began_s = time.monotonic()
-        self._sources = await self._desk.ask(lambda tx, _: keyed_sources(tx))
+        self._sources = await self._desk.ask(lambda tx, _: keyed_sources(tx, self._link_key))
         self._read_s = began_s
 
 
