@@ -16,6 +16,7 @@ from horizon.profiles import rules
 from horizon.profiles.model import Edge, Event, Node
 from tests.world import NOW
 
+
 def limits(kind: str) -> tuple[int, str]:
     return {"user_id": (1, "ever"), "phone": (2, "week")}.get(kind, (0, "ever"))
 

@@ -25,4 +25,3 @@ def rules_in_force(tx: Connection) -> InForce:
         shipped = (resources.files("horizon.identity") / "rules.toml").read_text()
         return InForce(0, shipped, None)
     return InForce(row.version, row.rules, row.adopted_at)
-
