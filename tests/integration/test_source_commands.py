@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from horizon.cli import main
-from horizon.edge import key_use
 from horizon.events.sources import find_source_by_key
 from horizon.postgres.database import Role
+from horizon.serving import key_use
 from tests.servers.collector import Application
 from tests.world import World
 
