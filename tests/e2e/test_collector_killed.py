@@ -83,7 +83,8 @@ def place(free_port: Callable[[], int]) -> Iterator[Place]:
             key = add_source(tx, "shop", "server")
         settings = Settings(
             PG_DSN=server.dsn, HORIZON_HOME=str(home), LOG_PATH=str(home / "log"),
-            COLLECTOR_PORT=free_port(), METRICS_PORT=free_port(),
+            COLLECTOR_PORT=free_port(), API_PORT=free_port(),
+            METRICS_PORT=free_port(),
         )  # fmt: skip
         with Collector(settings) as collector:
             yield Place(server, database, collector, key)

@@ -24,6 +24,7 @@ from horizon.cli import (
     ship,
     stages,
     status,
+    tokens,
 )
 from horizon.cli.mistakes import explained
 from horizon.cli.output import complain
@@ -58,7 +59,7 @@ def _root(
 
 for module in (
     serve, status, doctor, ship, ingest, data, forward, stages, explain, consent, keep, audit,
-    lineage, dashboards,
+    lineage, dashboards, tokens,
 ):  # fmt: skip
     module.register(app)
 
