@@ -1,4 +1,5 @@
-"""`kill -9` of the collector and of its PostgreSQL in turn, and a database that is away or stuck.
+"""`kill -9` of collectors (two at one port, as `horizon up` starts them) and of their PostgreSQL
+in turn, and a database that is away or stuck.
 
 What was answered 200 is in the store, once; with fsync and synchronous_commit on.
 """
@@ -7,13 +8,12 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import shutil
 import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from horizon.postgres.embedded import EmbeddedPostgres
 from horizon.postgres.era import open_era
 from horizon.postgres.migrate import migrate
 from horizon.settings import Settings
-from tests.servers.collector import Collector
+from tests.servers.collector import Collector, Collectors
 from tests.servers.load import Load
 
 BACK_WITHIN_S = 5.0
@@ -41,12 +41,15 @@ IDS = "SELECT message_id, count(*)::int AS copies FROM events GROUP BY message_i
 class Place:
     server: EmbeddedPostgres
     database: Database
-    collector: Collector
+    collectors: Collectors
     key: str
 
-    def kill_collector(self) -> None:
-        self.collector.end(signal.SIGKILL)
-        self.collector.__enter__()
+    def kill_collectors(self, killed: Sequence[Collector]) -> None:
+        for one in killed:
+            one.process.kill()
+        for one in killed:
+            one.end(signal.SIGKILL)
+            one.__enter__()
 
     def kill_postgres(self, away_s: float) -> None:
         pid = self.server.pid()
@@ -58,10 +61,6 @@ class Place:
     def copies(self) -> Counter[str]:
         with self.database.transaction(Role.OWNER) as tx:
             return Counter({row.message_id: row.copies for row in tx.execute(IDS)})
-
-    def rss_mb(self) -> float:
-        status = Path(f"/proc/{self.collector.process.pid}/status").read_text()
-        return int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) / 1024
 
 
 @pytest.fixture
@@ -86,8 +85,8 @@ def place(free_port: Callable[[], int]) -> Iterator[Place]:
             COLLECTOR_PORT=free_port(), API_PORT=free_port(),
             METRICS_PORT=free_port(),
         )  # fmt: skip
-        with Collector(settings) as collector:
-            yield Place(server, database, collector, key)
+        with Collectors(settings) as collectors:
+            yield Place(server, database, collectors, key)
     finally:
         server.stop()
         shutil.rmtree(server.data, ignore_errors=True)
@@ -104,8 +103,9 @@ def assert_each_once(place: Place, load: Load) -> None:
 
 def killed_in_turn(place: Place, kills: int) -> None:
     chance = random.Random(kills)
-    load = Load(place.collector, place.key)
+    load = Load(place.collectors, place.key)
     done: Counter[str] = Counter()
+    each = place.collectors.each
     with load.running():
         for number in range(kills):
             load.wait_for_more()  # so that each kill meets a collector at work
@@ -114,8 +114,10 @@ def killed_in_turn(place: Place, kills: int) -> None:
                 place.kill_postgres(chance.uniform(0, 0.3))
                 done["PostgreSQL"] += 1
             else:
-                place.kill_collector()
-                done["collector"] += 1
+                # One beside which the other goes on; now and then both.
+                killed = chance.choice([each[:1], each[1:], each])
+                place.kill_collectors(killed)
+                done["both collectors" if len(killed) > 1 else "a collector"] += 1
         time.sleep(0.5)
     print(f"{dict(done)} killed, {dict(load.answers)} answers, {len(load.acknowledged)} events were "
           f"answered 200, longest pause {load.longest_pause_s:.1f} s")  # fmt: skip
@@ -130,7 +132,7 @@ def test_what_was_answered_200_is_there_once_after_50_kills(place: Place) -> Non
 
 @pytest.mark.slow
 def test_without_its_database_it_says_so_at_once_and_is_soon_back(place: Place) -> None:
-    load = Load(place.collector, place.key, events=100, filling=400)
+    load = Load(place.collectors, place.key, events=100, filling=400)
     with load.running(16):
         load.wait_for_more()
         pid = place.server.pid()
@@ -139,7 +141,7 @@ def test_without_its_database_it_says_so_at_once_and_is_soon_back(place: Place) 
         time.sleep(1)
         load.slowest_s = 0
         time.sleep(AWAY_S)
-        slowest_s, rss_mb = load.slowest_s, place.rss_mb()
+        slowest_s, rss_mb = load.slowest_s, place.collectors.rss_mb()
         place.server.start()
         back_s = load.wait_for_more(BACK_WITHIN_S)
         time.sleep(1)
@@ -154,7 +156,7 @@ def test_without_its_database_it_says_so_at_once_and_is_soon_back(place: Place) 
 @pytest.mark.slow
 def test_a_database_that_is_stuck_costs_no_memory_without_end(place: Place) -> None:
     """Twice as much as may wait is offered for a minute; what waits too long is told so."""
-    load = Load(place.collector, place.key, events=500, filling=400, pause_s=0.5)
+    load = Load(place.collectors, place.key, events=500, filling=400, pause_s=0.5)
     with closing_connection(place.database.connect()) as holder, load.running(40):
         load.wait_for_more()
         with holder:
@@ -163,8 +165,8 @@ def test_a_database_that_is_stuck_costs_no_memory_without_end(place: Place) -> N
             rss_mb = []
             while time.monotonic() - locked_s < LOCKED_S:
                 time.sleep(1)
-                rss_mb.append(place.rss_mb())
-                assert place.collector.ask("GET", "/healthz").status == 200
+                rss_mb.append(place.collectors.rss_mb())
+                assert place.collectors.ask("GET", "/healthz").status == 200
         load.wait_for_more(BACK_WITHIN_S)
     print(
         f"{max(rss_mb):.0f} MB at most, {rss_mb[len(rss_mb) // 2]:.0f} half-way; {dict(load.answers)}"

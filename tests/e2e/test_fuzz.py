@@ -1,12 +1,12 @@
 """100,000 requests that are wrong in every way: no 5xx, and no good event is lost beside them.
 
-The corpus' requests are made from good ones by chance; hypothesis' hold whatever JSON can say.
+The corpus' requests are made from good ones by chance; hypothesis' hold whatever JSON can say. Two collectors take
+them at one port, as `horizon up` starts them.
 """
 
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from horizon.events.sources import add_source
 from horizon.postgres.database import Database, Role
 from horizon.settings import Settings
-from tests.servers.collector import Answer, Collector
+from tests.servers.collector import Answer, Collectors
 from tests.servers.fuzz import CORPUS, JUNK, Maker, Sender, Sent
 from tests.servers.wire import request
 
@@ -55,13 +55,9 @@ NAMES = st.sampled_from(["Content-Type", "Content-Encoding", "Origin", "Cookie",
 
 @dataclass
 class Target:
-    collector: Collector
+    collectors: Collectors
     database: Database
     key: str
-
-    def rss_mb(self) -> float:
-        status = Path(f"/proc/{self.collector.process.pid}/status").read_text()
-        return int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) / 1024
 
     def stored(self) -> Counter[str]:
         with self.database.transaction(Role.OWNER) as tx:
@@ -73,13 +69,15 @@ class Target:
 def target(settings: Settings, database: Database) -> Iterator[Target]:
     with database.transaction(Role.WORKER) as tx:
         key = add_source(tx, "shop", "server")
-    with Collector(settings) as collector:
-        yield Target(collector, database, key)
-        assert collector.process.poll() is None, "the collector died"
+    with Collectors(settings) as collectors:
+        assert len(collectors.each) == 2
+        yield Target(collectors, database, key)
+        for one in collectors.each:
+            assert one.process.poll() is None, "a collector died"
 
 
 def of_the_corpus(target: Target, count: int, seed: int) -> list[Sender]:
-    senders = [Sender(target.collector.port) for _ in range(SENDERS)]
+    senders = [Sender(target.collectors.port) for _ in range(SENDERS)]
     with ThreadPoolExecutor(SENDERS) as threads:
         done = [
             threads.submit(
@@ -93,7 +91,7 @@ def of_the_corpus(target: Target, count: int, seed: int) -> list[Sender]:
 
 
 def of_hypothesis(target: Target, count: int, seed: int) -> list[Sender]:
-    sender = Sender(target.collector.port)
+    sender = Sender(target.collectors.port)
     maker = Maker(seed, target.key)
     made = st.builds(
         lambda body, path, headers: Sent(request(body, target.key, path, headers=headers)),
@@ -130,9 +128,9 @@ def fuzz(target: Target, count: int) -> None:
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     senders = both(target, count // 10, seed)
-    begun_mb = target.rss_mb()
+    begun_mb = target.collectors.rss_mb()
     senders += both(target, count * 9 // 10, seed + 10**6)
-    ended_mb = target.rss_mb()
+    ended_mb = target.collectors.rss_mb()
     statuses = sum((sender.statuses for sender in senders), Counter[int]())
     answered: set[str] = set().union(*(sender.answered for sender in senders))
     stored = target.stored()
@@ -148,7 +146,7 @@ def fuzz(target: Target, count: int) -> None:
 
 
 def assert_no_error(target: Target) -> None:
-    log = Path(target.collector.settings.LOG_PATH)
+    log = Path(target.collectors.settings.LOG_PATH)
     assert not log.exists() or "ERROR" not in log.read_text()
 
 

@@ -168,6 +168,39 @@ def test_a_batch_that_is_sent_again_counts_once(
     assert count(database) == 100
 
 
+def refusals(database: Database) -> list[tuple[str, int]]:
+    with database.transaction(Role.OWNER) as tx:
+        query = "SELECT code, position::int FROM rejected_events ORDER BY rejected_id"
+        return [(row.code, row.position) for row in tx.execute(query)]
+
+
+def test_of_a_batch_that_is_sent_again_what_is_refused_is_kept_once(
+    app: Application, database: Database, key: str
+) -> None:
+    named = [{"type": "track", "userId": "u", "messageId": f"m{number}"} for number in range(3)]
+    twice = {"type": "track", "messageId": "m3"}
+    batch = {"batch": [GOOD, *named, twice, twice, {"type": "nothing", "messageId": "m4"}]}
+    wanted = [("no_event_name", 1), ("no_event_name", 2), ("no_event_name", 3),
+              ("no_user_anon_id", 4), ("invalid_type", 6)]  # fmt: skip
+    first = app.post("/v1/batch", batch, key)
+    assert refusals(database) == wanted
+    again = app.post("/v1/batch", {**batch, "sentAt": "2026-11-03T10:00:00Z"}, key)
+    assert again.json == first.json  # its sender is told as before
+    assert refusals(database) == wanted
+    # A browser's events have each their own time of sending.
+    for second in (1, 2):
+        event = {"userId": "u", "messageId": "m9", "sentAt": f"2026-11-03T10:00:0{second}Z"}
+        assert app.post("/v1/t", event, key).json["rejected"]
+    assert refusals(database) == [*wanted, ("no_event_name", 0)]
+
+
+def test_what_has_no_id_may_come_twice(app: Application, database: Database, key: str) -> None:
+    """As with events: the same words of two broken calls are two."""
+    for _ in range(2):
+        app.post("/v1/t", {"userId": "u"}, key)
+    assert refusals(database) == [("no_event_name", 0)] * 2
+
+
 def test_two_collectors_count_the_same_events_once(
     collector: Collector, settings: Settings, database: Database, key: str, free_port: Any
 ) -> None:

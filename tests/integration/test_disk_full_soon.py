@@ -16,6 +16,7 @@ import pytest
 from horizon import keys
 from horizon.doctor.finding import Case, Verdict
 from horizon.doctor.folders import check_folders
+from horizon.edge import room as room_module
 from horizon.edge.room import Room
 from horizon.events.sources import add_source
 from horizon.log import LineFile, log_to
@@ -133,6 +134,21 @@ def test_the_share_is_a_setting(
     database_folders(own)[0].mkdir(parents=True)
     room = Room(own, log_to(LineFile(tmp_path / "log")))
     with pytest.raises(Refusal) if least else nullcontext():
+        room.check()
+
+
+@pytest.mark.parametrize("full", ["data", "pg_wal"])
+def test_a_log_of_changes_on_a_disk_of_its_own_is_watched_too(
+    settings: Settings, tmp_path: Path, full: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share = {"data": 0.5, "pg_wal": 0.5, full: 0.04}
+    monkeypatch.setattr(
+        room_module,
+        "free_share",
+        lambda folder: share["pg_wal" if folder.name == "pg_wal" else "data"],
+    )
+    room = Room(settings.changed(PG_DSN=None), log_to(LineFile(tmp_path / "log")))
+    with pytest.raises(Refusal):
         room.check()
 
 

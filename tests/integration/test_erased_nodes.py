@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from horizon.edge import erased_nodes
@@ -17,11 +20,14 @@ from horizon.events.model import Source, read_message
 from horizon.events.nodes import node_of
 from horizon.events.rejection import Rejected
 from horizon.events.sources import add_source
+from horizon.events.tombstones import Tombstones
 from horizon.keys import Keys
 from horizon.log import LineFile, log_to
 from horizon.postgres.database import Database, Role
 from horizon.serving.held import Desk, HeldConnection, Unavailable
 from horizon.settings import Settings
+from horizon.sources import lines as file_lines
+from tests.ingesting import RECEIVED, Ingest, rows
 from tests.servers.collector import Application
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -121,6 +127,52 @@ def test_a_running_collector_learns_of_an_erasure(
             wait_until_refused(app, key, "ann")
             assert app.post("/v1/page", seen("bob", HOUR), key).json["rejected"] == []
         wait_until_refused(app, key, "bob")
+
+
+def test_what_another_server_saw_says_nothing_of_this_one_s_tombstones(
+    database: Database, keys: Keys
+) -> None:
+    """After a restore transaction ids begin anew, lower than those that were seen."""
+    erase(database, keys, "ann", NOW)
+    event = read_message(
+        seen("ann", HOUR), source=Source(1, "s", "server"), received_at=NOW, node_key=keys.node
+    )
+    tombstones = Tombstones()
+    tombstones._seen, tombstones._era = "999999999999:999999999999:", 1
+    with database.transaction(Role.EDGE) as tx:
+        tombstones.read(tx, 1)
+        tombstones.refuse(event, keys.node)
+        tombstones._seen = "999999999999:999999999999:"
+        tombstones.read(tx, 2)
+    with pytest.raises(Rejected):
+        tombstones.refuse(event, keys.node)
+
+
+def test_no_file_brings_an_erased_person_back(
+    database: Database, keys: Keys, ingest: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor one that is erased while the file is read: each batch looks."""
+    erase(database, keys, "ann", RECEIVED)
+    day = (RECEIVED - HOUR).isoformat()
+    lines = [{**seen(user, HOUR), "timestamp": day} for user in ("bob", "ann", "carl", "dan")]
+    later = {**seen("ann", HOUR), "timestamp": (RECEIVED + HOUR).isoformat()}
+    alias = {"type": "alias", "userId": "new", "previousId": "ann", "timestamp": day}
+    file = tmp_path / "archive.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in [*lines, later, alias]))
+    monkeypatch.setattr(file_lines, "BATCH_LINES", 2)
+
+    def then_erase(step: str, *_: object) -> None:
+        if step == file_lines.READING:  # after the first batch, and the others
+            with contextlib.suppress(psycopg.errors.UniqueViolation):
+                erase(database, keys, "dan", RECEIVED)
+
+    result = ingest(file, on_progress=then_erase)
+    assert (result.inserted, result.rejected) == (3, 3)
+    assert [row["user_id"] for row in rows(database, "SELECT user_id FROM events ORDER BY 1")] == [
+        "ann", "bob", "carl",
+    ]  # fmt: skip
+    refused = rows(database, "SELECT position, code, body FROM rejected_events ORDER BY position")
+    assert refused == [{"position": at, "code": "erased", "body": ""} for at in (2, 4, 6)]
 
 
 def wait_until_refused(app: Application, key: str, user: str) -> None:

@@ -16,11 +16,13 @@ import pytest
 
 from horizon.errors import HorizonError, MappingError, UsageError
 from horizon.keys import Keys
-from horizon.postgres.database import Database, Role
+from horizon.postgres.database import Connection, Database, Role
 from horizon.postgres.era import current_era
 from horizon.sources import lines
 from horizon.sources.cdnow import master_file
+from horizon.sources.file_progress import Counts, FileKey
 from horizon.sources.files import FileResult, ingest_file
+from horizon.sources.lines import Position
 from horizon.sources.mapping import load_mapping
 from horizon.sources.stored import LocalFile
 from tests.ingesting import RECEIVED, Ingest, rows
@@ -164,6 +166,22 @@ def test_batches_are_committed_one_by_one_and_progress_is_told(
     assert seen == [("checking", size, size), *[("reading", size, size)] * 2]
     result = ingest(path)
     assert (result.inserted, result.duplicates, result.went_on_after) == (5, 0, 21)
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_batch_of_a_file_counts_from_where_it_stands_alone(
+    worker: Connection, finished: bool
+) -> None:
+    """Where the lock failed, a second process would add the same lines' counts again."""
+    key = FileKey(1, "digest", "mapping")
+    key.begin(worker, RECEIVED, again=False)
+    start, end = Position(0, 0), Position(100, 5)
+    key.move(worker, start, end, Counts(inserted=5))
+    if finished:
+        key.finish(worker, RECEIVED)
+    with pytest.raises(HorizonError, match="Another process"):
+        key.move(worker, end if finished else start, end, Counts(inserted=5))
+    assert key.begin(worker, RECEIVED, again=False).counts == Counts(inserted=5)
 
 
 def test_another_mapping_reads_it_again_and_keeps_no_rejected_line_twice(

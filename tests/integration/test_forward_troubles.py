@@ -426,6 +426,22 @@ def test_there_is_one_forwarder_a_home(world: World) -> None:
     first.end(signal.SIGTERM)
 
 
+def test_a_forward_has_one_process_whatever_their_homes(
+    world: World, there: SegmentEndpoint
+) -> None:
+    """Two machines on one database: the second waits until the first one's connection ends."""
+    add_forward(world.horizon, there.url)
+    put(world, 3)
+    with closing_connection(world.horizon.database.connect(Role.WORKER, autocommit=True)) as other:
+        query = "SELECT pg_try_advisory_lock(hashtext('horizon.forward'), forward_id) FROM forwards"
+        assert other.execute(query).fetchall() == [(True,)]
+        with forwarding(world.horizon):
+            time.sleep(1.5)
+            assert there.events == []
+            other.close()
+            sent(world, 3)
+
+
 def test_it_stops_at_once_while_nobody_answers(world: World, there: SegmentEndpoint) -> None:
     there.judge = lambda _: answer(503, {"Retry-After": "3600"})
     add_forward(world.horizon, there.url)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from horizon.edge import group_commit
+from horizon.edge import group_commit, known_sources
 from horizon.edge.group_commit import Full, GroupCommit, NotStorable
 from horizon.edge.known_sources import KnownSources
 from horizon.events.model import Source, read_message
@@ -53,10 +53,11 @@ def writes_held_up(database: Database) -> Iterator[Connection]:
         yield holder
 
 
+@pytest.mark.parametrize("capacity", ["CAPACITY_EVENTS", "CAPACITY_BYTES"])
 def test_a_full_queue_refuses_and_empties_again(
-    database: Database, log: Logger, monkeypatch: pytest.MonkeyPatch
+    database: Database, log: Logger, monkeypatch: pytest.MonkeyPatch, capacity: str
 ) -> None:
-    monkeypatch.setattr(group_commit, "CAPACITY_EVENTS", 2)
+    monkeypatch.setattr(group_commit, capacity, 2)  # each event counts as a byte
 
     async def flood() -> None:
         commit = GroupCommit(HeldConnection(database, log), log)
@@ -145,6 +146,48 @@ def test_what_cannot_be_stored_harms_nobody_else(database: Database, log: Logger
     first, second, third = asyncio.run(send())
     assert (first, third) == (None, None)
     assert isinstance(second, NotStorable)
+
+
+def test_unknown_keys_ask_the_database_seldom(
+    database: Database, log: Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Connection] = []
+    read = known_sources.keyed_sources
+    monkeypatch.setattr(
+        known_sources, "keyed_sources", lambda tx, *more: asked.append(tx) or read(tx, *more)
+    )
+    assert known_keys._APART_S >= 0.1
+    monkeypatch.setattr(known_keys, "_APART_S", 0.1)
+
+    async def ask() -> None:
+        desk = Desk(HeldConnection(database, log))
+        known = KnownSources(desk)
+        until_s = time.monotonic() + 0.5
+        while time.monotonic() < until_s:
+            guesses = [known.find(f"a guess {number}") for number in range(5)]
+            assert await asyncio.gather(*guesses) == [None] * 5
+        await known.stop()
+        desk.close()
+
+    asyncio.run(ask())
+    assert 2 <= len(asked) <= 7
+
+
+def test_a_row_that_was_on_its_way_to_another_partition_is_written_again(
+    database: Database, log: Logger
+) -> None:
+    tries: list[int] = []
+
+    def write(tx: Connection, era: int) -> str:
+        tries.append(era)
+        if len(tries) == 1:
+            tx.execute("DO $$ BEGIN RAISE check_violation; END $$")
+        return "written"
+
+    held = HeldConnection(database, log)
+    assert held.run(write) == "written"
+    held.close()
+    assert len(tries) == 2
 
 
 def test_a_disabled_source_is_forgotten_soon(

@@ -44,7 +44,6 @@ GRANTS = {
     "history_seals":    ("", "SI", "S", "S"),
     "identity_rules":  ("", "SI", "SI", "S"),
     "message_responses": ("", "S", "S", "S"),
-    "late_days":        ("SIU", "SIU", "", ""),
     "lineage_kept":     ("", "SID", "", ""),
     "messages":         ("", "SI", "S", "S"),
     "nodes":            ("", "SIU", "S", "S"),
@@ -66,6 +65,7 @@ GRANTS = {
     "scores":           ("", "S", "S", "S"),
     "simulations":      ("", "SI", "", ""),
     "source_keys":      ("S", "SIUD", "SIUD", ""),
+    "source_secrets":   ("S", "SIUD", "", ""),
     "sources":          ("S", "SIU", "SIU", ""),
     "suppressed_domains": ("", "SID", "S", "S"),
     "suppressions":     ("SI", "SID", "S", "S"),
@@ -165,8 +165,8 @@ ASKED = "SELECT * FROM asked_opt_in(gen_random_uuid(), now())"
 CONFIRM = "SELECT confirm_opt_in(gen_random_uuid(), now(), gen_random_uuid())"
 
 MAY = [
-    (WORKER, "SELECT drop_days('rejected_events', '2020-01-01', '2020-01-01')"),
-    (WORKER, "SELECT drop_days('event_ids', '2020-01-01', '2020-01-01')"),
+    (WORKER, "SELECT drop_days('rejected_events', '2020-01-01')"),
+    (WORKER, "SELECT drop_days('event_ids', '2020-01-01')"),
     (EDGE, EVENT),
     (EDGE, CONSENT),
     (EDGE, MESSAGE_TARGET),
@@ -226,11 +226,11 @@ MAY_NOT = [
     (READER, AUDIT),
     (READER, "SELECT * FROM audit"),
     *[
-        (role, "SELECT drop_days('rejected_events', '2020-01-01', '2020-01-01')")
+        (role, "SELECT drop_days('rejected_events', '2020-01-01')")
         for role in (EDGE, CONSOLE, READER)
     ],
     *[
-        (WORKER, f"SELECT drop_days('{name}', '2020-01-01', '2020-01-01')")
+        (WORKER, f"SELECT drop_days('{name}', '2020-01-01')")
         for name in ("events", "consents", "x")
     ],
     (READER, "SELECT key_sha256 FROM source_keys"),

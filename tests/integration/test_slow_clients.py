@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import resource
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -94,6 +95,37 @@ def test_a_body_that_takes_too_long_is_told_so(monkeypatch: pytest.MonkeyPatch) 
         asyncio.run(slow.read(100))
     assert (caught.value.status, caught.value.code) == (408, "too_slow")
     assert reading.held_bytes == 0
+
+
+def test_who_was_told_so_is_not_cancelled_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that stays cancelled ends whatever it waits for next within a group of tasks."""
+    monkeypatch.setattr(http, "READ_TIMEOUT_S", 0.1)
+
+    async def read() -> int:
+        with pytest.raises(Refusal):
+            await Request(scope(), body_of([b"{"])).read(100)
+        task = asyncio.current_task()
+        assert task is not None
+        return task.cancelling()
+
+    assert asyncio.run(read()) == 0
+
+
+def test_a_gzip_bomb_is_never_held_whole() -> None:
+    bomb = gzip.compress(bytes(100_000_000))
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": bomb, "more_body": False}
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refusal) as caught:
+            asyncio.run(Request(scope(content_encoding="gzip"), receive).read(512_000))
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert caught.value.code == "request_too_large"
+    assert most_bytes < 5_000_000
 
 
 def test_slow_bodies_hold_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:

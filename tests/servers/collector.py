@@ -7,6 +7,7 @@ import base64
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -124,17 +125,21 @@ class Collector(Asked):
 
     module = "horizon.edge"
 
-    def __init__(self, settings: Settings, port: int | None = None) -> None:
+    def __init__(
+        self, settings: Settings, port: int | None = None, *, shared: bool = False
+    ) -> None:
         self.port = port or self.port_of(settings)
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = settings
+        self._shared = shared
 
     @staticmethod
     def port_of(settings: Settings) -> int:
         return settings.COLLECTOR_PORT
 
     def __enter__(self) -> Self:
-        self.process = launch(self.settings, self.port, self.module)
+        more = ["--shared"] if self._shared else []
+        self.process = launch(self.settings, self.port, *more, module=self.module)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line == f"ready port={self.port}\n", self.process.communicate()
@@ -154,6 +159,10 @@ class Collector(Asked):
             self.process.send_signal(number)
             self._said = self.process.communicate(timeout=_END_S)
         return self.process.returncode, *self._said
+
+    def rss_mb(self) -> float:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) / 1024
 
     def ask(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
@@ -178,10 +187,41 @@ class ProfileApi(Collector):
         return settings.API_PORT
 
 
-def launch(settings: Settings, port: int, module: str = "horizon.edge") -> subprocess.Popen[str]:
+class Collectors(Asked):
+    """As many as ``horizon up`` starts, of one home at one port: the kernel gives each some of the
+    connections."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        count = settings.COLLECTOR_PROCESSES
+        self.each = [Collector(settings, shared=True) for _ in range(count)]
+        self.port = self.each[0].port
+
+    def __enter__(self) -> Collectors:
+        for one in self.each:
+            one.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in self.each:
+            one.end(signal.SIGTERM)
+
+    def ask(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        return self.each[0].ask(method, path, body, headers)
+
+    def rss_mb(self) -> float:
+        """Of the largest of them."""
+        return max(one.rss_mb() for one in self.each)
+
+
+def launch(
+    settings: Settings, port: int, *more: str, module: str = "horizon.edge"
+) -> subprocess.Popen[str]:
     set_ = {name: str(value) for name, value in msgspec.structs.asdict(settings).items() if value}
     return subprocess.Popen(
-        [sys.executable, "-m", module, "--port", str(port)],
+        [sys.executable, "-m", module, "--port", str(port), *more],
         env={**os.environ, **set_, "PYTHONPATH": _SOURCES},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import threading
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,21 @@ def test_the_collectors_of_one_home_count_together(tmp_path: Path) -> None:
     assert Limits(tmp_path / "elsewhere").wait_s(source, 4, 0.0) == 0
     assert Limits(tmp_path).wait_s(source, 1, 1e6) == 0  # time has passed
     assert one.wait_s(source, 4, 0.0) == 0  # and here the machine has started anew
+
+
+def test_a_collector_waits_while_another_one_counts(tmp_path: Path) -> None:
+    """Both would read the same level and let in twice as much."""
+    source = Source(7, "shop", "server", rate=1.0, burst=4.0)
+    limits = Limits(tmp_path)
+    answers: list[int] = []
+    counting = threading.Thread(target=lambda: answers.append(limits.wait_s(source, 1, 0.0)))
+    with (tmp_path / "limits").open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        counting.start()
+        counting.join(0.2)
+        assert answers == []
+    counting.join(5)
+    assert answers == [0]
 
 
 @pytest.mark.parametrize(

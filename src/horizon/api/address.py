@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
-from horizon.events.kinds import Identifier
 from horizon.serving.http import Refusal
 
 VALUE_LENGTH: Final = 2_000  # characters of an identifier's value
 NAMES: Final = 50  # of traits or events that are asked for by name
 NAME_LENGTH: Final = 1_000
+
+
+class Identifier(NamedTuple):
+    kind: str
+    value: str
 
 
 def read_identifier(segment: bytes) -> Identifier:

@@ -8,11 +8,11 @@ from typing import Final
 import msgspec
 
 from horizon.api import guard, parts, shapes
-from horizon.api.address import Query, path_of, read_identifier
+from horizon.api.address import Identifier, Query, path_of, read_identifier
 from horizon.api.readers import Readers
 from horizon.api.scopes import Scope
 from horizon.api.tokens import Token
-from horizon.events.kinds import Identifier, kind_named
+from horizon.events.kinds import kind_named
 from horizon.events.nodes import node_of
 from horizon.log import Logger
 from horizon.postgres.database import Connection

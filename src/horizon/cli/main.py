@@ -17,9 +17,11 @@ from horizon.cli import (
     doctor,
     explain,
     forward,
+    identity,
     ingest,
     keep,
     lineage,
+    profile,
     serve,
     ship,
     stages,
@@ -59,7 +61,7 @@ def _root(
 
 for module in (
     serve, status, doctor, ship, ingest, data, forward, stages, explain, consent, keep, audit,
-    lineage, dashboards, tokens,
+    lineage, dashboards, profile, identity, tokens,
 ):  # fmt: skip
     module.register(app)
 

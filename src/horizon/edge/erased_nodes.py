@@ -1,31 +1,19 @@
-"""Who was erased: what is sent of them later, and happened before, is not taken again."""
+"""The tombstones as a collector has them, brought up to date by itself."""
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from horizon.events.model import Event
-from horizon.events.nodes import node_bytes
-from horizon.events.rejection import Rejected
-from horizon.postgres.database import Connection
-from horizon.postgres.queries import Queries
+from horizon.events.tombstones import Tombstones
 from horizon.serving.following import Following
 from horizon.serving.held import Desk, Unavailable
 
 FRESH_S = 3.0  # what comes in so soon after an erasure, the erasure itself has to find
-_BEFORE_ALL = "1:1:"  # a snapshot that sees nothing
-
-_queries = Queries("horizon.edge")
 
 
 class ErasedNodes:
-    """Tombstones are never taken away, so only new ones are read; 100,000 take 20 MB."""
-
     def __init__(self, desk: Desk) -> None:
-        self._erased: dict[bytes, datetime] = {}
-        self._era: int | None = None  # none: nothing was read yet
-        self._seen = _BEFORE_ALL
-        self._following = Following(desk, self._read, FRESH_S)
+        self._tombstones = Tombstones()
+        self._following = Following(desk, self._tombstones.read, FRESH_S)
+        self.refuse = self._tombstones.refuse
 
     async def start(self) -> None:
         await self._following.once()
@@ -36,28 +24,5 @@ class ErasedNodes:
 
     def known(self) -> None:
         """Raises Unavailable before the tombstones were read once."""
-        if self._era is None:
+        if not self._tombstones.known:
             raise Unavailable
-
-    def refuse(self, event: Event, node_key: bytes) -> None:
-        """Raises Rejected for what an erased person did before the erasure, and for what names one
-        as who somebody was before."""
-        if not self._erased:
-            return
-        before = [
-            node_bytes(node_key, kind, event.previous_id)
-            for kind in ("user_id", "anonymous_id")
-            if event.previous_id is not None
-        ]
-        for node in (*event.node_digests, *before):
-            erased_at = self._erased.get(node)
-            if erased_at is not None and event.time < erased_at:
-                raise Rejected(
-                    "erased", "The person was erased after this event: do not send it again."
-                )
-
-    def _read(self, tx: Connection, era: int) -> None:
-        seen = self._seen if era == self._era else _BEFORE_ALL  # ids are of one server alone
-        rows = tx.execute(_queries["newly_erased"], {"seen": seen}).fetchall()
-        self._erased.update((row.node.bytes, row.erased_at) for row in rows if row.node is not None)
-        self._seen, self._era = rows[0].until, era

@@ -9,5 +9,5 @@ from horizon.serving.known_keys import KnownKeys
 
 
 class KnownSources(KnownKeys[Source]):
-    def __init__(self, desk: Desk) -> None:
-        super().__init__(desk, keyed_sources, note_key_use)
+    def __init__(self, desk: Desk, link_key: bytes | None = None) -> None:
+        super().__init__(desk, lambda tx: keyed_sources(tx, link_key), note_key_use)

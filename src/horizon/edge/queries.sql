@@ -73,9 +73,3 @@ SELECT * FROM unnest(
     %(message_ids)s::uuid[], %(campaigns)s::text[], %(kinds)s::text[], %(target_ids)s::bigint[],
     %(machines)s::text[], %(times)s::timestamptz[], %(event_ids)s::uuid[])
 ON CONFLICT DO NOTHING
-
--- name: newly_erased
--- The tombstones that the snapshot did not see, and the one to ask with next time.
-SELECT s.until::text AS until, e.node, e.erased_at
-FROM (SELECT pg_current_snapshot() AS until) s LEFT JOIN erased_nodes e
-    ON e.tx >= pg_snapshot_xmin(%(seen)s::pg_snapshot) AND NOT pg_visible_in_snapshot(e.tx, %(seen)s::pg_snapshot)

@@ -23,6 +23,7 @@ from horizon.edge.targets import Targets
 from horizon.edge.tracking import TrackingLinks
 from horizon.edge.unsubscribe import UnsubscribeLink
 from horizon.edge.watch import Watch
+from horizon.events.kinds import kinds_of
 from horizon.keys import Keys
 from horizon.log import open_log
 from horizon.postgres.database import Database, Role, find
@@ -56,10 +57,11 @@ def make_app(settings: Settings, own_keys: Keys, database: Database) -> App:
     pages = Pages(settings.BRAND)
     # A thread and a connection of its own: a group of responses holds up nobody's question.
     recorder = Recorder(Desk(HeldConnection(database, log)), log)
-    sources = KnownSources(desk)
+    sources = KnownSources(desk, own_keys.link)
     tracking = TrackingLinks(Targets(desk), recorder, [own_keys.link], pages)
     admission = Admission(sources, Limits(settings.home))
-    segment = SegmentApi(commit, admission, erased, room, own_keys.node)
+    kinds = kinds_of(settings.IDENTIFIERS, settings.VERIFIED_ONLY)
+    segment = SegmentApi(commit, admission, erased, room, own_keys.node, kinds)
     return App(
         segment,
         {

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from bisect import bisect_left
-from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
-_EPOCH = date(1970, 1, 1)
-LATE_DAYS = 30  # whose copy may come when the ids of its day are gone
+EPOCH = date(1970, 1, 1)
+_START = datetime(1970, 1, 1, tzinfo=UTC)
+HOUR_US = 3_600_000_000
 _LAST_HOUR_S = datetime(2200, 1, 1, tzinfo=UTC).timestamp()
 
 _frame = struct.Struct(">qq").pack
-_hours = struct.Struct(">q").pack
+key_start = struct.Struct(">q").pack  # microseconds since 1970
 _blake2b = hashlib.blake2b
 
 
@@ -25,19 +24,26 @@ def hours_of(original: datetime | None) -> int:
     return int(seconds // 3600) if 0 <= seconds < _LAST_HOUR_S else 0
 
 
-def late_days(keys: Sequence[bytes], received_on: date) -> set[date]:
-    """The days, of sorted keys, that lie more than LATE_DAYS before their receipt."""
-    first = _hours((received_on - _EPOCH).days * 24 - LATE_DAYS * 24)
-    late = keys[bisect_left(keys, _hours(1)) : bisect_left(keys, first)]
-    days = {int.from_bytes(key[:8], "big") // 24 for key in late}
-    return {_EPOCH + timedelta(days=day) for day in days}
-
-
 def key_of(source_id: int, message_id: str, original: datetime | None) -> bytes:
-    """The hour in 8 bytes, then the event's id: BLAKE2b-128 of source, hour and messageId.
+    """The hour (8 bytes, in microseconds), then the id: BLAKE2b-128 of source, hour, messageId.
 
     The same event has the same key wherever it is read, and keys sort as table event_ids does.
     """
     hours = hours_of(original)
     framed = _frame(source_id, hours) + message_id.encode()
-    return _hours(hours) + _blake2b(framed, digest_size=16).digest()
+    return key_start(hours * HOUR_US) + _blake2b(framed, digest_size=16).digest()
+
+
+def time_of(key: bytes) -> datetime:
+    """Where it lies in table event_ids."""
+    return _START + timedelta(microseconds=int.from_bytes(key[:8], "big"))
+
+
+def copy_key(source_id: int, received_at: datetime, *parts: bytes) -> bytes:
+    """Of a refused event, which may have no time that can be read: under the day of its receipt."""
+    day = (received_at.astimezone(UTC).date() - EPOCH).days
+    framed = b"".join(b"%d:%b" % (len(part), part) for part in (b"%d" % source_id, *parts))
+    return (
+        key_start(day * 24 * HOUR_US)
+        + _blake2b(framed, digest_size=16, person=b"rejected").digest()
+    )

@@ -16,26 +16,28 @@ COPY event_ids (hour, digest) FROM STDIN (FORMAT binary)
 
 -- name: claim_ids
 -- The way for a batch that holds a copy: waits for whoever claims the same id, and gives back
--- what is new. Sorted as copy_ids is, so that two writers never wait for each other. A key is the
--- hour since 1970 in 8 bytes and the digest in 16.
+-- what is new. Sorted as copy_ids is, so that two writers never wait for each other. A key is
+-- microseconds since 1970 in 8 bytes and the digest in 16.
 INSERT INTO event_ids (hour, digest)
-SELECT to_timestamp(0) + ('x' || encode(substr(key, 1, 8), 'hex'))::bit(64)::bigint * interval '1 hour',
+SELECT to_timestamp(0) + ('x' || encode(substr(key, 1, 8), 'hex'))::bit(64)::bigint * interval '1 microsecond',
        encode(substr(key, 9), 'hex')::uuid
 FROM unnest(%(keys)s::bytea[]) AS claimed (key)
 ORDER BY key
 ON CONFLICT DO NOTHING
-RETURNING int8send((extract(epoch FROM hour) / 3600)::bigint) || uuid_send(digest) AS key
+RETURNING int8send((extract(epoch FROM hour) * 1000000)::bigint) || uuid_send(digest) AS key
 
--- name: note_late_days
--- That ids of these days came now. Once a day for each, so that writers seldom wait for each other;
--- what has no partition of its own lies in the default one, which stays.
-INSERT INTO late_days (day, received_on)
-SELECT late.day, %(received_on)s
-FROM unnest(%(days)s::date[]) AS late (day)
-WHERE to_regclass('event_ids_' || to_char(late.day, 'YYYYMMDD')) IS NOT NULL
-  AND NOT EXISTS (SELECT FROM late_days l WHERE l.day = late.day AND l.received_on >= %(received_on)s)
-ORDER BY late.day
-ON CONFLICT (day) DO UPDATE SET received_on = greatest(late_days.received_on, excluded.received_on)
+-- name: known_ids
+-- Of these keys those that are there. A look into one partition's index each, whatever is estimated;
+-- partitions outside of first and last, of the keys' times, are not opened (6 us a key otherwise).
+SELECT asked.key
+FROM unnest(%(keys)s::bytea[]) AS asked (key)
+CROSS JOIN LATERAL (
+    SELECT FROM event_ids i
+    WHERE i.hour = to_timestamp(0) + ('x' || encode(substr(asked.key, 1, 8), 'hex'))::bit(64)::bigint * interval '1 microsecond'
+      AND i.digest = encode(substr(asked.key, 9), 'hex')::uuid
+      AND i.hour BETWEEN %(first)s AND %(last)s
+    LIMIT 1
+) AS found
 
 -- name: copy_events
 COPY events (
@@ -50,7 +52,9 @@ FROM STDIN (FORMAT binary)
 
 -- name: keyed_sources
 -- What the edge remembers for some seconds.
-SELECT s.source_id, s.name, s.kind, s.enabled, s.origins, s.rate, s.burst, k.key_sha256, k.expires_at
+SELECT s.source_id, s.name, s.kind, s.enabled, s.origins, s.rate, s.burst, k.key_sha256, k.expires_at,
+       ARRAY(SELECT b.box FROM source_secrets b
+             WHERE b.source_id = s.source_id AND coalesce(b.expires_at > %(now)s, true)) AS boxes
 FROM source_keys k JOIN sources s USING (source_id)
 
 -- name: note_key_use
@@ -79,5 +83,28 @@ RETURNING source_id
 INSERT INTO source_keys (key_sha256, source_id, hint, created_at)
 VALUES (%(key_sha256)s, %(source_id)s, %(hint)s, %(now)s)
 
+-- name: drop_ended_secrets
+DELETE FROM source_secrets WHERE source_id = %(source_id)s AND expires_at <= %(now)s
+
+-- name: end_secret
+-- The newest secret becomes the old one. None is returned of a source's first.
+UPDATE source_secrets SET expires_at = %(until)s WHERE source_id = %(source_id)s AND expires_at IS NULL
+RETURNING expires_at
+
+-- name: end_old_secret
+DELETE FROM source_secrets WHERE source_id = %(source_id)s AND expires_at IS NOT NULL RETURNING expires_at
+
+-- name: old_secret
+SELECT expires_at FROM source_secrets WHERE source_id = %(source_id)s AND expires_at > %(now)s
+
+-- name: add_secret
+INSERT INTO source_secrets (source_id, box, created_at) VALUES (%(source_id)s, %(box)s, %(now)s)
+
 -- name: drop_keys
 DELETE FROM source_keys WHERE source_id = %(source_id)s
+
+-- name: newly_erased
+-- The tombstones that the snapshot did not see, and the one to ask with next time.
+SELECT s.until::text AS until, e.node, e.erased_at
+FROM (SELECT pg_current_snapshot() AS until) s LEFT JOIN erased_nodes e
+    ON e.tx >= pg_snapshot_xmin(%(seen)s::pg_snapshot) AND NOT pg_visible_in_snapshot(e.tx, %(seen)s::pg_snapshot)

@@ -18,7 +18,7 @@ TAIL: Final = b"\xff\xff"
 
 
 class Row(NamedTuple):
-    key: bytes  # of table event_ids, as ids.key_of makes it
+    key: bytes  # as ids.key_of makes it
     body: bytes  # of table events, all but the last column: only the transaction knows its era
 
 
@@ -27,8 +27,7 @@ _UUID_OID = 2950
 _NULL = struct.pack(">i", -1)
 _TRUE, _FALSE = struct.pack(">i?", 1, True), struct.pack(">i?", 1, False)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL counts microseconds from here
-_EPOCH_HOURS = int(_EPOCH.timestamp()) // 3600
-_HOUR_US = 3_600_000_000
+_EPOCH_US = int(_EPOCH.timestamp()) * 1_000_000
 
 _head = struct.Struct(">hi16sii").pack
 _length = struct.Struct(">i").pack
@@ -63,13 +62,8 @@ def events_copy(bodies: Iterable[bytes], era: int) -> bytes:
 
 def ids_copy(keys: Iterable[bytes]) -> bytes:
     """What COPY of table event_ids reads."""
-    rows = [_id_row(2, 8, microseconds(hours), 16, digest) for hours, digest in map(_key, keys)]
+    rows = [_id_row(2, 8, since - _EPOCH_US, 16, digest) for since, digest in map(_key, keys)]
     return b"".join((HEAD, *rows, TAIL))
-
-
-def microseconds(hours: int) -> int:
-    """Hours since 1970 in PostgreSQL's count."""
-    return (hours - _EPOCH_HOURS) * _HOUR_US
 
 
 def _text(value: str | None) -> bytes:

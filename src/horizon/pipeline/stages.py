@@ -21,7 +21,7 @@ from horizon.delivery.channels.smtp.channel import check_template
 from horizon.delivery.sender import Sent
 from horizon.errors import HorizonError
 from horizon.events.nodes import node_of
-from horizon.events.store import ensure_partitions
+from horizon.events.partitions import ensure_partitions
 from horizon.history import stage as history
 from horizon.identity import stage as identity
 from horizon.keys import Keys

@@ -24,12 +24,11 @@ class Keep:
         """The first days that stay.
 
         An event may be as late as its id is kept, and a copy may come as much later: the ids of an
-        hour stay for twice as long. Of what came later still, from ``late_from`` on, the day stays.
+        hour stay for twice as long. What is later still lies under a day about its receipt.
         """
         return {
             "rejected_from": _day(now - timedelta(days=self.rejected_days)),
             "ids_from": _day(now - timedelta(days=2 * self.ids_days)),
-            "late_from": _day(now - timedelta(days=self.ids_days)),
         }
 
 

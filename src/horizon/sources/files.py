@@ -12,10 +12,12 @@ from datetime import datetime
 from typing import Any
 
 from horizon.errors import HorizonError, UsageError
+from horizon.events.kinds import BUILT_IN, Kinds
 from horizon.events.model import Event, Source, read_message
 from horizon.events.rejection import Rejected, RejectedEvent, storable_body
 from horizon.events.sources import ensure_source
 from horizon.events.store import store
+from horizon.events.tombstones import Tombstones
 from horizon.postgres.database import Connection, Database, Role, closing_connection
 from horizon.postgres.queries import Queries
 from horizon.sources.bad_line import BadLineError, file_mark, line_id, place, place_in
@@ -70,6 +72,8 @@ class Interpreter:
     node_key: bytes
     received_at: datetime
     name: str = ""  # of the file, for people
+    tombstones: Tombstones = field(default_factory=Tombstones)
+    kinds: Kinds = BUILT_IN
 
     def events(self, items: Sequence[tuple[int, Any]]) -> _Events:
         made = _Events()
@@ -93,13 +97,16 @@ class Interpreter:
         if message is None:
             return None
         # A line's sentAt is of a clock long ago. Sent when it was received, its time is its own.
-        return read_message(
+        event = read_message(
             message, source=self.source, received_at=self.received_at, sent_at=self.received_at,
-            node_key=self.node_key,
+            node_key=self.node_key, kinds=self.kinds,
         )  # fmt: skip
+        self.tombstones.refuse(event, self.node_key)
+        return event
 
     def _rejected(self, number: int, item: Any, code: str, message: str) -> RejectedEvent:
-        body = self.reader.body(item)
+        # Nothing of an erased person is kept but that something came.
+        body = b"" if code == "erased" else self.reader.body(item)
         return RejectedEvent(
             source_id=self.source.source_id,
             received_at=self.received_at,
@@ -115,7 +122,8 @@ class Interpreter:
 def ingest_file(
     database: Database, stored: Stored, mapping: Mapping | None, *, source_name: str,
     node_key: bytes, era: int, now: datetime, limits: Limits = DEFAULT_LIMITS, again: bool = False,
-    on_progress: OnProgress = lambda *_: None, stopping: Callable[[], bool] = lambda: False,
+    kinds: Kinds = BUILT_IN, on_progress: OnProgress = lambda *_: None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> FileResult:  # fmt: skip
     """Bring a file's lines in, as the worker. Lines that are no events are kept as rejected.
 
@@ -129,7 +137,7 @@ def ingest_file(
         with connection.transaction():
             source = ensure_source(connection, source_name, "file")
         key = FileKey(source.source_id, digest, mapping_digest(mapping))
-        interpreter = Interpreter(reader, digest, source, node_key, now, stored.name)
+        interpreter = Interpreter(reader, digest, source, node_key, now, stored.name, kinds)
         with key.held(connection, stored.name):
             run = _Run(connection, stored, interpreter, key, era, on_progress, stopping)
             return run.all_batches(again=again)
@@ -179,6 +187,8 @@ class _Run:
 
     def _batch(self, batch: Batch, start: Position, before: Progress) -> Counts:
         reader = self.interpreter.reader
+        with self.connection.transaction():  # of the batches' length ago, as a collector's
+            self.interpreter.tombstones.read(self.connection, self.era)
         made = self.interpreter.events(batch.items)
         if not made.events and len(made.rejected) >= HOPELESS_LINES and start.number <= 1:
             raise UsageError(

@@ -165,7 +165,3 @@ UPDATE rejected_events r SET code = found.code, message = found.message
 FROM unnest(%(ids)s::bigint[], %(times)s::timestamptz[], %(codes)s::text[], %(messages)s::text[])
      AS found (rejected_id, received_at, code, message)
 WHERE r.rejected_id = found.rejected_id AND r.received_at = found.received_at
-
--- name: erased_since
--- Whole primary keys: a look into an index for each node.
-SELECT node, erased_at FROM erased_nodes WHERE node = ANY(%(nodes)s::uuid[])

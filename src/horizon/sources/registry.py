@@ -98,5 +98,16 @@ def _locked(tx: Connection, name: str) -> int:
     return int(row.source_id)
 
 
+def with_secret(tx: Connection, name: str) -> int:
+    """The id of a source whose users' ids can be signed. Raises UsageError."""
+    source_id = _locked(tx, name)
+    (row,) = sources(tx, name)
+    if row["kind"] != "public":
+        raise UsageError(
+            f"{name!r} is a server source: its key is secret, so that it is believed unsigned."
+        )
+    return source_id
+
+
 def unknown(name: str) -> UsageError:
     return UsageError(f"There is no source {name!r}: `horizon source list` shows those there are.")

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from horizon.errors import UsageError
+from horizon.events.kinds import BUILT_IN, Kinds
 from horizon.events.model import Event, Source, read_message
 from horizon.events.rejection import Rejected
 from horizon.events.store import store
+from horizon.events.tombstones import Tombstones
 from horizon.postgres.database import Connection, row_dicts
 from horizon.postgres.queries import Queries
 from horizon.sources.bad_line import line_id, place_in
@@ -58,6 +59,8 @@ class Again:
     now: datetime
     mending: Mending
     body: bytes | None = None
+    tombstones: Tombstones = field(default_factory=Tombstones)
+    kinds: Kinds = BUILT_IN
 
 
 class _Unread(Rejected):
@@ -107,14 +110,15 @@ def _replay(
 ) -> None:
     read: list[tuple[Any, Event]] = []
     refused: list[tuple[Any, Rejected]] = []
+    again.tombstones.read(tx, again.era)
     for row in rows:
         try:
-            read.append((row, _read(row, again)))
+            event = _read(row, again)
+            again.tombstones.refuse(event, again.node_key)
         except Rejected as reason:
             refused.append((row, reason))
-    gone = _erased(tx, [event for _, event in read])
-    refused += [(row, gone[event.event_id]) for row, event in read if event.event_id in gone]
-    read = [(row, event) for row, event in read if event.event_id not in gone]
+        else:
+            read.append((row, event))
     new = len(read) if dry else store(tx, [event for _, event in read], era=again.era)
     done.new += new
     done.known += len(read) - new
@@ -122,18 +126,6 @@ def _replay(
     done.reasons.update(f"{reason.code}: {reason.message}" for _, reason in refused)
     if not dry:
         _note(tx, read, refused, again.now)
-
-
-def _erased(tx: Connection, events: Sequence[Event]) -> dict[UUID, Rejected]:
-    """Of these events those of a person who was erased later."""
-    nodes = [node for event in events for node in event.nodes]
-    rows = tx.execute(_queries["erased_since"], {"nodes": nodes})
-    erased_at = {row.node: row.erased_at for row in rows}
-    return {
-        event.event_id: Rejected("erased", "The person was erased after this event: leave it out.")
-        for event in events
-        if any(event.time < erased_at[node] for node in event.nodes if node in erased_at)
-    }
 
 
 def _read(row: Any, again: Again) -> Event:
@@ -152,6 +144,7 @@ def _read(row: Any, again: Again) -> Event:
         mended(body, again.mending, _message_id(row)),
         source=Source(row.source_id, row.source, row.kind), received_at=row.received_at,
         sent_at=row.sent_at, node_key=again.node_key, message_type=row.call,
+        kinds=again.kinds,
         context=row.context.encode() if row.context else None,
     )  # fmt: skip
 

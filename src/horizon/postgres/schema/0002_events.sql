@@ -25,22 +25,27 @@ CREATE TABLE source_keys (
 CREATE UNIQUE INDEX source_keys_new ON source_keys (source_id) WHERE expires_at IS NULL;
 CREATE UNIQUE INDEX source_keys_old ON source_keys (source_id) WHERE expires_at IS NOT NULL;
 
+-- What a site's own server signs its users' ids with, and while it is changed the one before. It has
+-- to be known to be checked with, so it is encrypted: the key is in HORIZON_HOME/keys.
+CREATE TABLE source_secrets (
+    secret_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    source_id int NOT NULL REFERENCES sources,
+    box bytea NOT NULL,
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz
+);
+CREATE UNIQUE INDEX source_secrets_new ON source_secrets (source_id) WHERE expires_at IS NULL;
+CREATE UNIQUE INDEX source_secrets_old ON source_secrets (source_id) WHERE expires_at IS NOT NULL;
+
 -- Ids of what came in, in a table of their own: events are partitioned by the day they were
--- received, and a copy may come after midnight. Days around now have partitions; the default one
--- holds the absent and the absurd, and old files.
+-- received, and a copy may come after midnight. Days around now have partitions; what is far from
+-- its receipt (no timestamp, an old file) lies with what came in the same thirty days, see events/homes.py.
 CREATE TABLE event_ids (
-    hour timestamptz NOT NULL,  -- of the original timestamp
+    hour timestamptz NOT NULL,  -- of the original timestamp, or the first day of those thirty and some microseconds
     digest uuid NOT NULL,       -- of source and messageId
     PRIMARY KEY (hour, digest)
 ) PARTITION BY RANGE (hour);
 CREATE TABLE event_ids_default PARTITION OF event_ids DEFAULT;
-
--- Days whose ids came so late that a copy may come when the day's own time is over: their partition
--- stays until such a copy's time is over too.
-CREATE TABLE late_days (
-    day date PRIMARY KEY,
-    received_on date NOT NULL
-);
 
 CREATE TABLE events (
     event_id uuid NOT NULL,
@@ -198,18 +203,10 @@ CREATE FUNCTION day_partitions(parent text) RETURNS SETOF date LANGUAGE sql STAB
     WHERE i.inhparent = to_regclass('public.' || parent) AND part.relname ~ ('^' || parent || '_[0-9]{8}$')
 $$;
 
--- Days before first_day whose partition holds only what is past its time. late_from: what was received
--- later than its day by so much that it is late counts from then on.
-CREATE FUNCTION over_days(parent text, first_day date, late_from date) RETURNS SETOF date LANGUAGE sql STABLE AS $$
-    SELECT d FROM day_partitions(parent) d
-    WHERE d < first_day
-      AND NOT (parent = 'event_ids' AND EXISTS (SELECT FROM late_days l WHERE l.day = d AND l.received_on >= late_from))
-$$;
-
 -- Drops the partitions of the days before first_day, and tells which. Only of what has its time, and
 -- of ids never those of the last sixty days of the server's clock: a --now that is far ahead must
 -- not forget them.
-CREATE FUNCTION drop_days(parent text, first_day date, late_from date) RETURNS SETOF date
+CREATE FUNCTION drop_days(parent text, first_day date) RETURNS SETOF date
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     day date;
@@ -219,27 +216,27 @@ BEGIN
     END IF;
     IF parent = 'event_ids' THEN
         first_day := least(first_day, (clock_timestamp() AT TIME ZONE 'UTC')::date - 60);
-        late_from := least(late_from, (clock_timestamp() AT TIME ZONE 'UTC')::date - 30);
     ELSE  -- the few that came while there was no partition for their day
         EXECUTE format('DELETE FROM %I WHERE received_at < %L', parent || '_default', first_day || ' 00:00+00');
     END IF;
-    FOR day IN SELECT d FROM over_days(parent, first_day, late_from) d ORDER BY d LOOP
+    FOR day IN SELECT d FROM day_partitions(parent) d WHERE d < first_day ORDER BY d LOOP
         EXECUTE format('DROP TABLE %I', parent || '_' || to_char(day, 'YYYYMMDD'));
         RETURN NEXT day;
     END LOOP;
 END $$;
-REVOKE EXECUTE ON FUNCTION drop_days(text, date, date) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION drop_days(text, date, date) TO horizon_worker;
+REVOKE EXECUTE ON FUNCTION drop_days(text, date) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION drop_days(text, date) TO horizon_worker;
 
 GRANT SELECT ON sources TO horizon_edge, horizon_worker, horizon_console;
 GRANT INSERT, UPDATE ON sources TO horizon_worker, horizon_console;
 GRANT SELECT ON source_keys TO horizon_edge, horizon_worker, horizon_console;
 GRANT UPDATE (last_used_at) ON source_keys TO horizon_edge;
 GRANT INSERT, UPDATE, DELETE ON source_keys TO horizon_worker, horizon_console;
+GRANT SELECT ON source_secrets TO horizon_edge, horizon_worker;
+GRANT INSERT, UPDATE, DELETE ON source_secrets TO horizon_worker;
 GRANT SELECT ON erased_nodes TO horizon_edge, horizon_worker, horizon_console;
 GRANT INSERT ON erased_nodes TO horizon_worker;
 GRANT SELECT, INSERT ON event_ids TO horizon_edge, horizon_worker;
-GRANT SELECT, INSERT, UPDATE ON late_days TO horizon_edge, horizon_worker;
 GRANT INSERT ON events, rejected_events TO horizon_edge, horizon_worker;
 GRANT UPDATE (code, message, replayed_at, event_id) ON rejected_events TO horizon_worker, horizon_console;
 GRANT SELECT ON events, rejected_events TO horizon_worker, horizon_console, horizon_reader;
