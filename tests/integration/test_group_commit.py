@@ -154,7 +154,7 @@ def test_unknown_keys_ask_the_database_seldom(
     asked: list[Connection] = []
     read = known_sources.keyed_sources
     monkeypatch.setattr(
-        known_sources, "keyed_sources", lambda tx, *more: asked.append(tx) or read(tx, *more)
+        known_sources, "keyed_sources", lambda tx, **more: asked.append(tx) or read(tx, **more)
     )
     assert known_keys._APART_S >= 0.1
     monkeypatch.setattr(known_keys, "_APART_S", 0.1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from horizon.events.model import Source
 from horizon.events.sources import keyed_sources, note_key_use
 from horizon.serving.held import Desk
@@ -10,4 +12,4 @@ from horizon.serving.known_keys import KnownKeys
 
 class KnownSources(KnownKeys[Source]):
     def __init__(self, desk: Desk, link_key: bytes | None = None) -> None:
-        super().__init__(desk, lambda tx: keyed_sources(tx, link_key), note_key_use)
+        super().__init__(desk, partial(keyed_sources, link_key=link_key), note_key_use)

@@ -137,7 +137,7 @@ def ingest_file(
         with connection.transaction():
             source = ensure_source(connection, source_name, "file")
         key = FileKey(source.source_id, digest, mapping_digest(mapping))
-        interpreter = Interpreter(reader, digest, source, node_key, now, stored.name, kinds)
+        interpreter = Interpreter(reader, digest, source, node_key, now, stored.name, kinds=kinds)
         with key.held(connection, stored.name):
             run = _Run(connection, stored, interpreter, key, era, on_progress, stopping)
             return run.all_batches(again=again)
