@@ -43,6 +43,7 @@ EDGE_TOO = {
 WORKER_ALONE = {"api.add_token", "api.revoke_token", "api.tokens"}  # commands
 # No process that runs by itself may make a campaign, or forget one.
 OWNER_ALONE = {
+    "sources.remove_files", "sources.remove_source",
     "campaigns.add", "campaigns.forget",
     # Nor have data taken out of the house, or elsewhere.
     *(f"forward.{name}" for name in (

@@ -108,13 +108,21 @@ def test_whoever_was_cut_stands_alone_among_those_alike() -> None:
     assert len(cut_out.cuts) == 1
 
 
+def test_a_path_of_thousands_is_one_box_with_two_ends() -> None:
+    chain = [node(number, "anonymous_id") for number in range(3000, 0, -1)]
+    found = pictured(chain, [edge(*pair) for pair in itertools.pairwise(chain)])
+    assert len(found.boxes) < FEW
+    assert max(len(box.nodes) for box in found.boxes) > 2900
+    assert "<svg" in draw(found)
+
+
 def test_those_that_nothing_makes_alike_are_drawn_from_the_strongest_on() -> None:
-    """A path of 300: the ends differ, so does everything between."""
-    chain = [node(number, "anonymous_id") for number in range(300, 0, -1)]
-    edges = [edge(*pair) for pair in itertools.pairwise(chain)]
-    found = pictured(chain, edges)
-    assert len(found.boxes) <= MOST
-    assert found.left_out == 300 - sum(len(box.nodes) for box in found.boxes)
+    ann = node(1)
+    others = [node(number, f"kind_{number}") for number in range(2, 301)]
+    found = pictured([ann, *others], [edge(one, ann) for one in others])
+    assert len(found.boxes) == MOST
+    assert found.boxes[0].first == ann
+    assert found.left_out == 300 - MOST
     assert f"{found.left_out:,} identifiers further away are not drawn." in draw(found)
 
 

@@ -8,10 +8,12 @@ from horizon.counters import Counters
 from horizon.counters import families as f
 from horizon.serving.requests import Requests
 
+_SETTINGS: Final = "/v1/projects/"
+
 # By the first letters of an address: a label for each address would be without end.
 ROUTES: Final = {
     "/v1": "events", "/u/": "unsubscribe", "/p/": "preferences", "/y/": "confirm", "/c/": "click",
-    "/o/": "open", "/he": "health", "/re": "health",
+    "/o/": "open", "/he": "health", "/re": "health", "/an": "bundle", "settings": "settings",
 }  # fmt: skip
 
 
@@ -22,7 +24,8 @@ class Watch(Requests):
         super().__init__(counters, f.REQUESTS, f.REQUEST_SECONDS)
 
     def request(self, path: str, status: int, seconds: float) -> None:
-        self.count(ROUTES.get(path[:3], "other"), status, seconds)
+        start = "settings" if path.startswith(_SETTINGS) else path[:3]
+        self.count(ROUTES.get(start, "other"), status, seconds)
 
     def committed(self, events: int, new: int | None, rejected: int, seconds: float) -> None:
         """One group: ``new`` of its events were not there yet; None: it could not be written."""

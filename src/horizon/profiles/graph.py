@@ -1,7 +1,7 @@
 """What a profile's picture shows: boxes, lines between them, and cuts. Pure.
 
 Up to FEW identifiers each has a box. Of more, those that are alike share one: of the same kind, and
-tied in the same ways to what is alike itself (colour refinement, until it is stable).
+tied in the same ways to what is alike itself, as far as ROUNDS ties away (colour refinement).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from horizon.profiles.model import Cut, Edge, Node
 FEW = 40  # identifiers that have a box each
 ALONE = 3  # so many that are alike still have
 MOST = 120  # boxes: more are no picture
+ROUNDS = 12  # a path of thousands takes that many, and is drawn as one box all the same
 
 
 @dataclass(frozen=True)
@@ -123,15 +124,17 @@ def _colours(
                     str(node.node) if node.node in named or node.dead == "hub" else "")
         for node in nodes
     })  # fmt: skip
-    while True:
+    for _ in range(ROUNDS):
         finer = _numbered({
             node.node: (colours[node.node],
                         tuple(sorted((colours[end], fate) for end, fate in near[node.node])))
             for node in nodes
         })  # fmt: skip
-        if len(set(finer.values())) == len(set(colours.values())):
-            return finer
+        stable = len(set(finer.values())) == len(set(colours.values()))
         colours = finer
+        if stable:
+            break
+    return colours
 
 
 def _numbered(marks: Mapping[UUID, tuple[object, ...]]) -> dict[UUID, int]:

@@ -56,7 +56,8 @@ def of_line(line: Line) -> list[str]:
 
 def short_refusal(edge: Edge) -> str:
     if edge.refused_by == "hub":
-        return "refused: a hub"
+        blocked = "blocked" in (edge.weak.dead, edge.strong.dead)
+        return f"refused: {'blocked' if blocked else 'a hub'}"
     if edge.refused_by == "cut":
         return "refused: a cut"
     return f"refused: {edge.why}"
