@@ -53,7 +53,7 @@ WHERE n.profile_id = %(profile_id)s AND n.live
 ORDER BY n.first_seen DESC, n.node DESC LIMIT %(limit)s::int
 
 -- name: events
--- The newest first, of each live node by its index; a page looks at so many events at most, and says
+-- The newest first, of each live node by its index, and of no day before the node was first seen; a page looks at so many events at most, and says
 -- with the last one it saw where the next page begins: of somebody with a million events who never did
 -- what is asked for, no page takes long. Nor does it hold more than so many bytes, but for its first.
 WITH seen AS MATERIALIZED (
@@ -61,7 +61,8 @@ WITH seen AS MATERIALIZED (
         SELECT e.event_id, e.type, e.name, e.message_id, e.time, e.received_at, e.source_id, e.user_id,
                e.anonymous_id, e.group_id, e.properties, e.traits, e.context
         FROM events e
-        WHERE e.nodes[1] = n.node AND (e.time, e.event_id) < (%(time)s::timestamptz, %(id)s::uuid)
+        WHERE e.nodes[1] = n.node AND e.received_at >= n.first_seen
+          AND (e.time, e.event_id) < (%(time)s::timestamptz, %(id)s::uuid)
         ORDER BY e.time DESC, e.event_id DESC LIMIT %(most)s::int
     ) e
     WHERE n.profile_id = %(profile_id)s AND n.live
