@@ -42,7 +42,7 @@ class World:
                 read_message(
                     {"messageId": f"m{next(self.numbers)}", **item},
                     source=source, received_at=received_at, sent_at=received_at,
-                    node_key=self.horizon.keys.node,
+                    node_key=self.horizon.keys.node, kinds=self.horizon.kinds,
                 )
                 for item in items
             ]  # fmt: skip

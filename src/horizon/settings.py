@@ -34,6 +34,23 @@ Text = Annotated[
     str, Meta(pattern=r"\A[^\x00-\x1f\x7f\ud800-\udfff]*\Z", description="text on one line")
 ]
 Named = Annotated[Text, Meta(min_length=1, description="text on one line, and not empty")]
+# A kind of identifier, and where its value stands in an event.
+_KIND = r"[a-z][a-z0-9_.]{0,62}"
+_FOUND = rf"{_KIND}=(traits|properties|context)(\.[^.,=\s]+)+"
+Identifiers = Annotated[
+    str,
+    Meta(
+        pattern=rf"\A\s*({_FOUND}\s*(,\s*{_FOUND}\s*)*)?\Z",
+        description="a list like loyalty_card=traits.loyaltyCard, crm_id=context.crm.id",
+    ),
+]
+KindNames = Annotated[
+    str,
+    Meta(
+        pattern=rf"\A\s*({_KIND}\s*(,\s*{_KIND}\s*)*)?\Z",
+        description="a list of kinds of identifiers, like user_id, crm_id",
+    ),
+]
 Sender = Annotated[
     str,
     Meta(
@@ -75,6 +92,8 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     CATCHER_PAGE_PORT: Port = 8025
     METRICS_HOST: Named = "127.0.0.1"
     METRICS_PORT: Port = 9464
+    IDENTIFIERS: Identifiers = ""  # kinds of one's own: loyalty_card=traits.loyaltyCard
+    VERIFIED_ONLY: KindNames = ""  # kinds that a browser only claims, but for a signed token
 
     WINDOW_DAYS: Days = 14
     SCORE_HIGH: Share = 0.7

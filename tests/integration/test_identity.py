@@ -83,7 +83,7 @@ def test_an_event_that_commits_late_is_seen_by_the_next_run(world: World) -> Non
         world.put(world.track("second", 1 * DAY))
         slow.execute(
             "INSERT INTO events (event_id, source_id, message_id, type, user_id, nodes, time,"
-            " received_at, trusted, activity, era) VALUES (gen_random_uuid(), 1, 'late', 'track',"
+            " received_at, trusted, activity, era) VALUES (gen_random_uuid(), 2, 'late', 'track',"
             " 'late', ARRAY[gen_random_uuid()], %s, %s, true, true, 1)",
             [NOW, NOW],
         )

@@ -111,8 +111,8 @@ def understand(key: str, package: str, role: Role, database: Database) -> None:
             with tx.cursor().copy(text) as copy:
                 copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8) + b"\xff\xff")
         else:
-            if package == "horizon.campaigns":
-                tx.execute(Queries(package)["make_room"])  # a temporary table of its queries
+            if "make_room" in Queries(package).names():
+                tx.execute(Queries(package)["make_room"])  # temporary tables of its queries
             names = re.findall(r"%\((\w+)\)s", text)
             explain = (
                 "" if re.search("^(CREATE TEMP TABLE|TRUNCATE)", text, re.MULTILINE) else "EXPLAIN "

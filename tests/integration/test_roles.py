@@ -64,6 +64,7 @@ GRANTS = {
     "scores":           ("", "S", "S", "S"),
     "simulations":      ("", "SI", "", ""),
     "source_keys":      ("S", "SIUD", "SIUD", ""),
+    "source_secrets":   ("S", "SIUD", "", ""),
     "sources":          ("S", "SIU", "SIU", ""),
     "suppressed_domains": ("", "SID", "S", "S"),
     "suppressions":     ("SI", "SID", "S", "S"),

@@ -17,9 +17,11 @@ from horizon.cli import (
     doctor,
     explain,
     forward,
+    identity,
     ingest,
     keep,
     lineage,
+    profile,
     serve,
     ship,
     stages,
@@ -58,7 +60,7 @@ def _root(
 
 for module in (
     serve, status, doctor, ship, ingest, data, forward, stages, explain, consent, keep, audit,
-    lineage, dashboards,
+    lineage, dashboards, profile, identity,
 ):  # fmt: skip
     module.register(app)
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import typer
 
+from horizon import clock
 from horizon import keys as keyring
 from horizon import settings as setting
 from horizon.cli.output import complain
@@ -48,6 +49,20 @@ MessageId = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+
+
+def until(text: str) -> datetime:
+    """The value of --old-until: a time to come, or now."""
+    now = clock.now()
+    if text == "now":
+        return now
+    found = clock.parse_instant(text, option="--old-until")
+    if found <= now:
+        raise UsageError(
+            f"--old-until {text} is over already: give a time to come, or `now`, which ends the "
+            "old one at once."
+        )
+    return found
 
 
 def installed(database: str | None = None) -> Installation:

@@ -12,12 +12,12 @@ from horizon.cli.options import DatabaseName
 from horizon.cli.output import complain, console, say
 from horizon.delivery import channels
 from horizon.delivery.channels.smtp.advice import advice
-from horizon.edge.port import check_port
 from horizon.errors import HorizonError
 from horizon.pipeline import forwarder, processes
 from horizon.pipeline.installation import Installation, open_installation
 from horizon.pipeline.processes import Child
 from horizon.postgres.embedded import EmbeddedPostgres
+from horizon.serving.port import check_port
 from horizon.starting import until_stopped
 
 PANEL = "Start, stop, look"

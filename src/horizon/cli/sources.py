@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from horizon import clock
-from horizon.cli.options import AsJson, DatabaseName, installed
+from horizon.cli.options import AsJson, DatabaseName, installed, until
 from horizon.cli.output import print_json, say, show
 from horizon.cli.source_add import Burst, Origins, Rate, source_add, source_wait
+from horizon.cli.source_secret import source_secret
 from horizon.clock import utc_text
 from horizon.errors import UsageError
 from horizon.events.origins import read_origin
@@ -28,7 +29,8 @@ def register(app: typer.Typer, panel: str) -> None:
     for name, command in (
         ("add", source_add), ("wait", source_wait), ("list", source_list), ("show", source_show),
         ("set", source_set), ("rotate", source_rotate), ("disable", source_disable),
-        ("enable", source_enable), ("rename", source_rename), ("remove", source_remove),
+        ("enable", source_enable), ("secret", source_secret), ("rename", source_rename),
+        ("remove", source_remove),
     ):  # fmt: skip
         source.command(name)(command)
     app.add_typer(source, name="source", rich_help_panel=panel)
@@ -145,25 +147,12 @@ def _switch(name: str, database: str | None, *, enabled: bool) -> None:
         write_audit(tx, f"source:{'enabled' if enabled else 'disabled'}", name, {})
 
 
-def _until(text: str) -> datetime:
-    now = clock.now()
-    if text == "now":
-        return now
-    until = clock.parse_instant(text, option="--old-until")
-    if until <= now:
-        raise UsageError(
-            f"--old-until {text} is over already: give a time to come, or `now`, which ends the "
-            "old key at once."
-        )
-    return until
-
-
 def source_rotate(
     name: Name,
     old_until: Annotated[
         datetime | None,
         typer.Option(
-            "--old-until", metavar="TIME", parser=_until,
+            "--old-until", metavar="TIME", parser=until,
             help=f"Take the old key until then, or `now`; {OLD_KEY_DAYS:.0f} days where none is "
             "given.",
         ),
@@ -188,12 +177,12 @@ def source_rotate(
 
 
 def _rotate(tx: Connection, name: str, now: datetime, old_until: datetime | None) -> str:
-    until = old_until or now + timedelta(days=OLD_KEY_DAYS)
-    key = registry.rotate(tx, name, now=now, old_until=until)
-    write_audit(tx, "source:key:rotated", name, {"old_until": utc_text(until)})
-    ended = until <= now
+    ends = old_until or now + timedelta(days=OLD_KEY_DAYS)
+    key = registry.rotate(tx, name, now=now, old_until=ends)
+    write_audit(tx, "source:key:rotated", name, {"old_until": utc_text(ends)})
+    ended = ends <= now
     rest = "The old one has ended." if ended else (
-        f"The old one is taken until {utc_text(until)}; `horizon source show {name}` tells when it "
+        f"The old one is taken until {utc_text(ends)}; `horizon source show {name}` tells when it "
         f"was last used, and `horizon source rotate {name} --finish` ends it."
     )  # fmt: skip
     return f"The new write key of {name}, which is not shown again: {key}\n{rest}"

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from horizon.edge.admission import Admission
-from horizon.edge.http import Refusal, Reply, Request, json_reply
+from horizon.serving.http import Refusal, Reply, Request, json_reply
 
 ADDRESS: Final = re.compile(r"/v1/projects/([^/]+)/settings")
 

@@ -15,14 +15,15 @@ from horizon import clock
 from horizon.edge.admission import Admission
 from horizon.edge.erased_nodes import ErasedNodes
 from horizon.edge.group_commit import Full, GroupCommit, NotStorable
-from horizon.edge.held import Unavailable
-from horizon.edge.http import Refusal, Reply, Request, busy, json_reply, unavailable
 from horizon.edge.room import Room
 from horizon.events.json_text import cut_deep, without_lone_surrogates, without_no_numbers
+from horizon.events.kinds import BUILT_IN, Kinds
 from horizon.events.model import Source, read_message
 from horizon.events.rejection import Rejected, RejectedEvent, refused
 from horizon.events.rows import Row, row_of
 from horizon.events.times import read_time
+from horizon.serving.held import Unavailable
+from horizon.serving.http import Refusal, Reply, Request, busy, json_reply, unavailable
 
 BODY_BYTES = 512_000
 BATCH_EVENTS = 2_500
@@ -74,12 +75,14 @@ class SegmentApi:
         erased: ErasedNodes,
         room: Room,
         node_key: bytes,
+        kinds: Kinds = BUILT_IN,
     ) -> None:
         self._commit = commit
         self._admission = admission
         self._erased = erased
         self._room = room
         self._node_key = node_key
+        self._kinds = kinds
 
     async def answer(self, request: Request, call: str) -> Reply:
         """``call`` is a value of CALLS."""
@@ -122,7 +125,7 @@ class SegmentApi:
         self._erased.known()
         events = len(envelope.batch) if isinstance(envelope, _Batch) else 1
         self._admission.charge(source, events)
-        reader = _Reader(source, key, self._erased, self._node_key, clock.now())
+        reader = _Reader(source, key, self._erased, self._node_key, self._kinds, clock.now())
         if isinstance(envelope, _Batch):
             reader.read_batch(envelope)
         else:
@@ -141,7 +144,13 @@ class _Reader:
     """Reads a request's messages: the good ones are kept, the bad ones noted."""
 
     def __init__(
-        self, source: Source, key: str, erased: ErasedNodes, node_key: bytes, received_at: datetime
+        self,
+        source: Source,
+        key: str,
+        erased: ErasedNodes,
+        node_key: bytes,
+        kinds: Kinds,
+        received_at: datetime,
     ) -> None:
         self.events: list[Row] = []
         self.rejected: list[RejectedEvent] = []
@@ -149,6 +158,7 @@ class _Reader:
         self._key = key
         self._erased = erased
         self._node_key = node_key
+        self._kinds = kinds
         self.received_at = received_at
 
     def read_batch(self, batch: _Batch) -> None:
@@ -172,6 +182,7 @@ class _Reader:
             event = read_message(
                 item, source=self._source, received_at=received_at, sent_at=sent_at,
                 node_key=self._node_key, message_type=message_type, context=context,
+                kinds=self._kinds,
             )  # fmt: skip
             self._erased.refuse(event, self._node_key)
         except Rejected as reason:

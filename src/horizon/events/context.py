@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 from horizon.events.identifying import in_context
 from horizon.events.json_text import read_object, write
 from horizon.events.kinds import BUILT_IN, Identifier, Kinds
+from horizon.events.proof import Voucher
 from horizon.events.rejection import truncated_ip
 
+TOKEN, USER_HASH, TROUBLE = "identityToken", "userHash", "identityError"
 _PREFERENCE = re.compile(r"[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}")
 
 
@@ -19,6 +21,7 @@ class Context(NamedTuple):
     consent: str | None  # {"PURPOSE.CHANNEL": true}
     traits: dict[str, Any] | None = None  # shared by all who ask: not to be changed
     identifiers: tuple[Identifier, ...] = ()  # that its source may assert, strongest first
+    voucher: Voucher | None = None
 
 
 # A batch's events mostly share one context. 256 of at most 32 KB bound what is held.
@@ -44,6 +47,7 @@ def read_context(
     if kept := _choices(choices):
         merged["integrations"] = kept
     _shorten_ip(merged)
+    voucher = _voucher(merged)
     preferences = _preferences(merged, trusted)
     traits = merged.get("traits")
     return Context(
@@ -51,7 +55,22 @@ def read_context(
         write(preferences) if preferences else None,
         traits if isinstance(traits, dict) else None,
         in_context(merged, kinds, frozenset() if trusted else kinds.unproven),
+        voucher,
     )
+
+
+def with_trouble(context: str | None, trouble: str) -> str:
+    """The context with what was wrong with its token, for whoever asks why nobody believed it."""
+    rest = (context or "{}")[1:]
+    return f'{{"{TROUBLE}":"{trouble}"{"" if rest == "}" else ","}{rest}'
+
+
+def _voucher(context: dict[str, Any]) -> Voucher | None:
+    """Taken out of the context: who reads it later could go on with it."""
+    context.pop(TROUBLE, None)  # our own word
+    if TOKEN not in context and USER_HASH not in context:
+        return None
+    return Voucher(context.pop(TOKEN, None), context.pop(USER_HASH, None))
 
 
 def _choices(raw: bytes | None) -> dict[str, Any]:

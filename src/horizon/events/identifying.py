@@ -29,7 +29,7 @@ def in_context(
         *_external(context.get("externalIds")),
         *kinds.declared_in("context", context),
     ]
-    proven = [one for one in found if one.kind not in unproven]
+    proven = [one for one in found if one[0] not in unproven]
     return tuple(sorted(set(proven), key=_strength)[:MOST])
 
 
@@ -65,23 +65,37 @@ def nodes_of(
     more: Sequence[Identifier] = (),
     previous: Sequence[Identifier] | None = None,
     claims: frozenset[str] = frozenset(),
+    proven: Sequence[Identifier] = (),
 ) -> tuple[list[bytes], str | None]:
     """An event's nodes, and its ``identifiers``: None where its columns say as much.
 
     ``previous``: who somebody was before, of an alias call; they come last. What is of a kind in
-    ``claims`` and a blocked value stay in their columns and are no nodes. Raises Rejected where
-    nothing is left.
+    ``claims`` and not ``proven``, and a blocked value, stay in their columns and are no nodes.
+    Raises Rejected where nothing is left.
     """
-    plain = [
-        (kind, value) for kind, value in columns if value is not None and not is_blocked(value)
-    ]
-    if not more and previous is None and not claims:
-        if not plain:
-            raise _blocked()
-        return [node_bytes(key, kind, value) for kind, value in plain], None
-    asserted = [Identifier(*one) for one in plain if one[0] not in claims]
-    before = [one for one in previous or () if one.kind not in claims]
-    own = _ordered(asserted, more, MOST - len(asserted) - len(before))
+    if not more and previous is None and not claims and not proven:  # nearly all events
+        nodes = [
+            node_bytes(key, kind, value)
+            for kind, value in columns
+            if value is not None and not is_blocked(value)
+        ]
+        if nodes:
+            return nodes, None
+    return _listed(key, columns, (*more, *proven), previous, claims, proven)
+
+
+def _listed(
+    key: bytes,
+    columns: Sequence[Column],
+    more: Sequence[Identifier],
+    previous: Sequence[Identifier] | None,
+    claims: frozenset[str],
+    proven: Sequence[Identifier],
+) -> tuple[list[bytes], str | None]:
+    plain = [(kind, text) for kind, text in columns if text is not None and not is_blocked(text)]
+    asserted = [one for one in plain if one[0] not in claims or one in proven]
+    before = [one for one in previous or () if one[0] not in claims]
+    own = _ordered(asserted, more, MOST - len(asserted) - len(before)) if more else asserted
     if not own:
         raise _unverified(plain) if plain else _blocked()
     nodes: dict[bytes, Identifier] = {}
@@ -92,14 +106,19 @@ def nodes_of(
     return list(nodes), None if as_columns else write(kept)
 
 
-def _ordered(columns: list[Identifier], more: Sequence[Identifier], most: int) -> list[Identifier]:
+def _ordered(
+    columns: Sequence[Identifier], more: Sequence[Identifier], most: int
+) -> list[Identifier]:
     """Of one kind the column's own comes first: there the rest of Horizon looks for it."""
-    others = sorted((one for one in set(more) if one not in columns), key=_strength)[:most]
-    return sorted((*columns, *others), key=lambda one: rank_of(one.kind)) if others else columns
+    return sorted((*columns, *sorted(more, key=_strength)[:most]), key=_rank)
+
+
+def _rank(one: Identifier) -> int:
+    return rank_of(one[0])
 
 
 def _strength(one: Identifier) -> tuple[int, str, str]:
-    return rank_of(one.kind), one.kind, one.value
+    return rank_of(one[0]), *one
 
 
 def _blocked() -> Rejected:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from horizon.events.blocked import is_blocked
 
@@ -25,9 +25,7 @@ EMAIL: Final = re.compile(r"[^\s@\0-\x1f]{1,64}@[^\s@\0-\x1f]{1,255}")
 _PHONE: Final = re.compile(r"(?=[^1-9]*[1-9])(?:[^0-9]*[0-9]){5}.*", re.DOTALL)  # 5 digits or more
 
 
-class Identifier(NamedTuple):
-    kind: str
-    value: str
+Identifier = tuple[str, str]  # its kind and its value; a tuple, since each event makes some
 
 
 @dataclass(frozen=True, eq=False)  # compared and hashed by identity: it is in the key of a cache
@@ -90,7 +88,7 @@ def identifier_of(kind: str, value: object) -> Identifier | None:
         return None
     if kind == "phone" and not _PHONE.fullmatch(text):
         return None
-    return Identifier(kind, text)
+    return kind, text
 
 
 def _text(value: object) -> str | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -11,11 +11,12 @@ from uuid import UUID
 import msgspec
 
 from horizon.events import ids, message
-from horizon.events.context import Context, read_context
+from horizon.events.context import Context, read_context, with_trouble
 from horizon.events.identifying import nodes_of
 from horizon.events.json_text import write
 from horizon.events.kinds import BUILT_IN, Identifier, Kinds, identifier_of
 from horizon.events.message import EventType as EventType
+from horizon.events.proof import NO_PROOF, prove
 from horizon.events.rejection import Rejected as Rejected
 from horizon.events.times import TimeFlag
 
@@ -35,6 +36,7 @@ class Source:
     rate: float | None = None  # events a second; none: no limit
     burst: float | None = None  # events at once; none: what comes in ten seconds
     key_expires_at: datetime | None = None  # of the key that it was found by
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # what its users' ids are signed with
 
     @property
     def trusted(self) -> bool:
@@ -112,18 +114,25 @@ def _event_of(
     node_key: bytes,
     kinds: Kinds,
 ) -> Event:
-    event_type = message.type_of(read)
+    event_type, trusted = message.type_of(read), source.trusted
     user_id, anonymous_id, previous_id, group_id = message.identifiers_of(read)
     traits = message.traits_of(read) if event_type in ("identify", "group") else None
     if event_type == "identify" and not traits:  # RudderStack's SDKs have them there alone
         traits = around.traits or traits
-    email = message.email_in(traits) if event_type == "identify" and source.trusted else None
+    email = message.email_in(traits) if event_type == "identify" and trusted else None
+    more: Sequence[Identifier] = around.identifiers
+    if event_type == "identify" or kinds.declared:
+        more = [*more, *_named_elsewhere(read, event_type, traits, source, kinds)]
+    proof = NO_PROOF
+    if around.voucher and not trusted:
+        proof = prove(around.voucher, user_id, source.secrets, received_at)
     nodes, identifiers = nodes_of(
         node_key,
         (("user_id", user_id), ("email", email), ("anonymous_id", anonymous_id)),
-        _named_besides(read, event_type, traits, around, source, kinds),
+        more,
         _previous(previous_id) if event_type == "alias" else None,
-        _NONE if source.trusted else kinds.verified_only,
+        _NONE if trusted else kinds.verified_only,
+        proof.identifiers,
     )
     message_id = message.message_id_of(read)
     original, time, flag = message.times_of(read, sent_at, received_at)
@@ -144,11 +153,11 @@ def _event_of(
         time=time,
         received_at=received_at,
         time_flag=flag,
-        trusted=source.trusted,
+        trusted=trusted,
         activity=event_type in _ACTIVITIES and source.kind != "internal",
         properties=message.properties_of(read),
         traits=write(traits) if traits is not None else None,
-        context=around.text,
+        context=with_trouble(around.text, proof.trouble) if proof.trouble else around.text,
         consent=around.consent,
     )
 
@@ -183,26 +192,23 @@ def internal_event(
     )
 
 
-def _named_besides(
+def _named_elsewhere(
     read: message.Message,
     event_type: EventType,
     traits: dict[str, Any] | None,
-    around: Context,
     source: Source,
     kinds: Kinds,
-) -> Sequence[Identifier]:
-    """What names the person and has no column: in the context, the traits and the properties."""
+) -> Iterable[Identifier]:
+    """What names the person in the traits and the properties, and has no column."""
     found: list[Identifier] = []
     if event_type == "identify" and traits:
-        if (phone := traits.get("phone")) and (named := identifier_of("phone", phone)):
+        if named := identifier_of("phone", traits.get("phone")):
             found.append(named)
         found += kinds.declared_in("traits", traits)
     if kinds.in_properties and (properties := message.properties_read(read)):
         found += kinds.declared_in("properties", properties)
-    if not found:
-        return around.identifiers
     unproven = _NONE if source.trusted else kinds.unproven
-    return [*around.identifiers, *(one for one in found if one.kind not in unproven)]
+    return (one for one in found if one[0] not in unproven)
 
 
 def _previous(previous_id: str | None) -> list[Identifier]:

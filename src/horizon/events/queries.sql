@@ -52,7 +52,9 @@ FROM STDIN (FORMAT binary)
 
 -- name: keyed_sources
 -- What the edge remembers for some seconds.
-SELECT s.source_id, s.name, s.kind, s.enabled, s.origins, s.rate, s.burst, k.key_sha256, k.expires_at
+SELECT s.source_id, s.name, s.kind, s.enabled, s.origins, s.rate, s.burst, k.key_sha256, k.expires_at,
+       ARRAY(SELECT b.box FROM source_secrets b
+             WHERE b.source_id = s.source_id AND coalesce(b.expires_at > %(now)s, true)) AS boxes
 FROM source_keys k JOIN sources s USING (source_id)
 
 -- name: note_key_use
@@ -80,6 +82,23 @@ RETURNING source_id
 -- name: add_key
 INSERT INTO source_keys (key_sha256, source_id, hint, created_at)
 VALUES (%(key_sha256)s, %(source_id)s, %(hint)s, %(now)s)
+
+-- name: drop_ended_secrets
+DELETE FROM source_secrets WHERE source_id = %(source_id)s AND expires_at <= %(now)s
+
+-- name: end_secret
+-- The newest secret becomes the old one. None is returned of a source's first.
+UPDATE source_secrets SET expires_at = %(until)s WHERE source_id = %(source_id)s AND expires_at IS NULL
+RETURNING expires_at
+
+-- name: end_old_secret
+DELETE FROM source_secrets WHERE source_id = %(source_id)s AND expires_at IS NOT NULL RETURNING expires_at
+
+-- name: old_secret
+SELECT expires_at FROM source_secrets WHERE source_id = %(source_id)s AND expires_at > %(now)s
+
+-- name: add_secret
+INSERT INTO source_secrets (source_id, box, created_at) VALUES (%(source_id)s, %(box)s, %(now)s)
 
 -- name: drop_keys
 DELETE FROM source_keys WHERE source_id = %(source_id)s

@@ -14,6 +14,7 @@ BODY_BYTES = 512_000  # no request has more
 CUT_BYTES = 32_768  # of a longer line of a file: it cannot be read again, but looked at
 
 _KEY = re.compile(r'("writeKey"\s*:\s*)"(?:[^"\\]|\\.)*"?')
+_VOUCHER = re.compile(r'("(?:identityToken|userHash)"\s*:\s*)"(?:[^"\\]|\\.)*"?')
 _ADDRESS = re.compile(r'("ip"\s*:\s*)"((?:[^"\\]|\\.)*)"?')
 _parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -83,12 +84,13 @@ def _same_content(body: bytes) -> bytes | None:
 
 
 def storable_body(body: bytes, key: str = "") -> str:
-    """A refused event's text, whole but for a huge line: no keys, client addresses shortened."""
+    """A refused event's text, whole but for a huge line: no keys and no
+    tokens, client addresses shortened."""
     kept = body if len(body) <= BODY_BYTES else body[:CUT_BYTES]
     text = kept.decode(errors="replace").replace("\0", "\ufffd")
     if key:
         text = text.replace(key, "[removed]")
-    text = _KEY.sub(r'\1"[removed]"', text)
+    text = _VOUCHER.sub(r'\1"[removed]"', _KEY.sub(r'\1"[removed]"', text))
     return _ADDRESS.sub(lambda found: f'{found[1]}"{truncated_ip(found[2]) or ""}"', text)
 
 

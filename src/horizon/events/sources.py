@@ -13,6 +13,7 @@ from typing import Any
 from horizon import clock
 from horizon.errors import UsageError
 from horizon.events.model import Source, SourceKind
+from horizon.events.secrets import opened_secrets
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
 
@@ -28,14 +29,17 @@ def key_digest(key: str) -> bytes:
     return hashlib.sha256(key.encode(errors="replace")).digest()
 
 
-def keyed_sources(tx: Connection) -> dict[bytes, Source]:
-    """The sources by their keys' digests, disabled ones and ended keys too."""
+def keyed_sources(tx: Connection, link_key: bytes | None = None) -> dict[bytes, Source]:
+    """The sources by their keys' digests, disabled ones and ended keys too.
+
+    With the installation's ``link_key`` each has its secrets, as far as that opens them.
+    """
     return {
         bytes(row.key_sha256): Source(
             row.source_id, row.name, row.kind, row.enabled, tuple(row.origins), row.rate, row.burst,
-            row.expires_at,
+            row.expires_at, opened_secrets(link_key, row.source_id, row.boxes) if link_key else (),
         )
-        for row in tx.execute(_queries["keyed_sources"])
+        for row in tx.execute(_queries["keyed_sources"], {"now": clock.now()})
     }  # fmt: skip
 
 

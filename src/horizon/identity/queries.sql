@@ -1,34 +1,292 @@
--- name: assign_profiles
--- A profile for each node that is the strongest of an event of the window and has none yet. An
--- event that comes late can only make first_seen earlier. Horizon's own events are not counted.
-WITH seen AS (
-    SELECT nodes[1] AS node, min(least(time, received_at)) AS first_seen,
-           count(*) FILTER (WHERE source_id NOT IN (SELECT source_id FROM sources WHERE kind = 'internal')) AS events,
-           min(CASE WHEN identifiers IS NOT NULL THEN identifiers::jsonb #>> '{0,0}'
-                    WHEN unblocked(user_id) IS NOT NULL THEN 'user_id'
-                    WHEN email IS NOT NULL THEN 'email' ELSE 'anonymous_id' END) AS kind,
-           min(CASE WHEN identifiers IS NOT NULL THEN identifiers::jsonb #>> '{0,1}'
-                    ELSE coalesce(unblocked(user_id), email, anonymous_id) END) AS value
-    FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s)
-    -- What Horizon writes may name a node alone: of an address that belongs to nobody it knows.
-    WHERE coalesce(user_id, email, anonymous_id) IS NOT NULL
-    GROUP BY 1
-), earlier AS (
-    UPDATE nodes n SET first_seen = s.first_seen
-    FROM seen s WHERE n.node = s.node AND s.first_seen < n.first_seen
-), fresh AS (
-    SELECT s.*, nextval(pg_get_serial_sequence('profiles', 'profile_id')) AS profile_id
-    FROM (SELECT * FROM seen ORDER BY first_seen, node) s
-    WHERE NOT EXISTS (SELECT FROM nodes n WHERE n.node = s.node)
-), made AS (
-    INSERT INTO profiles (profile_id, created_at) OVERRIDING SYSTEM VALUE
-    SELECT profile_id, %(now)s FROM fresh
-), placed AS (
-    INSERT INTO nodes (node, kind, value, profile_id, first_seen)
-    SELECT node, kind, value, profile_id, first_seen FROM fresh
+-- name: make_room
+-- What a run has found out, until its transaction ends.
+CREATE TEMP TABLE IF NOT EXISTS sightings (
+    nodes uuid[], time timestamptz, first uuid[], user_id text, email text, anonymous_id text, identifiers text,
+    events bigint
+) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS sighted_nodes (
+    node uuid, kind text, value text, time timestamptz
+) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS fresh_nodes (
+    node uuid, kind text, value text, time timestamptz
+) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS said_edges (
+    weak uuid, strong uuid, how text, time timestamptz, event_id uuid, source_id int
+) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS fresh_edges (
+    weak uuid, strong uuid, how text, time timestamptz, event_id uuid, source_id int
+) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS touched (node uuid) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS involved (
+    node uuid, kind text, profile_id bigint, born_as bigint, dead text, time timestamptz
+) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS numbered_kinds (kind text, number bigint) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS placed (
+    node uuid, profile_id bigint, born_as bigint, dead text
+) ON COMMIT DELETE ROWS;
+
+-- name: gather
+-- The window's events by the nodes that they hold together, each set of nodes with its first event.
+-- As evidence an event is of its time, but never after its receipt, and a source that is not
+-- trusted cannot go back by more than 30 days: one backdated event would win against all others.
+-- Arrays have a least one in every version, so first holds that event: its time, id and source.
+INSERT INTO sightings (nodes, time, first, user_id, email, anonymous_id, identifiers, events)
+SELECT nodes, min(sighted_at), min(sighting(sighted_at, event_id, source_id)),
+       min(user_id), min(email), min(anonymous_id), min(identifiers), count(*)
+FROM (
+    SELECT e.*, CASE WHEN trusted THEN least(time, received_at)
+                     ELSE greatest(least(time, received_at), received_at - interval '30 days') END AS sighted_at
+    FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s) e
+    WHERE e.type <> 'alias' AND e.source_id NOT IN (SELECT source_id FROM sources WHERE kind = 'internal')
+) e
+GROUP BY nodes;
+
+-- name: aliases
+-- Few, so they are read one by one.
+SELECT nodes, identifiers, previous_id, trusted, event_id, source_id,
+       CASE WHEN trusted THEN least(time, received_at)
+            ELSE greatest(least(time, received_at), received_at - interval '30 days') END AS sighted_at
+FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s)
+WHERE type = 'alias' AND source_id NOT IN (SELECT source_id FROM sources WHERE kind = 'internal');
+
+-- name: name_nodes
+-- What stands behind each node. Where identifiers is NULL its event has the three plain ones alone.
+INSERT INTO sighted_nodes (node, kind, value, time)
+SELECT node, min(kind), min(value), min(time)
+FROM (
+    SELECT unnest(nodes) AS node, time,
+           unnest(array_remove(ARRAY[CASE WHEN unblocked(user_id) IS NOT NULL THEN 'user_id' END,
+                                     CASE WHEN email IS NOT NULL THEN 'email' END,
+                                     CASE WHEN unblocked(anonymous_id) IS NOT NULL THEN 'anonymous_id' END], NULL)) AS kind,
+           unnest(array_remove(ARRAY[unblocked(user_id), email, unblocked(anonymous_id)], NULL)) AS value
+    FROM sightings WHERE identifiers IS NULL
+    UNION ALL
+    SELECT nodes[place], time, named.identifiers -> (place - 1) ->> 0, named.identifiers -> (place - 1) ->> 1
+    FROM sightings, LATERAL (SELECT identifiers::jsonb AS identifiers) named, LATERAL generate_subscripts(nodes, 1) place
+    WHERE sightings.identifiers IS NOT NULL
+) named
+WHERE node IS NOT NULL AND kind IS NOT NULL
+GROUP BY node;
+
+-- name: add_named
+-- Nodes that the database has no key to make: of aliases and of other spellings.
+INSERT INTO sighted_nodes (node, kind, value, time)
+SELECT added.node, added.kind, added.value, added.time
+FROM unnest(%(nodes)s::uuid[], %(kinds)s::text[], %(values)s::text[], %(times)s::timestamptz[])
+    AS added (node, kind, value, time);
+
+-- name: find_fresh_nodes
+INSERT INTO fresh_nodes (node, kind, value, time)
+SELECT s.node, min(s.kind), min(s.value), min(s.time)
+FROM sighted_nodes s
+WHERE NOT EXISTS (SELECT FROM nodes n WHERE n.node = s.node)
+GROUP BY s.node;
+
+-- name: find_more_nodes
+-- Of those that were named after the first look.
+INSERT INTO fresh_nodes (node, kind, value, time)
+SELECT s.node, min(s.kind), min(s.value), min(s.time)
+FROM sighted_nodes s
+WHERE s.node = ANY(%(nodes)s::uuid[]) AND NOT EXISTS (SELECT FROM nodes n WHERE n.node = s.node)
+  AND NOT EXISTS (SELECT FROM fresh_nodes f WHERE f.node = s.node)
+GROUP BY s.node;
+
+-- name: spelled
+-- Fresh identifiers of which there may be another spelling.
+SELECT node, kind, value, time FROM fresh_nodes
+WHERE kind = 'phone' OR kind = 'email' AND value ~ '[^[:ascii:]]';
+
+-- name: move_first_seen
+-- An event that comes late can only make it earlier.
+UPDATE nodes n SET first_seen = s.time
+FROM sighted_nodes s
+WHERE n.node = s.node AND s.time < n.first_seen
+RETURNING n.node, n.kind;
+
+-- name: say_edges
+-- Of aliases, of other spellings, and by hand.
+INSERT INTO said_edges (weak, strong, how, time, event_id, source_id)
+SELECT said.weak, said.strong, said.how, said.time, said.event_id, said.source_id
+FROM unnest(%(weak)s::uuid[], %(strong)s::uuid[], %(how)s::text[], %(times)s::timestamptz[], %(event_ids)s::uuid[],
+            %(source_ids)s::int[]) AS said (weak, strong, how, time, event_id, source_id)
+WHERE said.weak <> said.strong;
+
+-- name: find_fresh_edges
+-- Every two nodes of an event. An edge that is there already counts again where its first event is
+-- earlier than was known.
+INSERT INTO fresh_edges (weak, strong, how, time, event_id, source_id)
+SELECT f.weak, f.strong, f.how, f.time, sighted_event(f.first), sighted_source(f.first)
+FROM (
+    SELECT weak, strong, how, min(time) AS time, min(first) AS first
+    FROM (
+        SELECT nodes[2] AS weak, nodes[1] AS strong, 'event' AS how, time, first
+        FROM sightings WHERE cardinality(nodes) = 2
+        UNION ALL
+        SELECT nodes[b], nodes[a], 'event', time, first
+        FROM sightings, LATERAL generate_series(1, cardinality(nodes) - 1) a,
+             LATERAL generate_series(a + 1, cardinality(nodes)) b
+        WHERE cardinality(nodes) > 2
+        UNION ALL
+        SELECT weak, strong, how, time, sighting(time, event_id, source_id) FROM said_edges
+    ) pairs
+    GROUP BY weak, strong, how
+) f
+LEFT JOIN edges e ON e.weak = f.weak AND e.strong = f.strong AND e.how = f.how
+WHERE e.weak IS NULL OR f.time < e.time;
+
+-- name: touch
+-- Whose place may change: an end of a fresh edge.
+INSERT INTO touched (node)
+SELECT weak FROM fresh_edges UNION SELECT strong FROM fresh_edges UNION SELECT unnest(%(nodes)s::uuid[]);
+
+-- name: involve
+-- All of the profiles that are touched, and of those that these are held apart from.
+WITH mine AS (
+    SELECT DISTINCT n.profile_id FROM touched t JOIN nodes n USING (node) WHERE n.profile_id IS NOT NULL
+), all_of AS (
+    SELECT profile_id FROM mine
+    UNION
+    SELECT other.profile_id
+    FROM mine JOIN profiles p USING (profile_id) JOIN profiles other ON other.contested = p.contested
 )
-SELECT (SELECT count(*) FROM seen) AS nodes, (SELECT count(*) FROM fresh) AS profiles,
-       (SELECT coalesce(sum(events), 0)::bigint FROM seen) AS events;
+INSERT INTO involved (node, kind, profile_id, born_as, dead, time)
+SELECT n.node, n.kind, n.profile_id, n.born_as, n.dead, n.first_seen
+FROM all_of JOIN nodes n USING (profile_id);
+
+-- name: involve_neighbours
+-- What is out of matching and tied to these: it counts as a neighbour.
+INSERT INTO involved (node, kind, profile_id, born_as, dead, time)
+SELECT n.node, n.kind, n.profile_id, n.born_as, n.dead, n.first_seen
+FROM (
+    SELECT e.strong AS node FROM involved i JOIN edges e ON e.weak = i.node
+    UNION SELECT e.weak FROM involved i JOIN edges e ON e.strong = i.node
+    UNION SELECT node FROM touched
+) tied
+JOIN nodes n USING (node)
+WHERE n.profile_id IS NULL;
+
+-- name: involve_all
+INSERT INTO involved (node, kind, profile_id, born_as, dead, time)
+SELECT node, kind, profile_id, born_as, dead, first_seen FROM nodes;
+
+-- name: number_kinds
+INSERT INTO numbered_kinds (kind, number)
+SELECT kind, row_number() OVER (ORDER BY kind) - 1
+FROM (SELECT kind FROM fresh_nodes UNION SELECT kind FROM involved) kinds;
+
+-- name: kinds
+SELECT kind FROM numbered_kinds ORDER BY number;
+
+-- name: blockable
+-- Nodes whose value the rules may block: of kinds that have patterns. Fresh ones, and with all those there are.
+SELECT node, kind, value FROM fresh_nodes WHERE kind = ANY(%(kinds)s::text[])
+UNION ALL
+SELECT n.node, n.kind, n.value FROM involved i JOIN nodes n USING (node)
+WHERE %(all)s::boolean AND n.kind = ANY(%(kinds)s::text[]);
+
+-- name: read_nodes
+-- Of one width, so that they become arrays without a look at each: no NULLs.
+SELECT n.node, k.number, coalesce(n.profile_id, 0) AS profile_id, coalesce(n.born_as, 0) AS born_as, n.time,
+       CASE n.dead WHEN 'hub' THEN 1 WHEN 'blocked' THEN 2 WHEN 'erased' THEN 3 ELSE 0 END::bigint AS dead
+FROM (
+    SELECT node, kind, NULL::bigint AS profile_id, NULL::bigint AS born_as, time, NULL::text AS dead FROM fresh_nodes
+    UNION ALL SELECT node, kind, profile_id, born_as, time, dead FROM involved
+) n
+JOIN numbered_kinds k USING (kind);
+
+-- name: read_edges
+-- state: 0 joins, 1 is refused, 2 is fresh.
+SELECT weak, strong, time,
+       CASE how WHEN 'event' THEN 0 WHEN 'alias' THEN 1 WHEN 'same' THEN 2 ELSE 3 END::bigint AS how, 2::bigint AS state
+FROM fresh_edges
+UNION ALL
+SELECT e.weak, e.strong, e.time,
+       CASE e.how WHEN 'event' THEN 0 WHEN 'alias' THEN 1 WHEN 'same' THEN 2 ELSE 3 END::bigint,
+       (e.refused_by IS NOT NULL)::int::bigint
+FROM (
+    SELECT e.* FROM involved i JOIN edges e ON e.weak = i.node
+    UNION
+    SELECT e.* FROM involved i JOIN edges e ON e.strong = i.node
+) e
+WHERE NOT EXISTS (SELECT FROM fresh_edges f WHERE f.weak = e.weak AND f.strong = e.strong AND f.how = e.how);
+
+-- name: read_all_edges
+SELECT weak, strong, time,
+       CASE how WHEN 'event' THEN 0 WHEN 'alias' THEN 1 WHEN 'same' THEN 2 ELSE 3 END::bigint AS how,
+       (refused_by IS NOT NULL)::int::bigint AS state
+FROM edges;
+
+-- name: read_cuts
+SELECT c.node, c.anchor FROM cuts c
+WHERE c.lifted_at IS NULL AND (c.node IN (SELECT node FROM involved) OR c.node IN (SELECT node FROM fresh_nodes));
+
+-- name: draw_profiles
+SELECT nextval(pg_get_serial_sequence('profiles', 'profile_id')) AS profile_id FROM generate_series(1, %(count)s);
+
+-- name: make_profiles
+INSERT INTO profiles (profile_id, created_at) OVERRIDING SYSTEM VALUE
+SELECT made.profile_id, %(now)s FROM unnest(%(profiles)s::bigint[]) AS made (profile_id);
+
+-- name: place
+INSERT INTO placed (node, profile_id, born_as, dead)
+SELECT p.node, nullif(p.profile_id, 0), nullif(p.born_as, 0), (ARRAY['hub', 'blocked', 'erased'])[p.dead]
+FROM unnest(%(nodes)s::uuid[], %(profiles)s::bigint[], %(born_as)s::bigint[], %(dead)s::bigint[])
+    AS p (node, profile_id, born_as, dead);
+
+-- name: add_nodes
+INSERT INTO nodes (node, kind, value, profile_id, born_as, dead, first_seen)
+SELECT f.node, f.kind, f.value, p.profile_id, p.born_as, p.dead, f.time
+FROM fresh_nodes f JOIN placed p USING (node);
+
+-- name: move_nodes
+UPDATE nodes n SET profile_id = p.profile_id, born_as = p.born_as, dead = p.dead
+FROM placed p
+WHERE n.node = p.node
+  AND (n.profile_id, n.born_as, n.dead) IS DISTINCT FROM (p.profile_id, p.born_as, p.dead);
+
+-- name: keep_edges
+INSERT INTO edges AS known (weak, strong, how, time, event_id, source_id, refused_by)
+SELECT f.weak, f.strong, f.how, f.time, f.event_id, f.source_id, r.reason
+FROM fresh_edges f
+LEFT JOIN unnest(%(weak)s::uuid[], %(strong)s::uuid[], %(how)s::text[], %(reasons)s::text[])
+    AS r (weak, strong, how, reason) USING (weak, strong, how)
+ON CONFLICT (weak, strong, how) DO UPDATE
+SET time = excluded.time, event_id = excluded.event_id, source_id = excluded.source_id, refused_by = excluded.refused_by;
+
+-- name: refuse
+UPDATE edges e SET refused_by = nullif(r.reason, '')
+FROM unnest(%(weak)s::uuid[], %(strong)s::uuid[], %(how)s::text[], %(reasons)s::text[])
+    AS r (weak, strong, how, reason)
+WHERE e.weak = r.weak AND e.strong = r.strong AND e.how = r.how AND e.refused_by IS DISTINCT FROM nullif(r.reason, '');
+
+-- name: point
+-- Where each id that was given once leads now; those that changed.
+UPDATE profiles p SET points_to = nullif(a.target, 0)
+FROM unnest(%(profiles)s::bigint[], %(targets)s::bigint[]) AS a (profile_id, target)
+WHERE p.profile_id = a.profile_id AND p.points_to IS DISTINCT FROM nullif(a.target, 0)
+RETURNING p.profile_id, p.points_to;
+
+-- name: contest
+UPDATE profiles p SET contested = nullif(a.contested, 0)
+FROM unnest(%(profiles)s::bigint[], %(contested)s::bigint[]) AS a (profile_id, contested)
+WHERE p.profile_id = a.profile_id AND p.contested IS DISTINCT FROM nullif(a.contested, 0);
+
+-- name: hold_identity
+-- Senders share this lock: who was reached is asked of one state of the map.
+SELECT pg_advisory_xact_lock(hashtext('horizon.identity'));
+
+-- name: first_nodes
+SELECT DISTINCT ON (profile_id) profile_id, node FROM nodes
+WHERE profile_id = ANY(%(profiles)s::bigint[])
+ORDER BY profile_id, first_seen, node;
+
+-- name: newest_rules
+SELECT rules FROM identity_rules ORDER BY version DESC LIMIT 1;
+
+-- name: counted
+SELECT coalesce(sum(events), 0)::bigint AS events,
+       (SELECT count(*) FROM sighted_nodes) AS nodes, (SELECT count(*) FROM fresh_edges) AS edges
+FROM sightings;
 
 -- name: record_traits
 -- The last write wins for each trait, by event time. What a source may not assert (a browser's

@@ -1,33 +1,85 @@
-"""Which profile each new event belongs to, and what it says of that person.
-
-For now a profile is the strongest identifier of its events; the graph comes later and changes no
-table of events.
-"""
+"""Which profile each new event belongs to, and what it says of that person."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from horizon.events.message import email_in
+from horizon.events.model import internal_event
 from horizon.events.nodes import node_of
+from horizon.events.sources import find_source
+from horizon.events.store import store
+from horizon.identity.gathering import gather
+from horizon.identity.mapping import QUERIES, Change, active_rules, redraw, touch
 from horizon.postgres.database import Connection
-from horizon.postgres.queries import Queries
+from horizon.postgres.era import current_era
 from horizon.stage import StageResult, Window
 
-QUERIES = Queries("horizon.identity")
 
-
-def run(tx: Connection, window: Window, *, node_key: bytes) -> StageResult:
+def run(
+    tx: Connection, window: Window, *, node_key: bytes, region: str | None = None
+) -> StageResult:
     parameters = window.parameters()
-    made = tx.execute(QUERIES["assign_profiles"], parameters).fetchone()
-    assert made is not None
+    rules = active_rules(tx)
+    counted = gather(tx, window, rules, node_key, region)
+    change = redraw(tx, window.now, rules)
+    follow(tx, change, window.now, window.era, window.run_id)
     traits = tx.execute(QUERIES["record_traits"], parameters).rowcount
     consents = tx.execute(QUERIES["record_consents"], parameters).rowcount
     opt_ins = _record_opt_ins(tx, parameters, node_key)
-    return StageResult(
-        {"events": made.events, "nodes": made.nodes, "profiles": made.profiles, "traits": traits,
-         "consents": consents, "opt_ins": opt_ins}
-    )  # fmt: skip
+    return StageResult({
+        "events": counted.events, "nodes": counted.nodes, "edges": counted.edges,
+        "profiles": change.made, "merged": len(change.merged), "split": len(change.split),
+        "hubs": change.hubs, "refused": change.refused,
+        "traits": traits, "consents": consents, "opt_ins": opt_ins,
+    })  # fmt: skip
+
+
+def resolve(tx: Connection, nodes: Iterable[UUID], now: datetime, run_id: UUID) -> Change:
+    """Compute these nodes' profiles anew: after a cut, a join by hand, or either taken back.
+
+    In the caller's transaction; ``run_id`` tells this change from others.
+    """
+    tx.execute(QUERIES["make_room"])
+    touch(tx, nodes)
+    change = redraw(tx, now, active_rules(tx))
+    follow(tx, change, now, current_era(tx), run_id)
+    return change
+
+
+def follow(tx: Connection, change: Change, now: datetime, era: int, run_id: UUID) -> None:
+    """Tells whoever listens, by events of Horizon's own."""
+    if not change.merged and not change.split:
+        return
+    source = find_source(tx, "horizon")
+    assert source is not None, "the first migration makes it"
+    nodes = {
+        row.profile_id: row.node
+        for row in tx.execute(QUERIES["first_nodes"], {"profiles": [
+            *(one.into for one in change.merged), *(profile for profile, _ in change.split)
+        ]})
+    }  # fmt: skip
+    told = [
+        internal_event(
+            source, "Profiles Merged", message_id=f"merged:{one.profile_id}:{run_id}",
+            node=nodes[one.into], time=now,
+            properties={
+                "profile_id": one.into, "absorbed": one.profile_id,
+                **({"weak": str(one.edge[0]), "strong": str(one.edge[1])} if one.edge else {}),
+            },
+        )
+        for one in change.merged
+    ] + [
+        internal_event(
+            source, "Profile Split", message_id=f"split:{profile}:{was}:{run_id}",
+            node=nodes[profile], time=now, properties={"profile_id": profile, "from": was},
+        )
+        for profile, was in change.split
+    ]  # fmt: skip
+    store(tx, told, era=era)
 
 
 def _record_opt_ins(tx: Connection, parameters: dict[str, Any], node_key: bytes) -> int:

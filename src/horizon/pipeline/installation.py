@@ -9,6 +9,7 @@ from horizon import keys as keyring
 from horizon import log as event_log
 from horizon.counters import Counters, open_counters
 from horizon.errors import HorizonError
+from horizon.events.kinds import Kinds, kinds_of
 from horizon.keys import Keys
 from horizon.log import LineFile, Logger
 from horizon.observe.lineage.kept import DatabaseKept
@@ -34,6 +35,11 @@ class Installation:
     @property
     def runner(self) -> Runner:
         return Runner(self.database, self.log, self.lines, self.lineage, self.counters)
+
+    @cached_property
+    def kinds(self) -> Kinds:
+        """Which identifiers its events have, and whom it believes."""
+        return kinds_of(self.settings.IDENTIFIERS, self.settings.VERIFIED_ONLY)
 
     @cached_property
     def counters(self) -> Counters:

@@ -63,7 +63,8 @@ def ingest_file(
         result = files.ingest_file(
             horizon.database, stored, chosen, source_name=source_name or FILES,
             node_key=horizon.keys.node, era=horizon.era(), now=clock.now(), again=again,
-            limits=limits_of(horizon.settings), on_progress=on_progress, stopping=stopping,
+            limits=limits_of(horizon.settings), kinds=horizon.kinds,
+            on_progress=on_progress, stopping=stopping,
         )  # fmt: skip
         figures.update(
             inserted=result.inserted, skipped=result.duplicates, rejected=result.rejected
@@ -83,7 +84,10 @@ def preview_file(
     with open_stored(name, horizon.settings) as stored:
         reader = reader_of(stored, chosen, limits_of(horizon.settings))
         source = Source(0, FILES, "file")
-        return preview(Interpreter(reader, "", source, horizon.keys.node, clock.now()), most)
+        interpreter = Interpreter(
+            reader, "", source, horizon.keys.node, clock.now(), kinds=horizon.kinds
+        )
+        return preview(interpreter, most)
 
 
 def write_rejects(

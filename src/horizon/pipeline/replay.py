@@ -23,7 +23,7 @@ def replay(
     dry: bool = False,
 ) -> Replayed:
     """Those that are no events yet; ``dry`` leaves no trace."""
-    again = Again(horizon.keys.node, horizon.era(), clock.now(), mending, body)
+    again = Again(horizon.keys.node, horizon.era(), clock.now(), mending, body, kinds=horizon.kinds)
     begin = partial(horizon.database.transaction, Role.WORKER)
     if dry:
         return rejected.replay(begin, wanted, again, dry=True)

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from horizon.errors import HorizonError, UsageError
+from horizon.events.kinds import BUILT_IN, Kinds
 from horizon.events.model import Event, Source, read_message
 from horizon.events.rejection import Rejected, RejectedEvent, storable_body
 from horizon.events.sources import ensure_source
@@ -72,6 +73,7 @@ class Interpreter:
     received_at: datetime
     name: str = ""  # of the file, for people
     tombstones: Tombstones = field(default_factory=Tombstones)
+    kinds: Kinds = BUILT_IN
 
     def events(self, items: Sequence[tuple[int, Any]]) -> _Events:
         made = _Events()
@@ -97,7 +99,7 @@ class Interpreter:
         # A line's sentAt is of a clock long ago. Sent when it was received, its time is its own.
         event = read_message(
             message, source=self.source, received_at=self.received_at, sent_at=self.received_at,
-            node_key=self.node_key,
+            node_key=self.node_key, kinds=self.kinds,
         )  # fmt: skip
         self.tombstones.refuse(event, self.node_key)
         return event
@@ -120,7 +122,8 @@ class Interpreter:
 def ingest_file(
     database: Database, stored: Stored, mapping: Mapping | None, *, source_name: str,
     node_key: bytes, era: int, now: datetime, limits: Limits = DEFAULT_LIMITS, again: bool = False,
-    on_progress: OnProgress = lambda *_: None, stopping: Callable[[], bool] = lambda: False,
+    kinds: Kinds = BUILT_IN, on_progress: OnProgress = lambda *_: None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> FileResult:  # fmt: skip
     """Bring a file's lines in, as the worker. Lines that are no events are kept as rejected.
 
@@ -134,7 +137,7 @@ def ingest_file(
         with connection.transaction():
             source = ensure_source(connection, source_name, "file")
         key = FileKey(source.source_id, digest, mapping_digest(mapping))
-        interpreter = Interpreter(reader, digest, source, node_key, now, stored.name)
+        interpreter = Interpreter(reader, digest, source, node_key, now, stored.name, kinds=kinds)
         with key.held(connection, stored.name):
             run = _Run(connection, stored, interpreter, key, era, on_progress, stopping)
             return run.all_batches(again=again)

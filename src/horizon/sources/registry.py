@@ -78,7 +78,7 @@ def remove(tx: Connection, name: str) -> None:
             f"{name} has sent something, which would belong to nobody: `horizon source disable "
             f"{name}` refuses what else it sends."
         )
-    for query in ("remove_keys", "remove_files", "remove_source"):
+    for query in ("remove_keys", "remove_secrets", "remove_files", "remove_source"):
         tx.execute(_queries[query], {"name": name})
 
 
@@ -141,6 +141,17 @@ def _locked(tx: Connection, name: str) -> int:
             "there is nothing to change, limit or disable."
         )
     return int(row.source_id)
+
+
+def with_secret(tx: Connection, name: str) -> int:
+    """The id of a source whose users' ids can be signed. Raises UsageError."""
+    source_id = _locked(tx, name)
+    (row,) = sources(tx, name)
+    if row["kind"] != "public":
+        raise UsageError(
+            f"{name!r} is a server source: its key is secret, so that it is believed unsigned."
+        )
+    return source_id
 
 
 def unknown(name: str) -> UsageError:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from horizon.errors import UsageError
+from horizon.events.kinds import BUILT_IN, Kinds
 from horizon.events.model import Event, Source, read_message
 from horizon.events.rejection import Rejected
 from horizon.events.store import store
@@ -59,6 +60,7 @@ class Again:
     mending: Mending
     body: bytes | None = None
     tombstones: Tombstones = field(default_factory=Tombstones)
+    kinds: Kinds = BUILT_IN
 
 
 class _Unread(Rejected):
@@ -142,6 +144,7 @@ def _read(row: Any, again: Again) -> Event:
         mended(body, again.mending, _message_id(row)),
         source=Source(row.source_id, row.source, row.kind), received_at=row.received_at,
         sent_at=row.sent_at, node_key=again.node_key, message_type=row.call,
+        kinds=again.kinds,
         context=row.context.encode() if row.context else None,
     )  # fmt: skip
 

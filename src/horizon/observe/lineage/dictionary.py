@@ -60,9 +60,10 @@ def dictionary() -> Dictionary:
 def with_temporary(known: Dictionary, texts: Iterable[str]) -> tuple[Dictionary, frozenset[str]]:
     """Also the temporary tables that these queries make; and their names."""
     made = [
-        _table(sqlglot.parse_one(text, dialect=DIALECT))
+        _table(sqlglot.parse_one(statement, dialect=DIALECT))
         for text in texts
         if "CREATE TEMP TABLE" in text
+        for statement in statements(text)
     ]
     tables = {**known.tables, **{table.name: table for table in made}}
     return replace(known, tables=tables), frozenset(table.name for table in made)

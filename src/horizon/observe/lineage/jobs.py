@@ -16,7 +16,6 @@ import horizon
 from horizon.observe.lineage.dictionary import (
     DIALECT,
     Dictionary,
-    Table,
     dictionary,
     with_temporary,
 )
@@ -109,6 +108,7 @@ class Jobs:
         self.known, self._temporary = with_temporary(known or dictionary(), self._queries.values())
         self._filled: dict[str, Relation] = {}  # temporary tables, by what was put into them
         self.flows = declared or flows()
+        self.prepared: set[str] = set()  # queries that fill temporary tables
         self.unread: dict[str, str] = {}  # query -> why it could not be followed
         self.others: dict[str, str] = {}  # those that ask for other tables than ours
         self._expand = expand
@@ -147,10 +147,21 @@ class Jobs:
         for write in reader.trace.writes:
             told = replace(write, whole=write.whole | carried)
             if told.table in self._temporary:
-                self._filled[told.table] = _in_order(told, self.known.tables[told.table])
+                self._fill(told)
+                self.prepared.add(query)
                 continue
             job.writes.append((query, told))
             job.reads |= _tables([*told.columns.values(), told.whole])
+
+    def _fill(self, write: Write) -> None:
+        """What a temporary table holds comes from all that put rows into it."""
+        table = self.known.tables[write.table]
+        before = self._filled.get(write.table, Relation({}))
+        columns = {
+            name: joined([write.columns[name], before.columns.get(name, NOTHING)])
+            for name in table.columns
+        }
+        self._filled[write.table] = Relation(columns, write.whole | before.whole)
 
     def _read(self, query: str, text: str, job: str = "") -> tuple[Relation, Reader]:
         for what, instead in _NOT_SQL:
@@ -239,10 +250,6 @@ def _names(flow: str) -> list[str]:
     names = flow.partition(": ")[0]
     found = re.fullmatch(r"[\w.]+\.\w+(, [\w.]+\.\w+)*", names)
     return names.split(", ") if found else []
-
-
-def _in_order(write: Write, table: Table) -> Relation:
-    return Relation({name: write.columns[name] for name in table.columns}, write.whole)
 
 
 def _tables(values: Iterable[Value]) -> set[str]:

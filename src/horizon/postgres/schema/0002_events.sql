@@ -25,6 +25,18 @@ CREATE TABLE source_keys (
 CREATE UNIQUE INDEX source_keys_new ON source_keys (source_id) WHERE expires_at IS NULL;
 CREATE UNIQUE INDEX source_keys_old ON source_keys (source_id) WHERE expires_at IS NOT NULL;
 
+-- What a site's own server signs its users' ids with, and while it is changed the one before. It has
+-- to be known to be checked with, so it is encrypted: the key is in HORIZON_HOME/keys.
+CREATE TABLE source_secrets (
+    secret_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    source_id int NOT NULL REFERENCES sources,
+    box bytea NOT NULL,
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz
+);
+CREATE UNIQUE INDEX source_secrets_new ON source_secrets (source_id) WHERE expires_at IS NULL;
+CREATE UNIQUE INDEX source_secrets_old ON source_secrets (source_id) WHERE expires_at IS NOT NULL;
+
 -- Ids of what came in, in a table of their own: events are partitioned by the day they were
 -- received, and a copy may come after midnight. Days around now have partitions; what is far from
 -- its receipt (no timestamp, an old file) lies with what came in the same thirty days, see events/homes.py.
@@ -220,6 +232,8 @@ GRANT INSERT, UPDATE ON sources TO horizon_worker, horizon_console;
 GRANT SELECT ON source_keys TO horizon_edge, horizon_worker, horizon_console;
 GRANT UPDATE (last_used_at) ON source_keys TO horizon_edge;
 GRANT INSERT, UPDATE, DELETE ON source_keys TO horizon_worker, horizon_console;
+GRANT SELECT ON source_secrets TO horizon_edge, horizon_worker;
+GRANT INSERT, UPDATE, DELETE ON source_secrets TO horizon_worker;
 GRANT SELECT ON erased_nodes TO horizon_edge, horizon_worker, horizon_console;
 GRANT INSERT ON erased_nodes TO horizon_worker;
 GRANT SELECT, INSERT ON event_ids TO horizon_edge, horizon_worker;

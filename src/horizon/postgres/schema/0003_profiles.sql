@@ -41,6 +41,20 @@ CREATE TABLE edges (
 );
 CREATE INDEX edges_by_strong ON edges (strong);
 
+-- An event as evidence, so that the least of several is the first one: its time, its id, its source.
+-- Every version has the least of arrays, and of nothing else that holds all three.
+CREATE FUNCTION sighting(at timestamptz, event_id uuid, source_id int) RETURNS uuid[] LANGUAGE sql STABLE AS $$
+    SELECT ARRAY[lpad(to_hex((date_part('epoch', at) * 1000000)::bigint + 62200000000000000), 32, '0')::uuid,
+                 coalesce(event_id, '00000000-0000-0000-0000-000000000000'),
+                 lpad(to_hex(coalesce(source_id, 0)), 32, '0')::uuid]
+$$;
+CREATE FUNCTION sighted_event(first uuid[]) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
+    SELECT nullif(first[2], '00000000-0000-0000-0000-000000000000')
+$$;
+CREATE FUNCTION sighted_source(first uuid[]) RETURNS int LANGUAGE sql IMMUTABLE AS $$
+    SELECT nullif(('x' || right(first[3]::text, 8))::bit(32)::int, 0)
+$$;
+
 -- Cannot-link: these two are never of one profile, until it is lifted.
 CREATE TABLE cuts (
     cut_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
