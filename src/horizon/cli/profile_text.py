@@ -23,7 +23,8 @@ def profile(found: Profile) -> None:
         say(f"Score {score.score:.3f}, {score.tier}, of {utc_text(score.scored_at)}.")
     _part("Identifiers", [
         {"identifier": f"{one.kind}:{one.value}", "first_seen": one.first_seen,
-         **_event(one.event), "event_id": one.event.event_id if one.event else None}
+         **_event(one.event), **({"event": "another spelling"} if one.spelling else {}),
+         "event_id": one.event.event_id if one.event else None}
         for one in found.identifiers
     ])  # fmt: skip
     if found.more_identifiers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -44,7 +44,7 @@ def gather(evidence: Evidence, person: Person, events: int) -> Profile:
 
 
 def _identifiers(
-    evidence: Evidence, nodes: Sequence[Node], edges: Iterable[Edge]
+    evidence: Evidence, nodes: Sequence[Node], edges: Sequence[Edge]
 ) -> list[Identifier]:
     """Each with the event that it was first seen in: its own, or the first that tied it."""
     first: dict[UUID, Edge] = {}
@@ -59,10 +59,12 @@ def _identifiers(
     wanted = [node.node for node in nodes if node.node not in events and node.node in first]
     told = evidence.with_events([first[node] for node in wanted])
     events |= {node: edge.event for node, edge in zip(wanted, told, strict=True)}
+    spellings = {edge.strong.node for edge in edges if edge.how == "same"} - events.keys()
     return [
-        Identifier(node.kind, node.value, node.node, node.first_seen, events.get(node.node))
+        Identifier(node.kind, node.value, node.node, node.first_seen, events.get(node.node),
+                   node.node in spellings)
         for node in nodes
-    ]
+    ]  # fmt: skip
 
 
 def _traits(evidence: Evidence, profile_id: int) -> list[Trait]:
