@@ -96,3 +96,38 @@ LATERAL (SELECT %(now)s - (%(events)s - n)::float8 / %(events)s * %(days)s * int
 INSERT INTO event_ids (hour, digest)
 SELECT date_trunc('hour', %(now)s - (%(ids)s - n)::float8 / %(ids)s * %(days)s * interval '1 day'), gen_random_uuid()
 FROM generate_series(1, %(ids)s) n;
+
+-- name: fill_identity
+-- People's identifiers: a user id, for every second one an address, an anonymous id each, and of a
+-- tenth more a few people have many, by a power law. Of 100 anonymous ids one is shared: events of
+-- four people name it. What is blocked stays in its column.
+INSERT INTO events (event_id, source_id, message_id, type, name, user_id, anonymous_id, email, nodes, time, received_at,
+                    trusted, activity, properties, era)
+SELECT md5('e' || i)::uuid, 2, 'm' || i, 'track', 'Product Viewed', CASE WHEN known THEN 'u' || person
+           WHEN i %% 997 = 0 THEN 'null' END,
+       CASE WHEN cookied THEN 'a' || cookie END, CASE WHEN mailed THEN 'e' || person || '@example.com' END,
+       array_remove(ARRAY[CASE WHEN known THEN md5('u' || person)::uuid END,
+                          CASE WHEN mailed THEN md5('e' || person)::uuid END,
+                          CASE WHEN cookied THEN md5('a' || cookie)::uuid END], NULL),
+       at, at, true, true, %(properties)s, 1
+FROM (
+    SELECT i, at, person, cookie, known, known AND i %% 2 = 0 AND person %% 2 = 0 AS mailed,
+           NOT known OR i %% 3 <> 0 AS cookied
+    FROM (
+        SELECT i, %(now)s - (%(events)s - i) * interval '0.2 second' AS at,
+               -- the cookie's owner, and for a shared one now and then somebody else
+               (CASE WHEN c < %(people)s THEN c
+                     ELSE (pow((c - %(people)s)::float8 / (%(cookies)s - %(people)s), 3) * %(people)s)::int END
+                + CASE WHEN c %% 100 = 0 THEN (i %% 4) * 7 ELSE 0 END) %% %(people)s AS person,
+               c AS cookie, i %% 10 < 7 AS known
+        FROM generate_series(%(first)s::bigint, %(last)s::bigint) i,
+             LATERAL (SELECT (i * 7919) %% %(cookies)s AS c) cookies
+    ) seen
+) told
+
+-- name: freshen
+-- Of a batch every so many events a known person comes with an anonymous id that is new.
+UPDATE events SET nodes = ARRAY[nodes[1], md5('fresh' || event_id)::uuid], email = NULL,
+                  anonymous_id = 'fresh' || event_id
+WHERE message_id IN (SELECT 'm' || i FROM generate_series(%(first)s::bigint, %(last)s::bigint, %(apart)s::int) i)
+  AND user_id IS NOT NULL AND user_id <> 'null'

@@ -133,7 +133,9 @@ class World:
         return self.horizon.runner
 
     def identify_all(self) -> StageResult:
-        return self.runner.run(stages.identity_stage(self.horizon.keys), self.now)
+        return self.runner.run(
+            stages.identity_stage(self.horizon.keys, self.horizon.settings), self.now
+        )
 
     def score(self) -> StageResult:
         return stages.score(self.horizon, self.now)

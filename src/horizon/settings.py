@@ -94,6 +94,9 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     METRICS_PORT: Port = 9464
     IDENTIFIERS: Identifiers = ""  # kinds of one's own: loyalty_card=traits.loyaltyCard
     VERIFIED_ONLY: KindNames = ""  # kinds that a browser only claims, but for a signed token
+    PHONE_REGION: Annotated[
+        str, Meta(pattern=r"^([A-Z]{2})?$", description="a country's two letters, like DE")
+    ] = ""  # of phone numbers that do not begin with +
 
     WINDOW_DAYS: Days = 14
     SCORE_HIGH: Share = 0.7
@@ -221,10 +224,13 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @classmethod
     def wanted_instead(cls, name: str, value: Any) -> str | None:
+        if name == "S3_ENDPOINT" and value and ("@" in value or not _is_url(value)):
+            return (
+                "the address of an S3 server with its scheme and without who asks, like "
+                "https://minio.example:9000"
+            )
         if name in URLS and value and not _is_url(value):
             return "an address, like https://example.com"
-        if name == "S3_ENDPOINT" and value and "@" in value:
-            return "an address without who asks, like https://example.com"
         if name in PATHS and not _is_path(value):
             return "a path, and the user after ~ has to exist"
         if name == "PIPELINE_CRON" and not croniter.is_valid(value):

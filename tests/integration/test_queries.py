@@ -42,6 +42,7 @@ EDGE_TOO = {
 }  # fmt: skip
 # No process that runs by itself may make a campaign, or forget one.
 OWNER_ALONE = {
+    "sources.remove_files", "sources.remove_source",
     "campaigns.add", "campaigns.forget",
     # Nor have data taken out of the house, or elsewhere.
     *(f"forward.{name}" for name in (

@@ -50,6 +50,6 @@ def settings_of(key: str, public_url: str) -> dict[str, object]:
         "integrations": {
             "Segment.io": {"apiKey": key, "apiHost": api, "protocol": protocol},
         },
-        "metrics": {"sampleRate": 0, "host": api},
+        "metrics": {"sampleRate": 0, "host": api, "protocol": protocol},
         "plan": {},
     }

@@ -9,10 +9,12 @@ from typing import Final
 from horizon.counters import Counters, NullCounters
 from horizon.counters import families as f
 
+_SETTINGS: Final = "/v1/projects/"
+
 # By the first letters of an address: a label for each address would be without end.
 ROUTES: Final = {
     "/v1": "events", "/u/": "unsubscribe", "/p/": "preferences", "/y/": "confirm", "/c/": "click",
-    "/o/": "open", "/he": "health", "/re": "health",
+    "/o/": "open", "/he": "health", "/re": "health", "/an": "bundle", "settings": "settings",
 }  # fmt: skip
 WRITTEN_AFTER_S: Final = 0.2  # so much of it a kill may lose; what commits count is written at once
 
@@ -29,7 +31,8 @@ class Watch:
         self._waiting: asyncio.TimerHandle | None = None
 
     def request(self, path: str, status: int, seconds: float) -> None:
-        cell = self._cells.get((path[:3], status)) or self._cell(path[:3], status)
+        start = "settings" if path.startswith(_SETTINGS) else path[:3]
+        cell = self._cells.get((start, status)) or self._cell(start, status)
         cell[bisect_left(_BOUNDS, seconds)] += 1
         cell[-1] += seconds
         if self._waiting is None:
