@@ -131,3 +131,42 @@ UPDATE events SET nodes = ARRAY[nodes[1], md5('fresh' || event_id)::uuid], email
                   anonymous_id = 'fresh' || event_id
 WHERE message_id IN (SELECT 'm' || i FROM generate_series(%(first)s::bigint, %(last)s::bigint, %(apart)s::int) i)
   AND user_id IS NOT NULL AND user_id <> 'null'
+
+-- name: copy_profile_nodes
+COPY nodes (node, kind, value, profile_id, first_seen) FROM STDIN
+
+-- name: make_month
+SELECT ensure_partitions((%(now)s::timestamptz - interval '30 days')::date, %(now)s::date)
+
+-- name: profile_rows
+INSERT INTO profiles (profile_id, created_at) OVERRIDING SYSTEM VALUE
+SELECT profile_id, %(now)s - interval '30 days' FROM nodes WHERE kind = 'user_id';
+
+-- name: profile_trait_rows
+INSERT INTO traits (node, name, value, time, trusted, event_id)
+SELECT n.node, said.name, said.value, %(now)s - interval '25 days', true, md5('e' || n.profile_id)::uuid
+FROM nodes n, LATERAL (VALUES
+    ('email', to_jsonb('user-' || n.profile_id || '@mail.example')), ('first_name', to_jsonb('Name ' || n.profile_id)),
+    ('city', to_jsonb('City ' || n.profile_id %% 500)), ('plan', '"free"'), ('orders', to_jsonb(n.profile_id %% 9))
+) said (name, value)
+WHERE n.kind = 'user_id' ORDER BY n.node;
+
+-- name: profile_event_rows
+-- Over thirty days, two of each three with the user id, one with the cookie alone.
+INSERT INTO events (event_id, source_id, message_id, type, name, user_id, anonymous_id, nodes, time, received_at,
+                    trusted, activity, properties, era)
+SELECT gen_random_uuid(), 1, n.profile_id || '-' || i, 'track', 'Product Viewed',
+       CASE n.kind WHEN 'user_id' THEN n.value END, 'c' || n.profile_id - 1, ARRAY[n.node], t, t, true, true,
+       '{"product_id":"p-' || i || '","sku":"G-32","category":"Games","name":"Monopoly: 3rd Edition","price":18.99}', 1
+FROM generate_series(1, 3) i, nodes n,
+     LATERAL (SELECT %(now)s - (n.profile_id * 7 + i * 11) %% 30 * interval '1 day' AS t) at
+WHERE (i = 3) = (n.kind = 'anonymous_id')
+ORDER BY i, n.node;
+
+-- name: profile_message_rows
+INSERT INTO messages (campaign, node, profile_id, occasion, template, template_digest, status, correlation_id, planned_at)
+SELECT 'miss_you', node, profile_id, 'day:x', 'miss_you', '', 'sent', gen_random_uuid(), %(now)s - interval '5 days'
+FROM nodes WHERE kind = 'user_id' AND profile_id %% 10 = 0;
+
+-- name: profile_node
+SELECT node, profile_id, dead FROM nodes WHERE node = %(node)s

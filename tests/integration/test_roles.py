@@ -57,6 +57,7 @@ GRANTS = {
     "profile_traits":   ("", "S", "S", "S"),
     "profiles":         ("", "SIU", "S", "S"),
     "purposes":         ("S", "SIU", "S", "S"),
+    "read_tokens":      ("", "SI", "SI", "S"),
     "reached":          ("", "SIU", "S", "S"),
     "refused_traits":   ("", "SIU", "S", "S"),
     "rejected_events":  ("I", "SI", "S", "S"),
@@ -126,6 +127,8 @@ COLUMN_GRANTS = {
     ("campaigns", "purpose"): "horizon_edge=r",
     ("campaigns", "status"): "horizon_worker=w",
     ("messages", "address_hash"): "horizon_edge=r",
+    ("read_tokens", "last_used_at"): "horizon_reader=w",
+    ("read_tokens", "revoked_at"): "horizon_worker=w,horizon_console=w",
     ("source_keys", "last_used_at"): "horizon_edge=w",
     **{("rejected_events", column): "horizon_worker=w,horizon_console=w"
        for column in ("code", "message", "replayed_at", "event_id")},
@@ -193,6 +196,10 @@ MAY = [
 ]
 MAY_NOT = [
     (EDGE, "SELECT * FROM events"),
+    (EDGE, "SELECT * FROM read_tokens"),
+    (READER, "UPDATE read_tokens SET revoked_at = NULL"),
+    (READER, "UPDATE read_tokens SET scopes = '{events:read}'"),
+    (WORKER, "UPDATE read_tokens SET scopes = '{events:read}'"),
     (EDGE, "SELECT * FROM traits"),
     (EDGE, "SELECT * FROM users"),
     (EDGE, "SELECT to_addr FROM messages"),
