@@ -271,6 +271,10 @@ UPDATE profiles p SET contested = nullif(a.contested, 0)
 FROM unnest(%(profiles)s::bigint[], %(contested)s::bigint[]) AS a (profile_id, contested)
 WHERE p.profile_id = a.profile_id AND p.contested IS DISTINCT FROM nullif(a.contested, 0);
 
+-- name: hold_map
+-- Whoever changes the map is alone from the first look at it to the commit.
+SELECT pg_advisory_xact_lock(hashtext('horizon.identity.map'));
+
 -- name: hold_identity
 -- Senders share this lock: who was reached is asked of one state of the map.
 SELECT pg_advisory_xact_lock(hashtext('horizon.identity'));
@@ -285,7 +289,7 @@ SELECT rules FROM identity_rules ORDER BY version DESC LIMIT 1;
 
 -- name: counted
 SELECT coalesce(sum(events), 0)::bigint AS events,
-       (SELECT count(*) FROM sighted_nodes) AS nodes, (SELECT count(*) FROM fresh_edges) AS edges
+       (SELECT count(*) FROM sighted_nodes) AS nodes, (SELECT count(*) FROM fresh_nodes) AS identifiers, (SELECT count(*) FROM fresh_edges) AS edges
 FROM sightings;
 
 -- name: record_traits
