@@ -10,6 +10,7 @@ from uuid import UUID
 
 import numpy as np
 
+from horizon.events.kinds import rank_of
 from horizon.identity import rules as rules_of
 from horizon.identity.graph import JOINS, Bools, Graph, Solution, solve
 from horizon.identity.rules import Rules
@@ -157,9 +158,14 @@ def _place(tx: Connection, known: Known, solution: Solution) -> _Placing:
 
 
 def _first_seen(known: Known, group: Ints, out: Bools) -> Ints:
-    """The node of each group that was seen first, the group that was seen first in front."""
+    """The node of each group that was seen first, the group that was seen first in front.
+
+    Of those of one event the strongest: a profile's id is to stay with the user id, should a limit
+    give the address to somebody else.
+    """
     inside = np.flatnonzero(~out)
-    order = np.lexsort((inside, known.graph.seen[inside]))
+    ranks = np.array([rank_of(kind) for kind in known.kinds], np.int64)[known.graph.kind[inside]]
+    order = np.lexsort((inside, ranks, known.graph.seen[inside]))
     ordered = inside[order]
     _, at = np.unique(group[ordered], return_index=True)
     return ordered[np.sort(at)]
