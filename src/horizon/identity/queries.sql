@@ -317,7 +317,7 @@ WITH heard AS MATERIALIZED (
     FROM heard h, LATERAL jsonb_each(h.traits) WITH ORDINALITY t (key, value, place)
     WHERE h.node IS NOT NULL AND t.place <= 300
       AND octet_length(t.key) <= 500  -- an index row holds no more than 2,700 bytes
-      AND (h.size <= 16384 OR octet_length(t.value::text) <= 16384)
+      AND (h.size <= 20480 OR octet_length(t.value::text) <= 20480)
       AND (h.trusted OR t.key NOT IN ('email', 'phone'))
       AND (t.key <> 'email' OR h.has_email OR t.value = 'null')
     ORDER BY 1, 2, h.time DESC, h.event_id DESC
@@ -337,7 +337,7 @@ WITH heard AS MATERIALIZED (
     FROM (
         SELECT h.node, t.key AS name, h.time, h.event_id,
                CASE WHEN t.place > 300 THEN 'call' WHEN octet_length(t.key) > 500 THEN 'name'
-                    WHEN octet_length(t.value::text) > 16384 THEN 'value' END AS reason
+                    WHEN octet_length(t.value::text) > 20480 THEN 'value' END AS reason
         FROM heard h, LATERAL jsonb_each(h.traits) WITH ORDINALITY t (key, value, place)
         WHERE h.size > 500 AND h.node IS NOT NULL
         UNION ALL
@@ -380,7 +380,7 @@ WITH calls AS MATERIALIZED (
     SELECT DISTINCT ON (c.group_id, t.key) c.group_id, t.key, t.value, c.time, c.trusted, c.event_id
     FROM calls c, LATERAL jsonb_each(c.traits::jsonb) WITH ORDINALITY t (key, value, place)
     WHERE c.traits IS NOT NULL AND t.place <= 300 AND octet_length(t.key) <= 500
-      AND octet_length(t.value::text) <= 16384
+      AND octet_length(t.value::text) <= 20480
     ORDER BY 1, 2, c.trusted DESC, c.time DESC, c.event_id DESC
     ON CONFLICT (group_id, name) DO UPDATE
     SET value = excluded.value, time = excluded.time, trusted = excluded.trusted, event_id = excluded.event_id
