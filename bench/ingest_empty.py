@@ -10,7 +10,7 @@ import uvloop
 from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 
-from horizon.edge.http import Receive, Scope, Send
+from horizon.serving.http import Receive, Scope, Send
 
 _BODY = b'{"success":true}'
 _HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_BODY))]

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from horizon.observe.explain.gather import explain_message
-from horizon.observe.explain.rules import masked
+from horizon.personal import masked
 from horizon.postgres.database import Connection
 
 # Where an id of that name is found. event_id and message_id mean two things each.

@@ -34,6 +34,10 @@ def load(home: Path) -> Keys:
     return Keys(node=_read(home, "NODE_KEY"), link=_read(home, "LINK_KEY"))
 
 
+def are_in(home: Path) -> bool:
+    return any((home / "keys" / name).exists() for name in NAMES)
+
+
 def make(home: Path) -> None:
     """Make the keys that are missing. Safe in two processes at once: the first one counts.
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from horizon.edge.http import Refusal, busy
 from horizon.keys import Keys
 from horizon.postgres.database import Database
+from horizon.serving.http import Refusal, busy
 from horizon.sources.snippets import snippets
 from tests.sdks.calls import CALLS, HAPPENED, SNIPPET, TRAITS, check, events
 from tests.sdks.parts import run_node

@@ -11,10 +11,11 @@ from datetime import timedelta
 import pytest
 
 from horizon import clock
-from horizon.edge import group_commit, key_use, known_sources
+from horizon.edge import group_commit
 from horizon.edge.segment import _user_of
 from horizon.events.sources import add_source, key_digest
 from horizon.postgres.database import Database, Role, closing_connection
+from horizon.serving import key_use, known_keys
 from horizon.settings import Settings
 from horizon.sources import registry
 from tests.servers.collector import Answer, Application, Collector
@@ -25,8 +26,8 @@ PAGE = "https://shop.example"
 
 @pytest.fixture(autouse=True)
 def _read_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(known_sources, "FRESH_S", 0.0)
-    monkeypatch.setattr(known_sources, "_APART_S", 0.0)
+    monkeypatch.setattr(known_keys, "FRESH_S", 0.0)
+    monkeypatch.setattr(known_keys, "_APART_S", 0.0)
     monkeypatch.setattr(key_use, "NOTED_AFTER_S", 0.02)
 
 

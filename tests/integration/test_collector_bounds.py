@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from horizon.edge import group_commit, http
+from horizon.edge import group_commit
 from horizon.edge.group_commit import GroupCommit
 from horizon.postgres.database import Database, closing_connection
+from horizon.serving import http
 from horizon.settings import Settings
 from tests.servers.collector import Answer, Application
 

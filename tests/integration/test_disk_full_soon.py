@@ -17,7 +17,6 @@ from horizon import keys
 from horizon.doctor.finding import Case, Verdict
 from horizon.doctor.folders import check_folders
 from horizon.edge import room as room_module
-from horizon.edge.http import Refusal
 from horizon.edge.room import Room
 from horizon.events.sources import add_source
 from horizon.log import LineFile, log_to
@@ -27,6 +26,7 @@ from horizon.postgres.embedded import EmbeddedPostgres
 from horizon.postgres.era import open_era
 from horizon.postgres.migrate import migrate
 from horizon.postgres.room import database_folders, free_share
+from horizon.serving.http import Refusal
 from horizon.settings import Settings
 from tests.conftest import FOR_TESTS
 from tests.servers.collector import Answer, Collector
@@ -80,7 +80,8 @@ def test_a_disk_that_fills_is_told_before_it_is_full(
     keys.make(small_disk)
     settings = Settings(
         HORIZON_HOME=str(small_disk), LOG_PATH=str(small_disk / "log"),
-        COLLECTOR_PORT=free_port(), METRICS_PORT=free_port(),
+        COLLECTOR_PORT=free_port(), API_PORT=free_port(),
+            METRICS_PORT=free_port(),
     )  # fmt: skip
     taken: list[int] = []
 

@@ -16,7 +16,6 @@ import pytest
 
 from horizon.edge import erased_nodes
 from horizon.edge.erased_nodes import ErasedNodes
-from horizon.edge.held import Desk, HeldConnection, Unavailable
 from horizon.events.model import Source, read_message
 from horizon.events.nodes import node_of
 from horizon.events.rejection import Rejected
@@ -25,6 +24,7 @@ from horizon.events.tombstones import Tombstones
 from horizon.keys import Keys
 from horizon.log import LineFile, log_to
 from horizon.postgres.database import Database, Role
+from horizon.serving.held import Desk, HeldConnection, Unavailable
 from horizon.settings import Settings
 from horizon.sources import lines as file_lines
 from tests.ingesting import RECEIVED, Ingest, rows

@@ -19,7 +19,8 @@ URL = "https://192.0.2.7/hook/s3cret"  # nobody's: an address for documents
 
 
 def forward(*words: str) -> int:
-    return main.run(["forward", *words])
+    untried = ["--no-try"] if words[0] == "add" and URL in words else []  # it never answers
+    return main.run(["forward", *words, *untried])
 
 
 def told(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, Any]]:
@@ -83,7 +84,10 @@ def test_neither_key_nor_path_is_shown(here: World, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["add", "nothing", "--key", "k"], "write https://HOST/PATH"),
+        (["add", "localhost:9000", "--key", "k"], "no scheme: write https:// before it, or http://"),
+        (["add", "api.example.com/v1", "--key", "k"], "no scheme: write https:// before it"),
+        (["add", "ftp://example.com", "--key", "k"], "not sent by ftp: give the endpoint's web address"),
+        (["add", "https://", "--key", "k"], "neither a name nor an IP address"),
         (["add", "http://127.0.0.1:9", "--key", "k"], "Or say --allow-private."),
         (["add", "https://[::1]/", "--key", "k"], "Or say --allow-private."),
         (["add", URL, "--key", "k", "--allow-private", "--name", "A b"], "give --name with a to z"),
@@ -124,6 +128,44 @@ def test_another_address_needs_its_key(here: World, capsys: pytest.CaptureFixtur
     assert forward("set", "old", "--url", "https://192.0.2.8") == 2
     assert forward("set", "old", "--url", "https://192.0.2.8", "--key", "k", "--allow-private") == 0
     assert told(capsys, "list")[0]["url"] == "https://192.0.2.8"
+
+
+def test_another_address_is_not_private_because_the_last_one_was(
+    here: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def allowed() -> bool:
+        return bool(here.rows("SELECT allow_private FROM forwards")[0].allow_private)
+
+    assert forward("add", URL, "--key", "k", "--allow-private", "--name", "old") == 0
+    assert forward("set", "old", "--key", "k2") == 0
+    assert allowed()
+    assert forward("set", "old", "--key", "k", "--url", "http://127.0.0.1:9") == 2
+    assert "Or say --allow-private." in capsys.readouterr().err
+    assert forward("set", "old", "--key", "k", "--url", "https://93.184.216.34") == 0
+    assert not allowed()
+
+
+def test_a_key_that_the_endpoint_refuses_is_told_at_once(
+    here: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with SegmentEndpoint() as there:
+        words = ("add", there.url, "--key", "k", "--allow-private", "--name", "old")
+        there.judge = lambda _: answer(401)
+        assert forward(*words) == 2
+        assert "does not take this key (it answers 401)" in capsys.readouterr().err
+        assert not here.rows("SELECT FROM forwards")
+        assert not actions(here)
+        assert forward(*words, "--no-try") == 0
+        assert forward("remove", "old") == 0
+        for status, odd in ((200, False), (400, False), (404, True), (503, True)):
+            there.judge = lambda _, status=status: answer(status)
+            capsys.readouterr()
+            assert forward(*words) == 0
+            assert ("could not be tried" in capsys.readouterr().out) == odd
+            assert forward("remove", "old") == 0
+        assert there.events == []
+    assert forward(*words) == 0  # nobody is there
+    assert "could not be tried" in capsys.readouterr().out
 
 
 def test_nothing_yet(here: World, capsys: pytest.CaptureFixture[str]) -> None:

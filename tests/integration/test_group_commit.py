@@ -15,12 +15,13 @@ import pytest
 
 from horizon.edge import group_commit, known_sources
 from horizon.edge.group_commit import Full, GroupCommit, NotStorable
-from horizon.edge.held import Desk, HeldConnection, Unavailable
 from horizon.edge.known_sources import KnownSources
 from horizon.events.model import Source, read_message
 from horizon.events.rows import Row, row_of
 from horizon.log import LineFile, Logger, log_to
 from horizon.postgres.database import Connection, Database, Role, closing_connection
+from horizon.serving import known_keys
+from horizon.serving.held import Desk, HeldConnection, Unavailable
 
 NOW = datetime.now(UTC)
 GOOD = {"type": "track", "userId": "u1", "event": "Viewed"}
@@ -106,9 +107,9 @@ def test_who_waits_too_long_is_told_so_and_written_once_all_the_same(
 def test_a_stuck_database_holds_up_no_key_that_is_remembered(
     database: Database, key: str, log: Logger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known_sources, "FRESH_S", 0.01)
-    monkeypatch.setattr(known_sources, "WAIT_S", 0.1)
-    monkeypatch.setattr(known_sources, "UNKNOWN_WAIT_S", 0.1)
+    monkeypatch.setattr(known_keys, "FRESH_S", 0.01)
+    monkeypatch.setattr(known_keys, "WAIT_S", 0.1)
+    monkeypatch.setattr(known_keys, "UNKNOWN_WAIT_S", 0.1)
 
     async def ask() -> None:
         desk = Desk(HeldConnection(database, log))
@@ -152,9 +153,11 @@ def test_unknown_keys_ask_the_database_seldom(
 ) -> None:
     asked: list[Connection] = []
     read = known_sources.keyed_sources
-    monkeypatch.setattr(known_sources, "keyed_sources", lambda tx: asked.append(tx) or read(tx))
-    assert known_sources._APART_S >= 0.1
-    monkeypatch.setattr(known_sources, "_APART_S", 0.1)
+    monkeypatch.setattr(
+        known_sources, "keyed_sources", lambda tx, **more: asked.append(tx) or read(tx, **more)
+    )
+    assert known_keys._APART_S >= 0.1
+    monkeypatch.setattr(known_keys, "_APART_S", 0.1)
 
     async def ask() -> None:
         desk = Desk(HeldConnection(database, log))
@@ -190,7 +193,7 @@ def test_a_row_that_was_on_its_way_to_another_partition_is_written_again(
 def test_a_disabled_source_is_forgotten_soon(
     database: Database, key: str, log: Logger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known_sources, "FRESH_S", 0.05)
+    monkeypatch.setattr(known_keys, "FRESH_S", 0.05)
 
     async def ask() -> list[bool]:
         desk = Desk(HeldConnection(database, log))

@@ -160,7 +160,7 @@ def test_the_watermark_s_lag_in_events_and_seconds(busy: World) -> None:
     # What Horizon wrote when it sent is unread too: two sent, one bounced.
     assert value(figures, "horizon_watermark_lag_events", stage="identity") == 5
     assert 300 <= value(figures, "horizon_watermark_lag_seconds", stage="identity") < 360
-    busy.horizon.runner.run(stages.identity_stage(busy.horizon.keys))
+    busy.horizon.runner.run(stages.identity_stage(busy.horizon.keys, busy.horizon.settings))
     with serving(busy.horizon.settings) as port:
         figures = port.figures()
     assert value(figures, "horizon_watermark_lag_events", stage="identity") == 0
@@ -180,6 +180,8 @@ def test_a_collector_counts_and_a_kill_takes_back_nothing(settings: Settings, wo
                 )
             assert collector.post("/v1/batch", {"batch": []}, "wrong").status == 401
             assert collector.ask("GET", "/nobody/ann@example.com").status == 404
+            assert collector.ask("GET", f"/v1/projects/{key}/settings").status == 403
+            assert collector.ask("GET", f"/analytics.js/v1/{key}/analytics.min.js").status == 200
             time.sleep(0.5)
             figures = port.figures()
             assert value(figures, "horizon_processes", role="collector") == 1
@@ -195,6 +197,9 @@ def test_a_collector_counts_and_a_kill_takes_back_nothing(settings: Settings, wo
             assert value(figures, "horizon_http_requests_total", route="events", status="200") == 2
             assert value(figures, "horizon_http_requests_total", route="events", status="401") == 1
             assert value(figures, "horizon_http_requests_total", route="other", status="404") == 1
+            for route, status in (("settings", "403"), ("bundle", "200")):
+                labels = {"route": route, "status": status}
+                assert value(figures, "horizon_http_requests_total", **labels) == 1
             count = value(figures, "horizon_http_request_duration_seconds_count", route="events")
             assert count == 3
             figures = port.figures()

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from horizon.edge import http
-from horizon.edge.http import Reading, Refusal, Request
 from horizon.postgres.database import Database, Role
+from horizon.serving import http
+from horizon.serving.http import Reading, Refusal, Request
 from horizon.settings import Settings
 from tests.servers.collector import Collector
 from tests.servers.wire import Closed, Wire, request

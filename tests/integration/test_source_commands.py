@@ -10,13 +10,14 @@ from collections.abc import Iterator
 import pytest
 
 from horizon.cli import main
-from horizon.edge import key_use
 from horizon.events.sources import find_source_by_key
 from horizon.postgres.database import Role
+from horizon.serving import key_use
 from tests.servers.collector import Application
 from tests.world import World
 
 GOOD = {"type": "track", "userId": "u1", "event": "Viewed"}
+PAGE = "https://shop.example"
 Said = pytest.CaptureFixture[str]
 
 
@@ -93,7 +94,13 @@ def test_the_key_is_printed_in_what_to_paste(here: World, capsys: Said) -> None:
         (("enable", "nope"), "`horizon source list`"),
         (("set", "nope", "--no-limit"), "`horizon source list`"),
         (("set", "horizon"), "nothing to set"),
-        (("set", "horizon", "--rate", "5", "--no-limit"), "contradict each other"),
+        (("set", "horizon", "--rate", "5", "--no-limit"), "takes away what --rate and --burst set"),
+        (("set", "horizon", "--origin", PAGE, "--any-origin"), "takes away what --origin lists"),
+        (("remove", "nope"), "`horizon source list`"),
+        (("remove", "horizon"), "is Horizon's own"),
+        (("rename", "nope", "x"), "`horizon source list`"),
+        (("rename", "horizon", "x"), "is Horizon's own"),
+        (("rename", "nope", "a b"), "cannot be typed well"),
         (("rotate", "horizon"), "has no key"),
         (("rotate", "nope"), "`horizon source list`"),
         (("rotate", "horizon", "--old-until", "soon"), "--old-until 'soon' is not a time"),
@@ -122,7 +129,11 @@ def test_a_key_that_senders_have_already_is_brought_along(
     assert "Source shop has this key already" in capsys.readouterr().err
     for wrong in ("short", "x" * 201, "with a space in its middle", "k\u00fcrzer-als-sonst-etwas"):
         assert source("add", "other", "--key", wrong) == 2
-        assert "16 to 200 letters" in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "16 to 200 letters" in told
+        fits = 16 <= len(wrong) <= 200
+        assert ("another character" if fits else f"has {len(wrong)} characters") in told
+        assert wrong not in told
     monkeypatch.setenv("HORIZON_SOURCE_ADD_KEY", "x" * 16)
     assert added(capsys, "site", "--kind", "public") == "x" * 16
     assert [row.name for row in here.rows("SELECT name FROM sources ORDER BY source_id")] == [
@@ -285,3 +296,58 @@ def test_waiting_in_vain_names_what_stands_in_the_way(
     said = capsys.readouterr()
     assert "web is disabled" in said.out
     assert "`horizon source enable web`" in said.err
+
+
+def test_a_source_without_events_is_removed_and_its_name_is_free(
+    here: World, app: Application, capsys: Said
+) -> None:
+    key = added(capsys, "typo", "--kind", "public")
+    assert source("secret", "typo") == 0
+    assert source("remove", "typo") == 0
+    assert "typo and its key are removed" in capsys.readouterr().out
+    assert app.post("/v1/track", GOOD, key).status == 401
+    assert added(capsys, "typo") != key
+    assert actions(here) == [
+        "source:added", "source:secret:made", "source:removed", "source:added",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("sent", [GOOD, {"userId": "u1"}])
+def test_a_source_that_sent_something_is_only_disabled(
+    here: World, app: Application, capsys: Said, sent: dict[str, str]
+) -> None:
+    """Also where all of it was refused: that can be replayed."""
+    key = added(capsys, "shop")
+    assert app.post("/v1/track", sent, key).status == 200
+    assert source("remove", "shop") == 1
+    assert "`horizon source disable shop`" in capsys.readouterr().err
+    assert app.post("/v1/track", GOOD, key).status == 200
+    assert actions(here) == ["source:added"]
+
+
+def test_what_a_forward_or_a_file_needs_stays(here: World, capsys: Said) -> None:
+    added(capsys, "shop")
+    with here.horizon.database.transaction(Role.OWNER) as tx:
+        tx.execute(
+            "INSERT INTO forwards (name, url, source_id, allow_private, created_at) "
+            "SELECT 'there', 'https://x.example', source_id, false, now() FROM sources WHERE name = 'shop'"
+        )
+    assert source("remove", "shop") == 1
+    assert "`horizon forward remove there`" in capsys.readouterr().err
+
+
+def test_a_renamed_source_keeps_its_keys_and_its_events(
+    here: World, app: Application, capsys: Said
+) -> None:
+    key = added(capsys, "old", "--rate", "5")
+    added(capsys, "taken")
+    assert app.post("/v1/track", GOOD, key).status == 200
+    assert source("rename", "old", "taken") == 2
+    assert "There is a source 'taken' already" in capsys.readouterr().err
+    assert source("rename", "old", "new") == 0
+    assert "old is new now" in capsys.readouterr().out
+    assert shown(capsys, "new")["rate"] == 5
+    assert app.post("/v1/track", GOOD, key).status == 200
+    query = "SELECT name FROM events JOIN sources USING (source_id)".replace("name", "sources.name")
+    assert [row.name for row in here.rows(query)] == ["new", "new"]
+    assert actions(here) == ["source:added", "source:added", "source:renamed"]

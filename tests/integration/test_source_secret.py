@@ -11,11 +11,11 @@ import pytest
 
 from horizon import keys
 from horizon.cli import main
-from horizon.edge import known_sources
 from horizon.events.nodes import node_of
 from horizon.events.secrets import opened_secrets
 from horizon.events.sources import add_source
 from horizon.postgres.database import Role
+from horizon.serving import known_keys
 from tests.servers.collector import Application
 from tests.world import World
 
@@ -30,7 +30,7 @@ def site(here: World) -> str:
 
 @pytest.fixture
 def app(here: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Application]:
-    monkeypatch.setattr(known_sources, "FRESH_S", 0.0)
+    monkeypatch.setattr(known_keys, "FRESH_S", 0.0)
     with Application(here.horizon.settings.changed(VERIFIED_ONLY="user_id")) as running:
         yield running
 

@@ -138,7 +138,7 @@ def test_as_json_and_as_a_table(command: Command, world: World) -> None:
     stages.score(world.horizon)
     (told,) = json.loads(command("status", "--json").stdout)
     assert [one["stage"] for one in told["stages"]][:2] == ["identity", "score"]
-    assert {"stages", "runs", "messages", "breakers", "forwards"} == set(told)
+    assert {"stages", "runs", "messages", "breakers", "forwards", "hubs"} == set(told)
     table = command("status").stdout
     assert "waits_for" in table
     assert "No message yet." in table

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from horizon.edge.http import Reply
+from horizon.serving.http import Reply
 
 _HOP = {"connection", "keep-alive", "transfer-encoding", "host", "content-length"}
 

@@ -11,6 +11,7 @@ from rich.pretty import pretty_repr
 from horizon.errors import SettingsError
 from horizon.settings import SECRETS, URLS, Settings, load
 
+ADDRESSES = [name for name in URLS if name != "S3_ENDPOINT"]  # which says more
 MALFORMED = [
     ("COLLECTOR_PORT", "http", "a port from 1 to 65535"),
     ("COLLECTOR_PORT", "0", "a port from 1 to 65535"),
@@ -46,14 +47,15 @@ MALFORMED = [
     ("BRAND", "\udcff", "text on one line, and not empty"),
     ("FILE_LINE_BYTES", "1 MB", "a whole number of bytes, at least 1000"),
     ("FILE_UNPACKED_RATIO", "1", "a whole number from 2 to 1000000"),
-    ("S3_ENDPOINT", "https://u:p@x.example", "an address without who asks"),
+    ("S3_ENDPOINT", "https://u:p@x.example", "with its scheme and without who asks"),
+    ("S3_ENDPOINT", "localhost:9000", "like https://minio.example:9000"),
     ("OUTBOUND_ALLOW", "hooks.internal", "a list like 127.0.0.1:9000, hooks.internal:443, 10"),
     ("OUTBOUND_ALLOW", "127.0.0.1:9000, 10.0.0.1/8", "a list like 127.0.0.1:9000, hooks.inte"),
     ("OUTBOUND_ALLOW", "127.0.0.1:99999", "a list like 127.0.0.1:9000, hooks.internal:443, 10"),
-    *((name, "ftp://shop.example", "an address, like https://example.com") for name in URLS),
-    *((name, "http://[", "an address, like https://example.com") for name in URLS),
-    *((name, "https://", "an address, like https://example.com") for name in URLS),
-    *((name, "https://x.example:port", "an address, like https://ex") for name in URLS),
+    *((name, "ftp://shop.example", "an address, like https://example.com") for name in ADDRESSES),
+    *((name, "http://[", "an address, like https://example.com") for name in ADDRESSES),
+    *((name, "https://", "an address, like https://example.com") for name in ADDRESSES),
+    *((name, "https://x.example:port", "an address, like https://ex") for name in ADDRESSES),
 ]
 
 

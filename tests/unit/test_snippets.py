@@ -32,3 +32,21 @@ def test_no_snippet_is_forgotten() -> None:
     files = [file.name for file in resources.files("horizon.sources.snippets").iterdir()]
     texts = [name for name in files if not name.endswith((".LICENSE", ".py", "__pycache__"))]
     assert len(texts) == len(snippets(URL, KEY))
+
+
+def test_each_says_what_to_do_with_it_in_its_first_line() -> None:
+    firsts = {name: text.splitlines()[0] for name, text in snippets(URL, KEY)}
+    for name, first in firsts.items():
+        word = {"curl": "shell", "Web page": "head", "analytics-kotlin": "implementation"}
+        wanted = word.get(name, "npm install" if "@" in name else "python try.py")
+        assert wanted in first, name
+        assert first.startswith(("//", "#", "<!--")), name
+
+
+def test_without_tls_they_say_what_does_not_go() -> None:
+    for url, told in ((URL, False), ("http://127.0.0.1:8100", True)):
+        texts = dict(snippets(url, KEY, "public"))
+        assert ("10.0.2.2" in texts["analytics-kotlin"]) == told
+        assert ("over http too" in texts["Web page"]) == told
+        assert all(line.startswith("//") for line in texts["analytics-kotlin"].splitlines()[:3]
+                   if "val" not in line)  # fmt: skip

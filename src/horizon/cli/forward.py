@@ -18,7 +18,7 @@ from horizon.errors import UsageError
 from horizon.forward import book
 from horizon.forward.book import NewForward, Standing
 from horizon.forward.rules import place_of
-from horizon.forward.serve import check_address
+from horizon.forward.serve import check_address, try_key
 from horizon.pipeline import forwarder
 from horizon.pipeline.installation import Installation
 from horizon.postgres.audit import write_audit
@@ -78,11 +78,17 @@ def forward_add(
         typer.Option("--from", metavar="now|TIME", help="Send what was received from then on."),
     ] = "now",
     allow_private: AllowPrivate = False,
+    try_: Annotated[
+        bool,
+        typer.Option("--try/--no-try", help="Ask the endpoint first whether it takes the key."),
+    ] = True,
 ) -> None:
     """Send events on from now on, or from a time on. `horizon up` does it while it runs."""
     horizon = installed()
     began = None if from_at == "now" else _time(from_at)
     check_address(horizon.settings, url, allow_private=allow_private)
+    book.check_key(key)
+    odd = try_key(horizon.settings, url, key, allow_private=allow_private) if try_ else None
     new = NewForward(url, key, name, source, allow_private, began)
     # As the owner: no process that runs by itself may take data out of the house.
     with horizon.database.transaction(Role.OWNER) as tx:
@@ -90,6 +96,8 @@ def forward_add(
         details = {"to": place_of(url), "source": source, "from": from_at}
         write_audit(tx, "forward:added", added, details)
     forwarder.wanted_file(horizon.settings.home).touch()
+    if odd:
+        say(f"The endpoint could not be tried ({odd}): what comes is kept for it until it answers.")
     say(f"{added} is added; `horizon forward status` shows how far it is.")
 
 

@@ -17,13 +17,16 @@ from horizon.cli import (
     doctor,
     explain,
     forward,
+    identity,
     ingest,
     keep,
     lineage,
+    profile,
     serve,
     ship,
     stages,
     status,
+    tokens,
 )
 from horizon.cli.mistakes import explained
 from horizon.cli.output import complain
@@ -58,7 +61,7 @@ def _root(
 
 for module in (
     serve, status, doctor, ship, ingest, data, forward, stages, explain, consent, keep, audit,
-    lineage, dashboards,
+    lineage, dashboards, profile, identity, tokens,
 ):  # fmt: skip
     module.register(app)
 

@@ -9,11 +9,14 @@ from uuid import UUID
 import typer
 
 from horizon import clock
+from horizon import keys as keyring
 from horizon import settings as setting
+from horizon.cli.output import complain
 from horizon.clock import parse_instant
 from horizon.delivery import channels
 from horizon.errors import UsageError
 from horizon.pipeline.installation import Installation, open_installation
+from horizon.settings import Settings
 
 Now = Annotated[
     datetime | None,
@@ -65,4 +68,16 @@ def until(text: str) -> datetime:
 def installed(database: str | None = None) -> Installation:
     settings = setting.load()
     channels.check_settings()
-    return open_installation(settings, database)
+    return opened(settings, database)
+
+
+def opened(settings: Settings, database: str | None = None) -> Installation:
+    """As ``open_installation``; who did not mean to make one is told so."""
+    new = not keyring.are_in(settings.home)
+    horizon = open_installation(settings, database)
+    if new:
+        complain(
+            f"There was no installation in {settings.home}, so an empty one was made: if yours is "
+            "elsewhere, set HORIZON_HOME to its folder."
+        )
+    return horizon

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from typing import Annotated, Any, TextIO
@@ -20,11 +19,11 @@ from horizon.pipeline.installation import Installation
 from horizon.postgres.audit import write_audit
 from horizon.postgres.database import Role
 from horizon.sources.first_event import FirstEvent, Watcher
+from horizon.sources.registry import check_name
 from horizon.sources.registry import sources as sources_of
 from horizon.sources.snippets import Snippet, snippets
 
 LOOK_EVERY_S = 0.5
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 Origins = Annotated[
     list[str] | None,
@@ -86,10 +85,7 @@ def source_add(
 
     Where its senders come from Segment or RudderStack, they keep their key: give it with --key.
     """
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r} cannot be typed well: name it with letters, digits, dots, - and _."
-        )
+    check_name(name)
     horizon = installed(database)
     origins = [read_origin(one) for one in origin or []]
     _chosen("", "", kind, sdk)  # a mistake in its name is told before there is a source

@@ -29,7 +29,8 @@ def register(app: typer.Typer, panel: str) -> None:
     for name, command in (
         ("add", source_add), ("wait", source_wait), ("list", source_list), ("show", source_show),
         ("set", source_set), ("rotate", source_rotate), ("disable", source_disable),
-        ("enable", source_enable), ("secret", source_secret),
+        ("enable", source_enable), ("secret", source_secret), ("rename", source_rename),
+        ("remove", source_remove),
     ):  # fmt: skip
         source.command(name)(command)
     app.add_typer(source, name="source", rich_help_panel=panel)
@@ -87,8 +88,12 @@ def source_set(
     database: DatabaseName = None,
 ) -> None:
     """Change what a source may send, within 3 seconds: origins replace those that were listed."""
-    if (origin and any_origin) or (no_limit and (rate or burst)):
-        raise UsageError("These options contradict each other: give one of them.")
+    if origin and any_origin:
+        raise UsageError("--any-origin takes away what --origin lists: give one of the two.")
+    if no_limit and (rate or burst):
+        raise UsageError(
+            "--no-limit takes away what --rate and --burst set: give it alone, or give those."
+        )
     if not (origin or any_origin or no_limit or rate or burst):
         raise UsageError("There is nothing to set: give --origin, --any-origin, --rate, --burst "
                          "or --no-limit.")  # fmt: skip
@@ -114,6 +119,26 @@ def source_disable(name: Name, database: DatabaseName = None) -> None:
     say(
         f"{name} is disabled: its senders are answered 403. `horizon source enable {name}` ends it."
     )
+
+
+def source_rename(
+    name: Name,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="What to call it from now on.")],
+    database: DatabaseName = None,
+) -> None:
+    """Call a source otherwise; its keys, its limits and its events stay."""
+    with installed(database).database.transaction(Role.WORKER) as tx:
+        registry.rename(tx, name, new)
+        write_audit(tx, "source:renamed", new, {"was": name})
+    say(f"{name} is {new} now.")
+
+
+def source_remove(name: Name, database: DatabaseName = None) -> None:
+    """Remove a source of which nothing came; one that sent something is disabled instead."""
+    with installed(database).database.transaction(Role.OWNER) as tx:
+        registry.remove(tx, name)
+        write_audit(tx, "source:removed", name, {})
+    say(f"{name} and its key are removed.")
 
 
 def _switch(name: str, database: str | None, *, enabled: bool) -> None:

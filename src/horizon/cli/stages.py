@@ -13,7 +13,7 @@ from horizon import settings as setting
 from horizon.campaigns import stage as campaigns
 from horizon.cli import messages
 from horizon.cli.campaigns import campaign_add, campaign_remove
-from horizon.cli.options import AsJson, DatabaseName, Now, installed
+from horizon.cli.options import AsJson, DatabaseName, Now, installed, opened
 from horizon.cli.output import complain, many, say, show
 from horizon.cli.progress import Progressing, send_with_progress
 from horizon.cli.responses import campaign_report
@@ -24,7 +24,7 @@ from horizon.delivery.rules import parse_rate
 from horizon.delivery.sender import Sent
 from horizon.errors import UsageError
 from horizon.pipeline import outgoing, stages
-from horizon.pipeline.installation import Installation, open_installation
+from horizon.pipeline.installation import Installation
 from horizon.postgres.audit import write_audit
 from horizon.postgres.database import Role, row_dicts
 from horizon.settings import Settings
@@ -68,7 +68,7 @@ def score(
     chosen = setting.load()
     if window_days is not None:
         chosen = chosen.changed(WINDOW_DAYS=window_days)
-    figures = stages.score(open_installation(chosen, database), now).figures
+    figures = stages.score(opened(chosen, database), now).figures
     say(
         f"Scored {many(figures['users'], 'profile')}: {figures['high']:,} high, "
         f"{figures['medium']:,} medium, {figures['low']:,} low."

@@ -17,7 +17,7 @@ from rich.text import Text
 from horizon import clock
 from horizon import settings as setting
 from horizon.cli.options import AsJson, DatabaseName, installed
-from horizon.cli.output import console, say, show, table_of
+from horizon.cli.output import console, many, say, show, table_of
 from horizon.clock import utc_text
 from horizon.delivery import breaker
 from horizon.errors import HorizonError
@@ -27,6 +27,7 @@ from horizon.pipeline.installation import Installation
 from horizon.pipeline.runner import QUERIES, sentence
 from horizon.pipeline.standing import StageStanding, changes, last_runs, look
 from horizon.postgres.database import Role, row_dicts
+from horizon.profiles.standing import hub_count
 
 EVERY_S = 2.0
 
@@ -54,13 +55,14 @@ def status(
         runs = last_runs(tx)
         messages = row_dicts(tx.execute(QUERIES["message_states"]))
         breakers = breaker.open_breakers(tx)
+        hubs = hub_count(tx)
         running = forwarder.runs(horizon.settings.home)
         forwards = list(
             map(msgspec.structs.asdict, book.standings(tx, clock.now(), running=running))
         )
     if as_json:
         everything = {"stages": _rows(stages), "runs": runs, "messages": messages,
-                      "breakers": breakers, "forwards": forwards}  # fmt: skip
+                      "breakers": breakers, "forwards": forwards, "hubs": hubs}  # fmt: skip
         show([everything], as_json=True, empty="")
         return
     show(_rows(stages), as_json=False, empty="")
@@ -73,6 +75,8 @@ def status(
         say("Sent on elsewhere; `horizon forward status` tells more:")
         names = ("name", "state", "lag_s", "lag_events", "sent", "refused", "error")
         show([{name: one[name] for name in names} for one in forwards], as_json=False, empty="")
+    if hubs:
+        say(f"Shared by too many to tie anybody: {many(hubs, 'hub')}; `horizon identity hubs`.")
 
 
 def _rows(stages: Sequence[StageStanding]) -> list[dict[str, Any]]:

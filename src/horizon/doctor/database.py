@@ -13,6 +13,7 @@ from horizon import clock as our_clock
 from horizon import keys
 from horizon.doctor.clocks import compare
 from horizon.doctor.finding import Case, Finding, ok, problem, warning
+from horizon.doctor.graph import look_at_graph
 from horizon.errors import DatabaseError, HorizonError
 from horizon.postgres.database import (
     LOWEST_VERSION,
@@ -72,6 +73,7 @@ def look_at(database: Database, case: Case) -> Iterator[Finding]:
             yield from _roles(database)
             yield from _at_work(tx, case.clock)
             yield from _forwards(tx)
+            yield from look_at_graph(tx)
         yield from _clock(tx)
 
 

@@ -33,3 +33,11 @@ SELECT pg_database_size(current_database()) AS bytes;
 
 -- name: failing_forwards
 SELECT name, state, error FROM forwards WHERE error IS NOT NULL ORDER BY name;
+
+-- name: hubs
+SELECT count(*) AS hubs FROM nodes WHERE dead = 'hub';
+
+-- name: refused
+-- How many ties each thing refuses, and how many there are.
+SELECT refused_by, count(*) AS refused, sum(count(*)) OVER () AS edges FROM edges
+GROUP BY refused_by ORDER BY refused DESC, refused_by;

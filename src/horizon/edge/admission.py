@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping
 
 from horizon import clock
-from horizon.edge.http import Refusal
 from horizon.edge.known_sources import KnownSources
 from horizon.edge.limits import Limits
 from horizon.events.model import Source
 from horizon.events.origins import allows
+from horizon.serving.http import Refusal
 
 KEY_LENGTH = 200  # of a longer one nothing is kept, not even its digest
 

@@ -4,22 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from time import perf_counter
 from typing import Protocol
 
-from horizon.edge.held import Desk, Unavailable
-from horizon.edge.http import (
-    Reading,
-    Receive,
-    Refusal,
-    Reply,
-    Request,
-    Scope,
-    Send,
-    json_reply,
-    send_reply,
-    unavailable,
-)
 from horizon.edge.room import Room
 from horizon.edge.segment import CALLS, SegmentApi
 from horizon.edge.sites import Sites
@@ -27,6 +13,15 @@ from horizon.edge.watch import Watch
 from horizon.log import Logger
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
+from horizon.serving.application import Application
+from horizon.serving.held import Desk, Unavailable
+from horizon.serving.http import (
+    Refusal,
+    Reply,
+    Request,
+    json_reply,
+    unavailable,
+)
 
 READY_TIMEOUT_S = 2.0
 
@@ -44,43 +39,21 @@ class Life(Protocol):
 Link = Callable[[Request, str], Awaitable[Reply]]
 
 
-class App:
+class App(Application):
     """``links`` by what their addresses begin with: "/u/"."""
 
     def __init__(
         self, segment: SegmentApi, links: Mapping[str, Link], desk: Desk, life: Life, log: Logger,
         room: Room, watch: Watch | None = None, sites: Sites | None = None,
     ) -> None:  # fmt: skip
+        super().__init__(log)
         self._segment = segment
         self._links = links
         self._desk = desk
         self._life = life
-        self._log = log
         self._watch = watch or Watch()
         self._room = room
-        self._reading = Reading()
         self._sites = sites
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._live(receive, send)
-        elif scope["type"] == "http":
-            began_s = perf_counter()
-            request = Request(scope, receive, self._reading)
-            try:
-                reply = await self._answer(request)
-            finally:
-                request.release()
-            await send_reply(send, reply, with_body=request.method != "HEAD")
-            self._watch.request(request.path, reply.status, perf_counter() - began_s)
-
-    async def _live(self, receive: Receive, send: Send) -> None:
-        await receive()
-        await self.start()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await self.stop()
-        await send({"type": "lifespan.shutdown.complete"})
 
     async def start(self) -> None:
         await self._life.start()
@@ -89,16 +62,10 @@ class App:
         await self._life.stop()
         self._watch.write()
 
-    async def _answer(self, request: Request) -> Reply:
-        try:
-            return await self._route(request)
-        except Exception as exc:  # noqa: BLE001 - one request must not harm the others
-            self._log.error("request_failed", error=type(exc).__name__)
-            return Refusal(
-                500, "internal_error", "The request could not be answered: tell the operator."
-            ).reply()
+    def answered(self, request: Request, reply: Reply, seconds: float) -> None:
+        self._watch.request(request.path, reply.status, seconds)
 
-    async def _route(self, request: Request) -> Reply:
+    async def route(self, request: Request) -> Reply:
         path = request.path
         if path.startswith("/v1/") and path[4:] in CALLS:
             return await self._segment.answer(request, CALLS[path[4:]])

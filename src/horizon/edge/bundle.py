@@ -15,7 +15,7 @@ from functools import cache
 from importlib import resources
 from typing import Final, NamedTuple
 
-from horizon.edge.http import Refusal, Reply, Request
+from horizon.serving.http import Refusal, Reply, Request
 
 MAIN: Final = re.compile(r"/analytics\.js/v1/[^/]+/(?:platform/)?analytics(?:\.min)?\.js")
 CHUNKS: Final = "/analytics-next/bundles/"

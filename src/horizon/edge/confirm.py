@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from horizon import clock
-from horizon.edge.http import Reply, Request
 from horizon.edge.language import LANGUAGES, gettext_noop
 from horizon.edge.signed_link import BODY_BYTES, SignedLink
 from horizon.events.model import Source, internal_event
@@ -15,6 +14,7 @@ from horizon.events.sources import find_source
 from horizon.events.store import store
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
+from horizon.serving.http import Reply, Request
 
 _queries = Queries("horizon.edge")
 

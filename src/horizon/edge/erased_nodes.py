@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from horizon.edge.following import Following
-from horizon.edge.held import Desk, Unavailable
 from horizon.events.tombstones import Tombstones
+from horizon.serving.following import Following
+from horizon.serving.held import Desk, Unavailable
 
 FRESH_S = 3.0  # what comes in so soon after an erasure, the erasure itself has to find
 

@@ -13,13 +13,13 @@ from functools import partial
 
 import psycopg
 
-from horizon.edge.held import HeldConnection, Unavailable
 from horizon.edge.watch import Watch
 from horizon.events.rejection import RejectedEvent
 from horizon.events.rows import Row
 from horizon.events.store import store_rows
 from horizon.log import Logger
 from horizon.postgres.database import Connection
+from horizon.serving.held import HeldConnection, Unavailable
 
 GROUP_EVENTS = 2_000
 CAPACITY_EVENTS = 50_000

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import parse_qs
 
-from horizon.edge.http import Request
+from horizon.serving.http import Request
 
 # By their codes; the first is the one that the code is written in.
 LANGUAGES: Mapping[str, str] = MappingProxyType({"en": "English", "de": "Deutsch"})

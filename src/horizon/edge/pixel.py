@@ -7,9 +7,9 @@ import binascii
 from typing import Final
 from urllib.parse import parse_qs
 
-from horizon.edge.http import Refusal, Reply, Request, too_large
 from horizon.edge.segment import CALL_NAMES, SegmentApi
 from horizon.edge.tracking import PIXEL
+from horizon.serving.http import Refusal, Reply, Request, too_large
 
 ADDRESSES: Final = {f"/v1/pixel/{name}": name for name in CALL_NAMES}
 

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from horizon import clock
 from horizon.edge.holding import Saved, look, save
-from horizon.edge.http import Reply, Request
 from horizon.edge.language import LANGUAGES
 from horizon.edge.signed_link import BODY_BYTES, SignedLink
 from horizon.edge.wishes import Wish, fields_of, read_wish
+from horizon.serving.http import Reply, Request
 
 
 class PreferencesLink(SignedLink):

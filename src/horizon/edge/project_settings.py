@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from horizon.edge.admission import Admission
-from horizon.edge.http import Refusal, Reply, Request, json_reply
+from horizon.serving.http import Refusal, Reply, Request, json_reply
 
 ADDRESS: Final = re.compile(r"/v1/projects/([^/]+)/settings")
 
@@ -50,6 +50,6 @@ def settings_of(key: str, public_url: str) -> dict[str, object]:
         "integrations": {
             "Segment.io": {"apiKey": key, "apiHost": api, "protocol": protocol},
         },
-        "metrics": {"sampleRate": 0, "host": api},
+        "metrics": {"sampleRate": 0, "host": api, "protocol": protocol},
         "plan": {},
     }

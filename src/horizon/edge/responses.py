@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid4
 
-from horizon.edge.held import Desk, Unavailable
 from horizon.edge.machines import Machine
 from horizon.events.model import Event, Source, internal_event
 from horizon.events.sources import find_source
@@ -17,6 +16,7 @@ from horizon.events.store import store
 from horizon.log import Logger
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
+from horizon.serving.held import Desk, Unavailable
 
 Kind = Literal["open", "click"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from horizon.edge.http import Refusal
 from horizon.log import Logger
 from horizon.postgres.room import database_folders, free_share
+from horizon.serving.http import Refusal
 from horizon.settings import Settings
 
 LOOKED_S: Final = 1.0  # how old a look is at most; what comes in a second fits into the rest

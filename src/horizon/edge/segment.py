@@ -15,8 +15,6 @@ from horizon import clock
 from horizon.edge.admission import Admission
 from horizon.edge.erased_nodes import ErasedNodes
 from horizon.edge.group_commit import Full, GroupCommit, NotStorable
-from horizon.edge.held import Unavailable
-from horizon.edge.http import Refusal, Reply, Request, busy, json_reply, unavailable
 from horizon.edge.room import Room
 from horizon.events.json_text import cut_deep, without_lone_surrogates, without_no_numbers
 from horizon.events.kinds import BUILT_IN, Kinds
@@ -24,6 +22,8 @@ from horizon.events.model import Source, read_message
 from horizon.events.rejection import Rejected, RejectedEvent, refused
 from horizon.events.rows import Row, row_of
 from horizon.events.times import read_time
+from horizon.serving.held import Unavailable
+from horizon.serving.http import Refusal, Reply, Request, busy, json_reply, unavailable
 
 BODY_BYTES = 512_000
 BATCH_EVENTS = 2_500

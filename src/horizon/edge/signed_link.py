@@ -7,10 +7,10 @@ from typing import ClassVar
 from uuid import UUID
 
 from horizon import links
-from horizon.edge.held import Desk, Unavailable
-from horizon.edge.http import Refusal, Reply, Request, wrong_link_method
 from horizon.edge.language import language_of, words
 from horizon.edge.pages import Pages
+from horizon.serving.held import Desk, Unavailable
+from horizon.serving.http import Refusal, Reply, Request, wrong_link_method
 
 BODY_BYTES = 65_536
 

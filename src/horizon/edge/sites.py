@@ -6,13 +6,13 @@ from typing import Final
 
 from horizon.edge.admission import Admission
 from horizon.edge.bundle import CHUNKS, MAIN, Bundle
-from horizon.edge.held import Unavailable
-from horizon.edge.http import Refusal, Reply, Request, json_reply, unavailable
 from horizon.edge.pixel import ADDRESSES as PIXELS
 from horizon.edge.pixel import Pixel
 from horizon.edge.project_settings import ADDRESS as SETTINGS
 from horizon.edge.project_settings import ProjectSettings
 from horizon.edge.segment import SegmentApi
+from horizon.serving.held import Unavailable
+from horizon.serving.http import Refusal, Reply, Request, json_reply, unavailable
 
 METRICS: Final = "/v1/m"
 METRICS_BYTES: Final = 65_536

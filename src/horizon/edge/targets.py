@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import quote
 
-from horizon.edge.following import Following
-from horizon.edge.held import Desk
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
+from horizon.serving.following import Following
+from horizon.serving.held import Desk
 
 CAPACITY_TARGETS = 50_000
 FOLLOW_S = 30.0  # how old a target is, at most, before it is known without having been clicked

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from horizon import clock, links
-from horizon.edge.held import Unavailable
-from horizon.edge.http import Reply, Request, json_reply
 from horizon.edge.language import language_of
 from horizon.edge.machines import machine_of
 from horizon.edge.pages import Pages
 from horizon.edge.responses import Fetch, Recorder
 from horizon.edge.targets import Targets
+from horizon.serving.held import Unavailable
+from horizon.serving.http import Reply, Request, json_reply
 
 _COMMON = {
     "cache-control": "no-store",

@@ -84,13 +84,19 @@ def add_source(
 def _brought(tx: Connection, key: str) -> str:
     if not _BROUGHT_KEY.fullmatch(key):
         raise UsageError(
-            "A key has 16 to 200 letters, digits, dots, _, ~ and -: bring another, or none to get "
-            "a new one."
+            f"A key has 16 to 200 letters, digits, dots, _, ~ and -, and this one {_wrong(key)}: "
+            "bring another, or none to get a new one."
         )
     taken = keyed_sources(tx).get(key_digest(key))
     if taken is not None:
         raise UsageError(f"Source {taken.name} has this key already: a key is one source's alone.")
     return key
+
+
+def _wrong(key: str) -> str:
+    if not 16 <= len(key) <= 200:
+        return f"has {len(key)} characters"
+    return "has another character too"
 
 
 def ensure_source(tx: Connection, name: str, kind: SourceKind) -> Source:

@@ -58,6 +58,16 @@ def add(tx: Connection, keys: Keys, new: NewForward, clock: datetime) -> str:
 
 def read_address(url: str) -> str:
     """The host. Raises UsageError for what is no address of a web server."""
+    scheme, found, _ = url.partition("://")
+    if not found:
+        raise UsageError(
+            "The address has no scheme: write https:// before it, or http:// for an endpoint of "
+            "yours without TLS."
+        )
+    if scheme.lower() not in ("http", "https"):
+        raise UsageError(
+            f"Events are not sent by {scheme}: give the endpoint's web address, like https://HOST."
+        )
     try:
         return read_target(url).host
     except ForbiddenTargetError as exc:
@@ -95,10 +105,12 @@ def change(
     url: str | None = None,
     allow_private: bool | None = None,
 ) -> None:
-    """The key is always given: it is kept for its address alone. Raises UsageError."""
+    """The key is always given: it is kept for its address alone, and so is the word that an address
+    may be private. Raises UsageError."""
     check_key(key)
     if url is not None:
         read_address(url)
+        allow_private = bool(allow_private)
     values = {"name": name, "url": url, "allow_private": allow_private}
     row = tx.execute(QUERIES["change"], values).fetchone()
     if row is None:

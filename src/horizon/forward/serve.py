@@ -13,10 +13,11 @@ import psycopg
 
 from horizon import clock
 from horizon.errors import ForbiddenTargetError, HorizonError, OutboundError, UsageError
+from horizon.forward.book import read_address
 from horizon.forward.courier import Courier, Order
 from horizon.forward.endpoint import Endpoint
 from horizon.forward.message import installation_id
-from horizon.forward.rules import endpoint_of
+from horizon.forward.rules import Meaning, endpoint_of, meaning_of
 from horizon.forward.secret import open_key
 from horizon.forward.spans import QUERIES
 from horizon.keys import Keys
@@ -185,9 +186,31 @@ def outbound(settings: Settings, url: str, allow_private: bool) -> HttpOutbound:
 def check_address(settings: Settings, url: str, *, allow_private: bool) -> None:
     """Raises UsageError for an address that may not be asked; one that does not resolve now may
     do so later."""
+    read_address(url)
     try:
         outbound(settings, url, allow_private).check(url)
     except ForbiddenTargetError as exc:
         raise UsageError(f"{exc} Or say --allow-private.") from exc
     except OutboundError:
         pass
+
+
+def try_key(settings: Settings, url: str, key: str, *, allow_private: bool) -> str | None:
+    """Send a batch without an event. What is odd about the answer, for people; a receiver that is
+    away now may take events later. Raises UsageError where it refuses the key."""
+    client = outbound(settings, url, allow_private)
+    endpoint = Endpoint(endpoint_of(url), key, client)
+    try:
+        status = endpoint.post(()).status
+    except OutboundError as exc:
+        return str(exc)
+    finally:
+        client.close()
+    meaning = meaning_of(status)
+    if meaning is Meaning.KEY_REFUSED:
+        raise UsageError(
+            f"The endpoint does not take this key (it answers {status}): give the write key of its "
+            "source, or --no-try where it refuses a batch without events."
+        )
+    # Some refuse a batch without events, and know the key.
+    return None if meaning in (Meaning.TAKEN, Meaning.REFUSED) else f"it answers {status}"

@@ -81,6 +81,32 @@ UPDATE sources SET origins = coalesce(%(origins)s::text[], origins),
 WHERE name = %(name)s
 RETURNING origins, rate, burst
 
+-- name: rename_source
+UPDATE sources SET name = %(new)s
+WHERE name = %(name)s AND NOT EXISTS (SELECT FROM sources WHERE name = %(new)s)
+
+-- name: needs_source
+-- What would be left without its source. A look through all events, where it has none; what the lake
+-- has of it used one of its keys.
+SELECT (SELECT f.name FROM forwards f WHERE f.source_id = s.source_id LIMIT 1) AS forward,
+       EXISTS (SELECT FROM source_keys k WHERE k.source_id = s.source_id AND k.last_used_at IS NOT NULL)
+       OR EXISTS (SELECT FROM file_progress p WHERE p.source_id = s.source_id AND p.inserted > 0)
+       OR EXISTS (SELECT FROM rejected_events r WHERE r.source_id = s.source_id)
+       OR EXISTS (SELECT FROM events e WHERE e.source_id = s.source_id) AS events
+FROM sources s WHERE s.name = %(name)s
+
+-- name: remove_keys
+DELETE FROM source_keys WHERE source_id = (SELECT source_id FROM sources WHERE name = %(name)s)
+
+-- name: remove_secrets
+DELETE FROM source_secrets WHERE source_id = (SELECT source_id FROM sources WHERE name = %(name)s)
+
+-- name: remove_files
+DELETE FROM file_progress WHERE source_id = (SELECT source_id FROM sources WHERE name = %(name)s)
+
+-- name: remove_source
+DELETE FROM sources WHERE name = %(name)s
+
 -- name: drop_ended_keys
 DELETE FROM source_keys WHERE source_id = %(source_id)s AND expires_at <= %(now)s
 
@@ -122,7 +148,7 @@ ORDER BY r.rejected_id DESC LIMIT %(most)s
 
 -- name: rejected_counts
 SELECT s.name AS source, r.code, count(*)::int AS events, min(r.received_at) AS first,
-       max(r.received_at) AS last, max(r.rejected_id) AS latest
+       max(r.received_at) AS last, max(r.rejected_id) AS latest_id
 FROM rejected_events r JOIN sources s USING (source_id)
 WHERE (%(ids)s::bigint[] IS NULL OR r.rejected_id = ANY(%(ids)s))
   AND (%(source)s::text IS NULL OR s.name = %(source)s)

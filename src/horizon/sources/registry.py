@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from horizon.clock import utc_text
-from horizon.errors import UsageError
+from horizon.errors import HorizonError, UsageError
 from horizon.events.sources import new_key
 from horizon.postgres.database import Connection, row_dicts
 from horizon.postgres.queries import Queries
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 _queries = Queries("horizon.sources")
 
@@ -47,6 +50,48 @@ def change(
     values = {"name": name, "rate": rate, "burst": burst}
     listed = None if origins is None else sorted(set(origins))
     return row_dicts(tx.execute(_queries["change_source"], {**values, "origins": listed}))[0]
+
+
+def rename(tx: Connection, name: str, new: str) -> None:
+    """Raises UsageError."""
+    _not_our_own(name)
+    check_name(new)
+    sources(tx, name)
+    if tx.execute(_queries["rename_source"], {"name": name, "new": new}).rowcount == 0:
+        raise UsageError(f"There is a source {new!r} already: choose another name.")
+
+
+def remove(tx: Connection, name: str) -> None:
+    """One of which nothing came, as the owner. Raises UsageError, HorizonError."""
+    _not_our_own(name)
+    sources(tx, name)
+    tx.execute(_queries["lock_source"], {"name": name})
+    row = tx.execute(_queries["needs_source"], {"name": name}).fetchone()
+    assert row is not None
+    if row.forward:
+        raise HorizonError(
+            f"Forward {row.forward} sends the events of {name} on: `horizon forward remove "
+            f"{row.forward}` first."
+        )
+    if row.events:
+        raise HorizonError(
+            f"{name} has sent something, which would belong to nobody: `horizon source disable "
+            f"{name}` refuses what else it sends."
+        )
+    for query in ("remove_keys", "remove_secrets", "remove_files", "remove_source"):
+        tx.execute(_queries[query], {"name": name})
+
+
+def check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot be typed well: name it with letters, digits, dots, - and _."
+        )
+
+
+def _not_our_own(name: str) -> None:
+    if name == "horizon":
+        raise UsageError("Source horizon is Horizon's own, of what it writes itself: it stays.")
 
 
 def rotate(tx: Connection, name: str, *, now: datetime, old_until: datetime) -> str:

@@ -164,7 +164,7 @@ class _Asked:
     def __init__(self, name: str, settings: Settings) -> None:
         self._name = name
         self._address = Address.read(name)
-        self._where = settings.S3_ENDPOINT or "Amazon's S3"
+        self._where = settings.S3_ENDPOINT or "Amazon's S3 (S3_ENDPOINT is not set)"
         try:
             self.system = filesystem(settings)
         except (OSError, ValueError) as exc:

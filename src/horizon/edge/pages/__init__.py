@@ -12,10 +12,10 @@ from pathlib import Path
 import jinja2
 
 from horizon.edge.holding import Holding, Saved
-from horizon.edge.http import Reply
 from horizon.edge.language import LANGUAGES, day_of, words
 from horizon.edge.purposes import PurposeWords, purpose_words
 from horizon.edge.wishes import MARK, OTHER, PAUSE_DAYS, every_name
+from horizon.serving.http import Reply
 
 TEMPLATES = Path(__file__).parent / "templates"
 _STYLE = (TEMPLATES / "style.css").read_text()

@@ -32,6 +32,7 @@ from horizon.observe.explain.story import (
     Template,
     Told,
 )
+from horizon.personal import masked
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
 
@@ -110,12 +111,12 @@ def _decision(tx: Connection, row: Any, values: Mapping[str, Any]) -> Decision:
 def _person(tx: Connection, row: Any) -> Person:
     found = tx.execute(QUERIES["nodes"], {"profile_id": _profile(row), "most": MOST})
     nodes = [
-        Node(one.node, one.kind, rules.masked(one.value, one.kind) or "", one.live, one.first_seen)
+        Node(one.node, one.kind, masked(one.value, one.kind) or "", one.live, one.first_seen)
         for one in found
     ]
     return Person(
-        profile_id=row.profile_id, profile_now=row.profile_now, user_id=rules.masked(row.user_id),
-        address=None if row.target else rules.masked(row.to_addr), node=row.node, nodes=nodes,
+        profile_id=row.profile_id, profile_now=row.profile_now, user_id=masked(row.user_id),
+        address=None if row.target else masked(row.to_addr), node=row.node, nodes=nodes,
     )  # fmt: skip
 
 

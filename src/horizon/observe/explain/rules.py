@@ -1,4 +1,4 @@
-"""Arithmetic, masks and words of an explanation."""
+"""Arithmetic and words of an explanation."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ import re
 from datetime import datetime, timedelta
 
 from horizon.observe.explain.story import Answer
-from horizon.personal import looks_personal
 
 DAY_S = 86_400
-SHORTEST_PHONE = 6  # of what is shorter, two digits would be too much
 
-_ADDRESS = re.compile(r"(.).*@(.)[^@]*", re.DOTALL)
-_ENDING = re.compile(r"\.[^.@]+\Z")
 _CODE = re.compile(r"(\d{3})[ -](?:(\d\.\d{1,3}\.\d{1,3})[ -])?")
 _QUEUE_ID = re.compile(
     r"\b(?:queued (?:mail )?|kept )as <?([\w.-]+)|\bid=([\w.-]+)|\bfor delivery \(?([\w-]{6,})",
@@ -83,21 +79,6 @@ def why(audience: str, status: str, reason: str | None) -> str:
     if not told:
         return f"Chosen because {chosen}; it is {status}."
     return f"Chosen because {chosen}; {status}: {told}."
-
-
-def masked(value: str | None, kind: str = "") -> str | None:
-    """``a***@e***.com``, as the preference page has it, ``***67`` of a phone number; what is
-    neither stays as it is. ``kind``: of identifier, where it is one."""
-    if value is None:
-        return None
-    parts = _ADDRESS.fullmatch(value)
-    if parts is not None:
-        ending = _ENDING.search(value)
-        return f"{parts[1]}***@{parts[2]}***{ending[0] if ending else ''}"
-    if "phone" in kind.lower() or looks_personal(value):
-        digits = value[-2:]
-        return f"***{digits if digits.isdigit() and len(value) > SHORTEST_PHONE else ''}"
-    return value
 
 
 def read_answer(text: str | None) -> Answer | None:

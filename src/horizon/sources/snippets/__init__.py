@@ -28,6 +28,16 @@ _SDKS: dict[str, tuple[str, frozenset[Kind]]] = {
 }
 
 
+# Where PUBLIC_URL has no TLS, as on a laptop.
+_PAGE_NOTE = (
+    " A page over https may not load it over http: serve that page over http too, or set "
+    "PUBLIC_URL to https."
+)
+_PHONE_NOTE = """ So put what ends TLS in front of the collector and set
+// PUBLIC_URL to it; neither this machine's address nor 10.0.2.2, by which an emulator reaches it,
+// is taken over http."""
+
+
 def snippets(url: str, key: str, kind: Kind | None = None) -> list[Snippet]:
     """For the collector at ``url`` and a source's key; those for a kind of source, or all."""
     return [
@@ -40,4 +50,9 @@ def snippets(url: str, key: str, kind: Kind | None = None) -> list[Snippet]:
 def _fill(file: str, url: str, key: str) -> str:
     text = (resources.files(__name__) / file).read_text()
     url = url.rstrip("/")
-    return Template(text).substitute(url=url, host=url.partition("://")[2], key=key)
+    scheme, _, host = url.partition("://")
+    plain = scheme == "http"
+    return Template(text).substitute(
+        url=url, host=host, key=key,
+        page_note=_PAGE_NOTE if plain else "", phone_note=_PHONE_NOTE if plain else "",
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-// npm install @segment/analytics-next
+// In your application, after: npm install @segment/analytics-next
 import { AnalyticsBrowser } from '@segment/analytics-next'
 
 export const analytics = AnalyticsBrowser.load({ writeKey: '$key', cdnURL: '$url' })

@@ -1,4 +1,4 @@
-// npm install @segment/analytics-node
+// As try.mjs: npm install @segment/analytics-node && node try.mjs
 import { Analytics } from '@segment/analytics-node'
 
 const analytics = new Analytics({ writeKey: '$key', host: '$url' })

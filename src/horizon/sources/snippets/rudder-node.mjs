@@ -1,4 +1,4 @@
-// npm install @rudderstack/rudder-sdk-node
+// As try.mjs: npm install @rudderstack/rudder-sdk-node && node try.mjs
 import RudderAnalytics from '@rudderstack/rudder-sdk-node'
 
 const analytics = new RudderAnalytics('$key', { dataPlaneUrl: '$url' })

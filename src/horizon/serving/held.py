@@ -33,9 +33,13 @@ class Unavailable(Exception):  # noqa: N818 - an answer, not a failure
 class HeldConnection:
     """For one thread. The era is read anew with each connection: it may be another server."""
 
-    def __init__(self, database: Database, log: Logger) -> None:
+    def __init__(
+        self, database: Database, log: Logger, role: Role = Role.EDGE, options: str = ""
+    ) -> None:
         self._database = database
         self._log = log
+        self._role = role
+        self._options = options
         self._connection: Connection | None = None
         self._era = 0
         self._away_until_s = 0.0
@@ -77,7 +81,7 @@ class HeldConnection:
         return self._connection
 
     def _open(self) -> Connection:
-        connection = self._database.connect(Role.EDGE, autocommit=True)
+        connection = self._database.connect(self._role, autocommit=True, options=self._options)
         try:
             self._era = current_era(connection)
         except BaseException:
@@ -103,7 +107,7 @@ class Desk:
 
     def __init__(self, connection: HeldConnection) -> None:
         self._connection = connection
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="edge-desk")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="desk")
 
     async def ask(self, work: Work[T]) -> T:
         """Raises Unavailable."""

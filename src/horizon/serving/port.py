@@ -1,4 +1,4 @@
-"""Whether the collector may listen at its port."""
+"""Whether a server may listen at its port."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import socket
 
 from horizon.errors import HorizonError, PortInUseError
 
+_SETTINGS = {"collector": "COLLECTOR_PORT", "profile API": "API_PORT"}
 
-def check_port(host: str, port: int) -> None:
+
+def check_port(host: str, port: int, who: str = "collector") -> None:
     """Raises PortInUseError, HorizonError.
 
-    Granian shares a port that another process holds, and each would get some of the events.
+    Granian shares a port that another process holds, and each would get some of the requests.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -21,10 +23,10 @@ def check_port(host: str, port: int) -> None:
     except OSError as exc:
         if exc.errno == errno.EADDRINUSE:
             raise PortInUseError(
-                f"The collector cannot start, port {port} is in use: stop the program that "
-                "listens there or set COLLECTOR_PORT to a free port."
+                f"The {who} cannot start, port {port} is in use: stop the program that "
+                f"listens there or set {_SETTINGS[who]} to a free port."
             ) from exc
         raise HorizonError(
-            f"The collector cannot listen on {host} port {port} ({exc.strerror}): give it an "
+            f"The {who} cannot listen on {host} port {port} ({exc.strerror}): give it an "
             "address of this machine, for example 127.0.0.1, and a port above 1023."
         ) from exc

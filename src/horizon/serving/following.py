@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import psycopg
 
-from horizon.edge.held import Desk, Unavailable, Work
+from horizon.serving.held import Desk, Unavailable, Work
 
 
 class Following:

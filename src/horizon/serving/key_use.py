@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Collection
+from datetime import datetime
 from typing import Final
 
 from horizon import clock
-from horizon.edge.held import Desk, Unavailable
-from horizon.events.sources import note_key_use
+from horizon.postgres.database import Connection
+from horizon.serving.held import Desk, Unavailable
+
+Note = Callable[[Connection, Collection[bytes], datetime], None]
 
 NOTED_AFTER_S: Final = 5.0  # one small statement for all keys of so many seconds
 
 
 class KeyUse:
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, note: Note) -> None:
         self._desk = desk
+        self._note_use = note
         self._used: set[bytes] = set()
         self._noted: set[bytes] = set()
         self._waiting: asyncio.TimerHandle | None = None
@@ -43,7 +48,7 @@ class KeyUse:
         if used:
             now = clock.now()
             with contextlib.suppress(Unavailable):  # the next use is noted
-                await self._desk.ask(lambda tx, _: note_key_use(tx, used, now))
+                await self._desk.ask(lambda tx, _: self._note_use(tx, used, now))
 
     async def stop(self) -> None:
         """Write what waits. A second call finds nothing to do."""

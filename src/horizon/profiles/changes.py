@@ -1,0 +1,145 @@
+"""What an operator says of who is who: a cut, a join, and lifting a cut.
+
+Each is a row that the identity stage respects from then on; the profiles it touches are solved
+again at once, in the same transaction. The solving is the stage's and is handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from horizon.errors import HorizonError, UsageError
+from horizon.postgres.database import Connection
+from horizon.profiles.evidence import QUERIES, Evidence
+from horizon.profiles.model import Node
+from horizon.profiles.people import MOST_NODES, Person
+from horizon.profiles.rules import anchor, ordered
+
+Solve = Callable[[Connection, Sequence[UUID], datetime, UUID], object]
+
+
+@dataclass(frozen=True)
+class Change:
+    """The profiles of these identifiers, before and after."""
+
+    before: dict[int, list[Node]]
+    after: dict[int, list[Node]]
+    cut_id: int | None = None
+
+
+def lock(tx: Connection) -> None:
+    """Before anything of the map is read: no run of the identity stage may be at work on it."""
+    tx.execute(QUERIES["lock_stage"])
+
+
+def split(
+    evidence: Evidence, person: Person, node: Node, other: Node | None, solve: Solve, now: datetime
+) -> Change:
+    """``other`` is what the node shall never be of one profile with: if unset, the anchor."""
+    before = evidence.profile_nodes(person.profile_id, MOST_NODES)
+    other = _kept(before, person, node, other)
+    row = evidence.tx.execute(
+        QUERIES["add_cut"], {"node": node.node, "anchor": other.node, "now": now}
+    ).fetchone()
+    assert row is not None
+    change = _solved(evidence, before, solve, now, row.cut_id)
+    if _together(change.after, node, other):
+        raise HorizonError(
+            f"{node} and {other} stay together, so nothing was changed: tell whoever maintains "
+            "Horizon, with what `horizon profile explain` says of the two."
+        )
+    return change
+
+
+def _kept(before: Sequence[Node], person: Person, node: Node, other: Node | None) -> Node:
+    members = {one.node: one for one in before}
+    if node.node not in members:
+        raise UsageError(
+            f"{node} is not of profile {person.profile_id}: `horizon profile show "
+            f"{person.profile_id}` lists what is."
+        )
+    if other is not None and other.node == node.node:
+        raise UsageError(f"{node} cannot be cut from itself: name another one with --from.")
+    if other is not None and other.node not in members:
+        raise UsageError(f"{other} is not of profile {person.profile_id}: they are apart already.")
+    kept = other or anchor(one for one in before if one.node != node.node)
+    if kept is None:
+        raise UsageError(f"{node} is the only identifier of profile {person.profile_id}.")
+    return kept
+
+
+def join(evidence: Evidence, one: Person, other: Person, solve: Solve, now: datetime) -> Change:
+    if one.profile_id == other.profile_id:
+        raise UsageError(
+            f"{one.node} and {other.node} are one profile already: `horizon profile explain` says "
+            "why."
+        )
+    values = {"one": one.profile_id, "other": other.profile_id}
+    standing = evidence.tx.execute(QUERIES["standing_cut"], values).fetchone()
+    if standing is not None:
+        raise UsageError(
+            f"Cut {standing.cut_id} keeps the two apart: lift it first, with `horizon profile "
+            f"uncut {standing.cut_id}`."
+        )
+    before = [
+        node for person in (one, other)
+        for node in evidence.profile_nodes(person.profile_id, MOST_NODES)
+    ]  # fmt: skip
+    weak, strong = ordered(one.node, other.node)
+    evidence.tx.execute(
+        QUERIES["add_manual_edge"], {"weak": weak.node, "strong": strong.node, "now": now}
+    )
+    change = _solved(evidence, before, solve, now)
+    if not _together(change.after, one.node, other.node):
+        raise HorizonError(
+            f"{one.node} and {other.node} stay apart, and nothing was changed: a cut within either "
+            "profile excludes the other; `horizon profile cuts` lists them."
+        )
+    return change
+
+
+def uncut(evidence: Evidence, cut_id: int, solve: Solve, now: datetime) -> Change:
+    lifted = evidence.tx.execute(QUERIES["lift_cut"], {"cut_id": cut_id, "now": now}).fetchone()
+    if lifted is None:
+        raise UsageError(
+            f"There is no cut {cut_id} that stands: `horizon profile cuts` lists them."
+        )
+    ends = evidence.nodes([lifted.node, lifted.anchor])
+    before = [
+        node
+        for profile_id in {end.profile_id for end in ends.values() if end.profile_id is not None}
+        for node in evidence.profile_nodes(profile_id, MOST_NODES)
+    ]
+    return _solved(evidence, before, solve, now, cut_id)
+
+
+def _solved(
+    evidence: Evidence,
+    before: Sequence[Node],
+    solve: Solve,
+    now: datetime,
+    cut_id: int | None = None,
+) -> Change:
+    ids = [node.node for node in before]
+    solve(evidence.tx, ids, now, uuid4())
+    after = evidence.nodes(ids).values()
+    touched = {node.profile_id for node in after if node.profile_id is not None}
+    grown = [node for one in touched for node in evidence.profile_nodes(one, MOST_NODES)]
+    return Change(_by_profile(before), _by_profile(grown), cut_id)
+
+
+def _by_profile(nodes: Sequence[Node]) -> dict[int, list[Node]]:
+    found: dict[int, list[Node]] = {}
+    for node in sorted(nodes, key=lambda one: one.strength):
+        if node.profile_id is not None:
+            found.setdefault(node.profile_id, []).append(node)
+    return dict(sorted(found.items()))
+
+
+def _together(profiles: dict[int, list[Node]], one: Node, other: Node) -> bool:
+    return any(
+        {one.node, other.node} <= {node.node for node in nodes} for nodes in profiles.values()
+    )

@@ -1,0 +1,27 @@
+"""The rules of matching that hold now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+
+from horizon.postgres.database import Connection
+from horizon.profiles.evidence import QUERIES
+
+
+@dataclass(frozen=True)
+class InForce:
+    """Version 0 is what is shipped."""
+
+    version: int
+    text: str
+    adopted_at: datetime | None
+
+
+def rules_in_force(tx: Connection) -> InForce:
+    row = tx.execute(QUERIES["rules_version"]).fetchone()
+    if row is None:
+        shipped = (resources.files("horizon.identity") / "rules.toml").read_text()
+        return InForce(0, shipped, None)
+    return InForce(row.version, row.rules, row.adopted_at)

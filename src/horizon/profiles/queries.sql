@@ -1,0 +1,136 @@
+-- name: profile
+SELECT profile_id, points_to, created_at, contested FROM profiles WHERE profile_id = %(profile_id)s;
+
+-- name: absorbed
+-- Which profiles point to this one; when each came is told by the events of that name.
+SELECT profile_id, created_at FROM profiles WHERE points_to = %(profile_id)s ORDER BY profile_id;
+
+-- name: nodes
+SELECT node, kind, value, profile_id, dead, first_seen FROM nodes WHERE node = ANY(%(nodes)s::uuid[]);
+
+-- name: profile_nodes
+SELECT node, kind, value, profile_id, dead, first_seen FROM nodes
+WHERE profile_id = %(profile_id)s ORDER BY first_seen, node LIMIT %(most)s;
+
+-- name: edges
+-- All that has an end among these nodes. The order makes a list that was cut off the same each time.
+SELECT e.weak, e.strong, e.how, e.time, e.event_id, e.refused_by, e.source_id, s.name AS source
+FROM edges e LEFT JOIN sources s USING (source_id)
+WHERE e.weak = ANY(%(nodes)s::uuid[]) OR e.strong = ANY(%(nodes)s::uuid[])
+ORDER BY e.time, e.weak, e.strong, e.how LIMIT %(most)s;
+
+-- name: stronger
+-- What the strongest identifier may be of an event that tied two of these.
+SELECT unnest(%(nodes)s::uuid[]) AS node
+UNION SELECT strong FROM edges WHERE weak = ANY(%(nodes)s::uuid[]);
+
+-- name: edge_events
+-- The events that first tied nodes, all in one pass over those of the strongest: there is no index
+-- by event_id. As evidence an event is never of a time after its receipt.
+SELECT event_id, type, name FROM events
+WHERE nodes[1] = ANY(%(firsts)s::uuid[]) AND event_id = ANY(%(event_ids)s::uuid[]) AND received_at >= %(since)s;
+
+-- name: first_events
+-- The event that each of these nodes was first seen by, where it is the event's strongest. Its time
+-- is reckoned as the identity stage does.
+SELECT n.node, e.event_id, e.type, e.name, s.name AS source, n.first_seen AS time
+FROM nodes n
+CROSS JOIN LATERAL (
+    SELECT e.event_id, e.type, e.name, e.source_id FROM events e
+    WHERE e.nodes[1] = n.node AND e.received_at >= n.first_seen
+      AND n.first_seen = CASE WHEN e.trusted THEN least(e.time, e.received_at)
+                              ELSE greatest(least(e.time, e.received_at), e.received_at - interval '30 days') END
+    ORDER BY e.received_at, e.event_id LIMIT 1
+) e
+LEFT JOIN sources s USING (source_id)
+WHERE n.node = ANY(%(nodes)s::uuid[]);
+
+-- name: last_events
+SELECT e.event_id, e.type, e.name, s.name AS source, e.time
+FROM profile_events(%(profile_id)s) e LEFT JOIN sources s USING (source_id)
+ORDER BY e.time DESC, e.event_id LIMIT %(most)s;
+
+-- name: told
+-- Merges and splits of these nodes' profile, as the events of Horizon's own tell them.
+SELECT e.name, e.time, e.properties::jsonb AS properties
+FROM events e JOIN sources s ON s.source_id = e.source_id AND s.kind = 'internal'
+WHERE e.nodes[1] = ANY(%(nodes)s::uuid[]) AND e.name IN ('Profiles Merged', 'Profile Split')
+ORDER BY e.time, e.event_id;
+
+-- name: traits
+SELECT name, value, time FROM profile_traits
+WHERE profile_id = %(profile_id)s AND value <> 'null' ORDER BY name;
+
+-- name: score
+SELECT score, tier, "now" AS scored_at FROM current_scores WHERE profile_id = %(profile_id)s;
+
+-- name: cuts
+-- Of these nodes, or all where none are given. The newest first.
+SELECT c.cut_id, c.node, c.anchor, c.made_at, c.lifted_at FROM cuts c
+WHERE %(nodes)s::uuid[] IS NULL OR c.node = ANY(%(nodes)s::uuid[]) OR c.anchor = ANY(%(nodes)s::uuid[])
+ORDER BY c.cut_id DESC;
+
+-- name: add_cut
+INSERT INTO cuts (node, anchor, made_at) VALUES (%(node)s, %(anchor)s, %(now)s) RETURNING cut_id;
+
+-- name: lift_cut
+UPDATE cuts SET lifted_at = %(now)s WHERE cut_id = %(cut_id)s AND lifted_at IS NULL RETURNING node, anchor;
+
+-- name: standing_cut
+-- Whether a cut that stands is between the two profiles.
+SELECT c.cut_id FROM cuts c
+JOIN nodes n ON n.node = c.node JOIN nodes a ON a.node = c.anchor
+WHERE c.lifted_at IS NULL
+  AND (n.profile_id, a.profile_id) IN ((%(one)s, %(other)s), (%(other)s, %(one)s))
+ORDER BY c.cut_id LIMIT 1;
+
+-- name: add_manual_edge
+INSERT INTO edges (weak, strong, how, time) VALUES (%(weak)s, %(strong)s, 'manual', %(now)s)
+ON CONFLICT (weak, strong, how) DO NOTHING;
+
+-- name: lock_stage
+-- The runner's lock of the identity stage: a run that goes on has read what is about to change.
+SELECT pg_advisory_xact_lock(hashtext('horizon.stage'), hashtext('identity'));
+
+-- name: dead_nodes
+-- What is out of matching: how many others it is tied to, of which kinds, since when, and how many
+-- profiles it would have made one of.
+SELECT n.node, n.kind, n.value, n.first_seen, count(DISTINCT o.node) AS neighbours,
+       string_agg(DISTINCT o.kind, ', ') AS kinds, count(DISTINCT o.profile_id) AS profiles,
+       min(e.time) AS first_tie, max(e.time) AS last_tie
+FROM nodes n
+LEFT JOIN edges e ON n.node IN (e.weak, e.strong)
+LEFT JOIN nodes o ON o.node = CASE n.node WHEN e.weak THEN e.strong ELSE e.weak END
+WHERE n.dead = %(dead)s
+GROUP BY n.node, n.kind, n.value, n.first_seen
+ORDER BY neighbours DESC, n.first_seen, n.node LIMIT %(most)s;
+
+-- name: hub_count
+SELECT count(*) AS hubs FROM nodes WHERE dead = 'hub';
+
+-- name: node_counts
+SELECT kind, count(*) AS nodes, count(*) FILTER (WHERE dead = 'hub') AS hubs,
+       count(*) FILTER (WHERE dead = 'blocked') AS blocked, count(*) FILTER (WHERE dead = 'erased') AS erased
+FROM nodes GROUP BY kind ORDER BY nodes DESC, kind;
+
+-- name: edge_counts
+SELECT how, refused_by, count(*) AS edges FROM edges GROUP BY how, refused_by ORDER BY edges DESC, how, refused_by;
+
+-- name: profile_counts
+SELECT count(*) FILTER (WHERE points_to IS NULL) AS profiles, count(*) FILTER (WHERE points_to IS NOT NULL) AS absorbed,
+       count(*) FILTER (WHERE contested IS NOT NULL AND points_to IS NULL) AS contested FROM profiles;
+
+-- name: last_runs
+SELECT started_at, status, figures FROM runs WHERE stage = 'identity' ORDER BY started_at DESC LIMIT %(most)s;
+
+-- name: rules_version
+SELECT version, rules, adopted_at FROM identity_rules ORDER BY version DESC LIMIT 1;
+
+-- name: adopt_rules
+INSERT INTO identity_rules (rules, adopted_at) VALUES (%(rules)s, %(now)s) RETURNING version;
+
+-- name: hub_sizes
+-- How many others each of these is tied to.
+SELECT n.node, count(DISTINCT CASE n.node WHEN e.weak THEN e.strong ELSE e.weak END) AS neighbours
+FROM unnest(%(nodes)s::uuid[]) n (node) JOIN edges e ON n.node IN (e.weak, e.strong)
+GROUP BY n.node;
