@@ -48,7 +48,7 @@ def figures(quick: bool) -> Iterator[Figure]:
     size = 100_000 if quick else 1_000_000
     with scratch_installation() as horizon:
         key = _prepare(horizon)
-        with _collectors(horizon) as (port, ids):
+        with collectors(horizon) as (port, ids):
             yield from _idle(ids)
             bench = _Bench(horizon, key, port)
             rate, load, copied = bench.batches(size)
@@ -136,7 +136,7 @@ def _prepare(horizon: Installation) -> str:
 
 
 @contextmanager
-def _collectors(horizon: Installation) -> Iterator[tuple[int, list[int]]]:
+def collectors(horizon: Installation) -> Iterator[tuple[int, list[int]]]:
     """As ``horizon up`` starts them: the port and the process ids."""
     port = processes.free_port(0)
     environment = processes.environment_of(horizon.settings, COLLECTOR_PORT=port)

@@ -1,11 +1,14 @@
 /* Sends ready HTTP requests over keep-alive connections, one under way on each, and times every
    answer: it must not be the limit, since it shares two cores with what is measured. One thread,
-   epoll. Arguments: port, connections, file, requests that are sent before the clock starts. The
-   file holds one request after the other, each behind its length (32 bits, as this machine has it).
+   epoll. Arguments: port, connections, file, requests that are sent before the clock starts, and
+   perhaps a rate: then so many are due each second, and an answer is timed from when its request was
+   due, not from when a connection was free for it. The file holds one request after the other, each
+   behind its length (32 bits, as this machine has it).
    Prints requests, answers of 200, seconds, p50 and p99 in seconds. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +27,9 @@ struct line { int fd; size_t sent, held; const char *body; uint32_t size; double
 static const char *next, *end;
 static double *took, started;
 static long asked, answered, good, warm, timed;
+static double rate, opened; /* 0: as fast as they are answered */
+static struct line *idle[MOST];
+static int idles;
 
 static double now(void) {
     struct timespec t;
@@ -48,7 +54,7 @@ static void take(struct line *l) {
     l->body = next + 4;
     next += 4 + l->size;
     l->sent = l->held = 0;
-    l->began = now();
+    l->began = rate ? opened + asked / rate : now();
     if (asked++ == warm) started = l->began;
     push(l);
 }
@@ -64,7 +70,23 @@ static void pull(struct line *l) {
     good += !strncmp(l->in + 9, "200", 3);
     if (strncmp(l->in + 9, "200", 3) && answered - good < 3) fprintf(stderr, "%.300s\n", l->in);
     answered++;
-    take(l);
+    if (!rate) take(l);
+    else { l->body = NULL; idle[idles++] = l; }
+}
+
+/* Sends what is due, and waits for an answer or for the next one that is. */
+static void pace(int poll_fd) {
+    struct pollfd p = {.fd = poll_fd, .events = POLLIN};
+    struct timespec wait = {60, 0};
+    while (rate && idles && next < end) {
+        double left = opened + asked / rate - now();
+        if (left > 0) {
+            wait = (struct timespec){(time_t)left, (long)((left - (time_t)left) * 1e9)};
+            break;
+        }
+        take(idle[--idles]);
+    }
+    if (ppoll(&p, 1, &wait, NULL) < 0 || (!rate && !p.revents)) fail("no answer within 60 s");
 }
 
 static int less(const void *a, const void *b) {
@@ -73,7 +95,8 @@ static int less(const void *a, const void *b) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 5) return 2;
+    if (argc != 5 && argc != 6) return 2;
+    rate = argc == 6 ? atof(argv[5]) : 0;
     int lines = atoi(argv[2]), file = open(argv[3], O_RDONLY), poll = epoll_create1(0);
     struct stat st;
     if (lines > MOST || file < 0 || fstat(file, &st)) fail(argv[3]);
@@ -92,11 +115,15 @@ int main(int argc, char **argv) {
         struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = &all[i]};
         epoll_ctl(poll, EPOLL_CTL_ADD, all[i].fd, &e);
     }
-    for (int i = 0; i < lines; i++) take(&all[i]);
-    while (answered < asked) {
+    opened = now();
+    for (int i = 0; i < lines; i++) {
+        if (rate) idle[idles++] = &all[i];
+        else take(&all[i]);
+    }
+    while (answered < asked || (rate && next < end)) {
         struct epoll_event found[256];
-        int n = epoll_wait(poll, found, 256, 60000);
-        if (n <= 0) fail("no answer within 60 s");
+        pace(poll);
+        int n = epoll_wait(poll, found, 256, 0);
         for (int i = 0; i < n; i++) {
             struct line *l = found[i].data.ptr;
             if (!l->body) continue;

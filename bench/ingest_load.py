@@ -40,11 +40,16 @@ def compile_sender(folder: Path) -> Path:
     return program
 
 
-def send(sender: Path, port: int, connections: int, requests: Path, warm: int) -> Load:
-    """Send a file of requests; the first ``warm`` are not timed. Raises HorizonError."""
+def send(
+    sender: Path, port: int, connections: int, requests: Path, warm: int, rate: float | None = None
+) -> Load:
+    """Send a file of requests; the first ``warm`` are not timed. With a rate so many are due each
+    second, and times are from then on. Raises HorizonError."""
+    paced = [] if rate is None else [str(rate)]
     said = subprocess.run(
-        [sender, str(port), str(connections), requests, str(warm)], text=True, capture_output=True
-    )
+        [sender, str(port), str(connections), requests, str(warm), *paced],
+        text=True, capture_output=True,
+    )  # fmt: skip
     if said.returncode:
         raise HorizonError(f"The load ended early: {said.stderr.strip()}")
     answered, good, *times = said.stdout.split()
@@ -86,19 +91,24 @@ def write_batches(path: Path, key: str, count: int) -> None:
         for _ in range(count // BATCH):
             batch = b",".join(next(stream) for _ in range(BATCH))
             body = b'{"batch":[' + batch + b'],"sentAt":"' + sent_at + b'"}'
-            file.write(_request("/v1/batch", key, body))
+            file.write(_post("/v1/batch", key, body))
 
 
 def write_singles(path: Path, key: str, count: int) -> None:
     with path.open("wb") as file:
         for event in events(count):
-            file.write(_request("/v1/track", key, event))
+            file.write(_post("/v1/track", key, event))
 
 
-def _request(path: str, key: str, body: bytes) -> bytes:
+def _post(path: str, key: str, body: bytes) -> bytes:
+    head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return request("POST", path, key, head, body)
+
+
+def request(method: str, path: str, key: str, head: str = "", body: bytes = b"") -> bytes:
+    """One of a file's, with its length before it."""
     named = base64.b64encode(f"{key}:".encode()).decode()
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Basic {named}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    text = (
+        f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Basic {named}\r\n{head}\r\n"
     ).encode()
-    return _LENGTH.pack(len(head) + len(body)) + head + body
+    return _LENGTH.pack(len(text) + len(body)) + text + body

@@ -96,3 +96,77 @@ LATERAL (SELECT %(now)s - (%(events)s - n)::float8 / %(events)s * %(days)s * int
 INSERT INTO event_ids (hour, digest)
 SELECT date_trunc('hour', %(now)s - (%(ids)s - n)::float8 / %(ids)s * %(days)s * interval '1 day'), gen_random_uuid()
 FROM generate_series(1, %(ids)s) n;
+
+-- name: copy_profile_nodes
+COPY nodes (node, kind, value, profile_id, first_seen) FROM STDIN
+
+-- name: make_month
+SELECT ensure_partitions((%(now)s::timestamptz - interval '30 days')::date, %(now)s::date)
+
+-- name: profile_rows
+INSERT INTO profiles (profile_id, created_at) OVERRIDING SYSTEM VALUE
+SELECT profile_id, %(now)s - interval '30 days' FROM nodes WHERE kind = 'user_id';
+
+-- name: profile_trait_rows
+INSERT INTO traits (node, name, value, time, trusted, event_id)
+SELECT n.node, said.name, said.value, %(now)s - interval '25 days', true, md5('e' || n.profile_id)::uuid
+FROM nodes n, LATERAL (VALUES
+    ('email', to_jsonb('user-' || n.profile_id || '@mail.example')), ('first_name', to_jsonb('Name ' || n.profile_id)),
+    ('city', to_jsonb('City ' || n.profile_id %% 500)), ('plan', '"free"'), ('orders', to_jsonb(n.profile_id %% 9))
+) said (name, value)
+WHERE n.kind = 'user_id' ORDER BY n.node;
+
+-- name: profile_event_rows
+-- Over thirty days, two of each three with the user id, one with the cookie alone.
+INSERT INTO events (event_id, source_id, message_id, type, name, user_id, anonymous_id, nodes, time, received_at,
+                    trusted, activity, properties, era)
+SELECT gen_random_uuid(), 1, n.profile_id || '-' || i, 'track', 'Product Viewed',
+       CASE n.kind WHEN 'user_id' THEN n.value END, 'c' || n.profile_id - 1, ARRAY[n.node], t, t, true, true,
+       '{"product_id":"p-' || i || '","sku":"G-32","category":"Games","name":"Monopoly: 3rd Edition","price":18.99}', 1
+FROM generate_series(1, 3) i, nodes n,
+     LATERAL (SELECT %(now)s - (n.profile_id * 7 + i * 11) %% 30 * interval '1 day' AS t) at
+WHERE (i = 3) = (n.kind = 'anonymous_id')
+ORDER BY i, n.node;
+
+-- name: profile_message_rows
+INSERT INTO messages (campaign, node, profile_id, occasion, template, template_digest, status, correlation_id, planned_at)
+SELECT 'miss_you', node, profile_id, 'day:x', 'miss_you', '', 'sent', gen_random_uuid(), %(now)s - interval '5 days'
+FROM nodes WHERE kind = 'user_id' AND profile_id %% 10 = 0;
+
+-- name: profile_node
+SELECT node, profile_id, dead FROM nodes WHERE node = %(node)s
+
+-- name: fill_identity
+-- People's identifiers: a user id, for every second one an address, an anonymous id each, and of a
+-- tenth more a few people have many, by a power law. Of 100 anonymous ids one is shared: events of
+-- four people name it. What is blocked stays in its column.
+INSERT INTO events (event_id, source_id, message_id, type, name, user_id, anonymous_id, email, nodes, time, received_at,
+                    trusted, activity, properties, era)
+SELECT md5('e' || i)::uuid, 2, 'm' || i, 'track', 'Product Viewed', CASE WHEN known THEN 'u' || person
+           WHEN i %% 997 = 0 THEN 'null' END,
+       CASE WHEN cookied THEN 'a' || cookie END, CASE WHEN mailed THEN 'e' || person || '@example.com' END,
+       array_remove(ARRAY[CASE WHEN known THEN md5('u' || person)::uuid END,
+                          CASE WHEN mailed THEN md5('e' || person)::uuid END,
+                          CASE WHEN cookied THEN md5('a' || cookie)::uuid END], NULL),
+       at, at, true, true, %(properties)s, 1
+FROM (
+    SELECT i, at, person, cookie, known, known AND i %% 2 = 0 AND person %% 2 = 0 AS mailed,
+           NOT known OR i %% 3 <> 0 AS cookied
+    FROM (
+        SELECT i, %(now)s - (%(events)s - i) * interval '0.2 second' AS at,
+               -- the cookie's owner, and for a shared one now and then somebody else
+               (CASE WHEN c < %(people)s THEN c
+                     ELSE (pow((c - %(people)s)::float8 / (%(cookies)s - %(people)s), 3) * %(people)s)::int END
+                + CASE WHEN c %% 100 = 0 THEN (i %% 4) * 7 ELSE 0 END) %% %(people)s AS person,
+               c AS cookie, i %% 10 < 7 AS known
+        FROM generate_series(%(first)s::bigint, %(last)s::bigint) i,
+             LATERAL (SELECT (i * 7919) %% %(cookies)s AS c) cookies
+    ) seen
+) told
+
+-- name: freshen
+-- Of a batch every so many events a known person comes with an anonymous id that is new.
+UPDATE events SET nodes = ARRAY[nodes[1], md5('fresh' || event_id)::uuid], email = NULL,
+                  anonymous_id = 'fresh' || event_id
+WHERE message_id IN (SELECT 'm' || i FROM generate_series(%(first)s::bigint, %(last)s::bigint, %(apart)s::int) i)
+  AND user_id IS NOT NULL AND user_id <> 'null'

@@ -227,6 +227,7 @@ def settings(
         HORIZON_HOME=str(home),
         LOG_PATH=str(tmp_path / "logs" / "cdp_events.log"),
         COLLECTOR_PORT=free_port(),
+        API_PORT=free_port(),
         CONSOLE_PORT=free_port(),
         CATCHER_SMTP_PORT=free_port(),
         CATCHER_PAGE_PORT=free_port(),
@@ -293,7 +294,7 @@ def collector(settings: Settings) -> Iterator[Collector]:
 def here(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """Commands that a test runs in its own process run on its installation."""
     settings = world.horizon.settings
-    for name in ("PG_DSN", "HORIZON_HOME", "LOG_PATH", "COLLECTOR_PORT"):
+    for name in ("PG_DSN", "HORIZON_HOME", "LOG_PATH", "COLLECTOR_PORT", "API_PORT"):
         monkeypatch.setenv(name, str(getattr(settings, name)))
     monkeypatch.setenv("COLUMNS", "1000")
     monkeypatch.chdir(tmp_path)

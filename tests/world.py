@@ -133,7 +133,9 @@ class World:
         return self.horizon.runner
 
     def identify_all(self) -> StageResult:
-        return self.runner.run(stages.identity_stage(self.horizon.keys), self.now)
+        return self.runner.run(
+            stages.identity_stage(self.horizon.keys, self.horizon.settings), self.now
+        )
 
     def score(self) -> StageResult:
         return stages.score(self.horizon, self.now)
@@ -147,6 +149,11 @@ class World:
     def rows(self, query: str, *parameters: object) -> list[Any]:
         with self.horizon.database.transaction(Role.OWNER) as tx:
             return tx.execute(query.encode(), parameters or None).fetchall()
+
+    def change(self, statement: str, *parameters: object) -> None:
+        """What no command of ours does, as the owner."""
+        with self.horizon.database.transaction(Role.OWNER) as tx:
+            tx.execute(statement.encode(), parameters or None)
 
     def scores(self) -> dict[str, float]:
         return {

@@ -64,7 +64,7 @@ SECRETS = (
     "ES_API_KEY", "ES_PASSWORD", "LINEAGE_API_KEY", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY",
 )  # fmt: skip
 PATHS = ("HORIZON_HOME", "LOG_PATH")
-PORTS = ("COLLECTOR_PORT", "CONSOLE_PORT", "CATCHER_SMTP_PORT", "CATCHER_PAGE_PORT")
+PORTS = ("COLLECTOR_PORT", "API_PORT", "CONSOLE_PORT", "CATCHER_SMTP_PORT", "CATCHER_PAGE_PORT")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 URLS = ("PUBLIC_URL", "TRACKING_URL", "SHOP_URL", "ES_URL", "S3_ENDPOINT")
 
@@ -87,6 +87,7 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     COLLECTOR_PROCESSES: Annotated[
         int, Meta(ge=1, le=64, description="a whole number from 1 to 64")
     ] = 2
+    API_PORT: Port = 8200
     CONSOLE_PORT: Port = 8000
     CATCHER_SMTP_PORT: Port = 1025
     CATCHER_PAGE_PORT: Port = 8025
@@ -94,6 +95,9 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     METRICS_PORT: Port = 9464
     IDENTIFIERS: Identifiers = ""  # kinds of one's own: loyalty_card=traits.loyaltyCard
     VERIFIED_ONLY: KindNames = ""  # kinds that a browser only claims, but for a signed token
+    PHONE_REGION: Annotated[
+        str, Meta(pattern=r"^([A-Z]{2})?$", description="a country's two letters, like DE")
+    ] = ""  # of phone numbers that do not begin with +
 
     WINDOW_DAYS: Days = 14
     SCORE_HIGH: Share = 0.7

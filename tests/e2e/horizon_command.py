@@ -20,7 +20,7 @@ class Command:
     def __init__(self, folder: Path, settings: Settings, **more: object) -> None:
         self.folder = folder
         values = {name: getattr(settings, name) for name in (
-            "PG_DSN", "HORIZON_HOME", "LOG_PATH", "COLLECTOR_PORT", "CATCHER_SMTP_PORT", "CATCHER_PAGE_PORT",
+            "PG_DSN", "HORIZON_HOME", "LOG_PATH", "COLLECTOR_PORT", "API_PORT", "CATCHER_SMTP_PORT", "CATCHER_PAGE_PORT",
             "METRICS_PORT",
         )}  # fmt: skip
         self.environment = {**os.environ, **{

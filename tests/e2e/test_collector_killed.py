@@ -82,7 +82,8 @@ def place(free_port: Callable[[], int]) -> Iterator[Place]:
             key = add_source(tx, "shop", "server")
         settings = Settings(
             PG_DSN=server.dsn, HORIZON_HOME=str(home), LOG_PATH=str(home / "log"),
-            COLLECTOR_PORT=free_port(), METRICS_PORT=free_port(),
+            COLLECTOR_PORT=free_port(), API_PORT=free_port(),
+            METRICS_PORT=free_port(),
         )  # fmt: skip
         with Collectors(settings) as collectors:
             yield Place(server, database, collectors, key)

@@ -126,7 +126,7 @@ def test_a_restore_reads_no_event_twice_and_misses_none(sending: World, tmp_path
     backups.backup(sending.horizon.database, sending.horizon.settings.home, file)
     restored = _restore(sending, file)
     restored.person("new", 13 * DAY)
-    identity = stages.identity_stage(restored.horizon.keys)
+    identity = stages.identity_stage(restored.horizon.keys, restored.horizon.settings)
     assert restored.runner.run(identity, restored.now).figures["profiles"] == 2
     assert restored.runner.run(identity, restored.now).figures["nodes"] == 0
     with restored.horizon.database.transaction(Role.WORKER) as tx:

@@ -56,7 +56,8 @@ def place(module_database: Database, free_port: Callable[[], int]) -> Iterator[P
         keys.make(home)
         settings = Settings(
             PG_DSN=module_database.dsn, HORIZON_HOME=folder, LOG_PATH=str(home / "log"),
-            COLLECTOR_PORT=free_port(), METRICS_PORT=free_port(),
+            COLLECTOR_PORT=free_port(), API_PORT=free_port(),
+            METRICS_PORT=free_port(),
         )  # fmt: skip
         with module_database.transaction(Role.WORKER) as tx:
             key = add_source(tx, "shop", "server")

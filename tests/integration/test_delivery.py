@@ -120,7 +120,7 @@ def test_who_unsubscribes_between_plan_and_send_gets_nothing(world: World, tmp_p
         world.planned("ann", "bob")
         world.now = clock.now()
         world.put(world.identify("ann", timedelta(0), consent=False))
-        world.runner.run(stages.identity_stage(world.horizon.keys))
+        world.runner.run(stages.identity_stage(world.horizon.keys, world.horizon.settings))
         outgoing.send(world.horizon)
         received = [message["rcpt"][0] for message in recorder.messages()]
     assert received == ["bob@example.com"]
@@ -281,7 +281,9 @@ def test_with_a_now_a_consent_that_came_later_is_not_there(
             world.identify("ann", -DAY, consent=False), world.identify("ann", -2 * DAY, consent=True),
             received_at=world.now + 3 * DAY,
         )  # fmt: skip
-        world.runner.run(stages.identity_stage(world.horizon.keys), world.now)
+        world.runner.run(
+            stages.identity_stage(world.horizon.keys, world.horizon.settings), world.now
+        )
         outgoing.send(world.horizon, now=world.now + days * DAY)
     assert world.states() == {"ann": status}
 

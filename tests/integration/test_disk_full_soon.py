@@ -80,7 +80,8 @@ def test_a_disk_that_fills_is_told_before_it_is_full(
     keys.make(small_disk)
     settings = Settings(
         HORIZON_HOME=str(small_disk), LOG_PATH=str(small_disk / "log"),
-        COLLECTOR_PORT=free_port(), METRICS_PORT=free_port(),
+        COLLECTOR_PORT=free_port(), API_PORT=free_port(),
+            METRICS_PORT=free_port(),
     )  # fmt: skip
     taken: list[int] = []
 

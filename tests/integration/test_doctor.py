@@ -39,7 +39,7 @@ SECRET = "s3cret-7"
 @pytest.fixture
 def case(home: Path, tmp_path: Path, free_port: Callable[[], int]) -> Case:
     """An installation without a database, which most checks do not ask."""
-    names = ("COLLECTOR_PORT", "METRICS_PORT", "CATCHER_SMTP_PORT", "CATCHER_PAGE_PORT")
+    names = ("COLLECTOR_PORT", "API_PORT", "METRICS_PORT", "CATCHER_SMTP_PORT", "CATCHER_PAGE_PORT")
     values: dict[str, object] = {name: free_port() for name in names}
     places = {"HORIZON_HOME": str(home), "LOG_PATH": str(tmp_path / "logs" / "cdp_events.log")}
     return Case(Settings().changed(**values, **places), clock.now(), {}, tmp_path)
@@ -314,7 +314,7 @@ def test_ports_that_are_free(case: Case) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["COLLECTOR_PORT", "METRICS_PORT", "CATCHER_SMTP_PORT", "CATCHER_PAGE_PORT"]
+    "name", ["COLLECTOR_PORT", "API_PORT", "METRICS_PORT", "CATCHER_SMTP_PORT", "CATCHER_PAGE_PORT"]
 )
 def test_a_port_that_another_program_has(case: Case, name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -345,7 +345,7 @@ class _web_server:  # noqa: N801
 def test_a_child_that_does_not_listen(case: Case) -> None:
     with processes.only_one(case.settings.home):
         told = bad(ports.check_ports(case))
-    assert len(told) == 4
+    assert len(told) == 5
     assert all("`horizon up` runs, and nobody listens on port" in one.found for one in told)
 
 
@@ -689,7 +689,7 @@ def test_a_check_that_hangs_or_breaks_hides_no_other(case: Case) -> None:
 
 def test_every_check_is_run(settings: Settings, horizon: Installation, tmp_path: Path) -> None:
     environ = {name: str(getattr(settings, name)) for name in ("PG_DSN", "HORIZON_HOME", "LOG_PATH", "METRICS_PORT",
-               "COLLECTOR_PORT", "CATCHER_SMTP_PORT", "CATCHER_PAGE_PORT")}  # fmt: skip
+               "COLLECTOR_PORT", "API_PORT", "CATCHER_SMTP_PORT", "CATCHER_PAGE_PORT")}  # fmt: skip
     told = examine(environ, tmp_path)
     assert {"settings", "home", "keys", "log", "disk", "database", "clock", "ports", "mail server", "DNS",
             "search server", "lineage"} <= {one.part for one in told}  # fmt: skip

@@ -106,7 +106,7 @@ PLANTED: list[tuple[str, str, str]] = [
      "was skipped and is sent"),
     ("a time moved", f"UPDATE messages SET sending_at = sending_at - interval '1 s' WHERE message_id = {SENT}",
      "is not what was sealed as sent"),
-    ("a consent lent", f"UPDATE messages SET consent_id = 1 WHERE message_id = {SENT}", "is not what was sealed as sent"),
+    ("a consent lent", f"UPDATE messages SET consent_id = consent_id + 1 WHERE message_id = {SENT}", "is not what was sealed as sent"),
     ("another address", f"UPDATE messages SET address_hash = gen_random_uuid() WHERE message_id = {SENT}",
      "is not what was sealed as sent"),
     ("a message taken away", f"DELETE FROM messages WHERE message_id = {SENT}", "is gone"),

@@ -160,7 +160,7 @@ def test_the_watermark_s_lag_in_events_and_seconds(busy: World) -> None:
     # What Horizon wrote when it sent is unread too: two sent, one bounced.
     assert value(figures, "horizon_watermark_lag_events", stage="identity") == 5
     assert 300 <= value(figures, "horizon_watermark_lag_seconds", stage="identity") < 360
-    busy.horizon.runner.run(stages.identity_stage(busy.horizon.keys))
+    busy.horizon.runner.run(stages.identity_stage(busy.horizon.keys, busy.horizon.settings))
     with serving(busy.horizon.settings) as port:
         figures = port.figures()
     assert value(figures, "horizon_watermark_lag_events", stage="identity") == 0

@@ -40,7 +40,9 @@ def _people(world: World, campaign: str, *users: str, **more: Any) -> None:
     """People who are due, in the order of their profiles."""
     for user in users:
         world.person(user, (13 if campaign == "miss_you" else 1) * DAY, **more)
-        world.runner.run(stages.identity_stage(world.horizon.keys), world.now)
+        world.runner.run(
+            stages.identity_stage(world.horizon.keys, world.horizon.settings), world.now
+        )
 
 
 def _due(world: World) -> None:

@@ -84,7 +84,7 @@ def test_show_tells_what_was_refused_and_what_was_absorbed(
     why = {(one["weak"]["kind"], one["strong"]["value"]): one["why"] for one in found["refused"]}
     assert why == {
         ("anonymous_id", "bob"): "at most 1 user_id on one profile",
-        ("device_id", "ann"): "device_id:tablet is a hub: too many people share it",
+        ("device_id", "ann"): "device_id:tablet is a hub, which too many people share",
     }
     assert [one["profile_id"] for one in found["absorbed"]] == [3]
     assert [one["name"] for one in found["last_events"]][-1] == "Signed Up"

@@ -31,7 +31,7 @@ TYPED: dict[str, object] = {
 }
 
 ROLES = {
-    "edge": {Role.EDGE}, "postgres": {Role.OWNER}, "doctor": {Role.OWNER},
+    "api": {Role.READER}, "edge": {Role.EDGE}, "postgres": {Role.OWNER}, "doctor": {Role.OWNER},
     "observe.kibana": {Role.READER}, "observe.metrics": {Role.READER},
 }  # fmt: skip
 # The others' are the worker's.
@@ -40,6 +40,7 @@ EDGE_TOO = {
     "events.keyed_sources", "events.source_by_key", "events.source_by_name",
     "events.note_key_use", *COPIES,
 }  # fmt: skip
+WORKER_ALONE = {"api.add_token", "api.revoke_token", "api.tokens"}  # commands
 # No process that runs by itself may make a campaign, or forget one.
 OWNER_ALONE = {
     "sources.remove_files", "sources.remove_source",
@@ -63,6 +64,7 @@ def cases() -> Iterator[tuple[str, str, Role]]:
         for name in Queries(package).names():
             key = f"{short}.{name}"
             roles = {Role.OWNER} if key in OWNER_ALONE else ROLES.get(short, {Role.WORKER})
+            roles = {Role.WORKER} if key in WORKER_ALONE else roles
             for role in roles | ({Role.EDGE} if key in EDGE_TOO else set()):
                 yield key, package, role
 

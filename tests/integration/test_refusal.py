@@ -64,7 +64,7 @@ class Population:
         for place, node in enumerate(nodes):
             self.put("nodes", node=node, kind="user_id" if place == 0 else "anonymous_id",
                      value=f"u{number}-{place}", profile_id=profile, first_seen=NOW,
-                     live=place == 0 or self.often(0.8))  # fmt: skip
+                     dead=None if place == 0 or self.often(0.8) else "erased")  # fmt: skip
         domain = self.random.choice(["Good.example"] * 12 + ["manual.example", "NULL.example"])
         self.put("traits", node=nodes[0], name="email", value=f'"u{number}@{domain}"', value_node=address,
                  time=NOW, trusted=True, event_id=self.uuid())  # fmt: skip

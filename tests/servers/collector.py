@@ -1,4 +1,4 @@
-"""Horizon's collector for tests: in a process of its own, or its application alone."""
+"""Horizon's collector, and its profile API, for tests: in a process of its own, or its application alone."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
+from urllib.parse import unquote
 
 import msgspec
 
 import horizon
 from horizon import keys
-from horizon.edge.app import App
 from horizon.edge.server import make_app
+from horizon.keys import Keys
 from horizon.postgres.database import Database
+from horizon.serving.application import Application as Served
 from horizon.settings import Settings
 
 T = TypeVar("T")
@@ -62,8 +64,13 @@ class Asked:
 class Application(Asked):
     """The ASGI application on a loop in a thread: a tenth of the time of a process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        make: Callable[[Settings, Keys, Database], Served] = make_app,
+    ) -> None:
         self.settings = settings
+        self._make = make
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
 
@@ -78,9 +85,9 @@ class Application(Asked):
         self._thread.join()
         self._loop.close()
 
-    async def _start(self) -> App:
+    async def _start(self) -> Served:
         database = Database(self.settings.PG_DSN or "")
-        app = make_app(self.settings, keys.load(self.settings.home), database)
+        app = self._make(self.settings, keys.load(self.settings.home), database)
         await app.start()
         return app
 
@@ -93,8 +100,8 @@ class Application(Asked):
         named = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         path, _, query = path.partition("?")
         scope = {
-            "type": "http", "method": method, "path": path, "query_string": query.encode(),
-            "headers": named,
+            "type": "http", "method": method, "path": unquote(path), "raw_path": path.encode(),
+            "query_string": query.encode(), "headers": named,
         }  # fmt: skip
         parts = [body[:1000], body[1000:]]
         sent: list[Any] = []
@@ -116,16 +123,23 @@ class Application(Asked):
 class Collector(Asked):
     """Starts ``python -m horizon.edge``; ``kill`` and leaving the block end it."""
 
+    module = "horizon.edge"
+
     def __init__(
         self, settings: Settings, port: int | None = None, *, shared: bool = False
     ) -> None:
-        self.port = port or settings.COLLECTOR_PORT
+        self.port = port or self.port_of(settings)
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = settings
         self._shared = shared
 
-    def __enter__(self) -> Collector:
-        self.process = launch(self.settings, self.port, *(["--shared"] if self._shared else []))
+    @staticmethod
+    def port_of(settings: Settings) -> int:
+        return settings.COLLECTOR_PORT
+
+    def __enter__(self) -> Self:
+        more = ["--shared"] if self._shared else []
+        self.process = launch(self.settings, self.port, *more, module=self.module)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line == f"ready port={self.port}\n", self.process.communicate()
@@ -163,6 +177,16 @@ class Collector(Asked):
             connection.close()
 
 
+class ProfileApi(Collector):
+    """Starts ``python -m horizon.api``."""
+
+    module = "horizon.api"
+
+    @staticmethod
+    def port_of(settings: Settings) -> int:
+        return settings.API_PORT
+
+
 class Collectors(Asked):
     """As many as ``horizon up`` starts, of one home at one port: the kernel gives each some of the
     connections."""
@@ -192,10 +216,12 @@ class Collectors(Asked):
         return max(one.rss_mb() for one in self.each)
 
 
-def launch(settings: Settings, port: int, *more: str) -> subprocess.Popen[str]:
+def launch(
+    settings: Settings, port: int, *more: str, module: str = "horizon.edge"
+) -> subprocess.Popen[str]:
     set_ = {name: str(value) for name, value in msgspec.structs.asdict(settings).items() if value}
     return subprocess.Popen(
-        [sys.executable, "-m", "horizon.edge", "--port", str(port), *more],
+        [sys.executable, "-m", module, "--port", str(port), *more],
         env={**os.environ, **set_, "PYTHONPATH": _SOURCES},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -203,6 +203,15 @@ def test_addresses_as_people_know_them(url: str, endpoint: str) -> None:
     assert place_of(url) == "https://api.example"
 
 
+def test_our_word_on_a_token_is_not_sent_on() -> None:
+    for rest in ({}, {"a": "identityError", "integrations": {"Mixpanel": False}}):
+        sent = json.loads(
+            message_of(row(context=json.dumps({"identityError": "expired", **rest})), "i1")
+        )
+        assert set(sent["context"]) == {"horizon"} | ({"a"} & set(rest))
+        assert sent.get("integrations") == rest.get("integrations")
+
+
 def test_a_key_opens_for_its_address_and_installation_alone() -> None:
     box = close_key(KEYS, "https://a.example", "secret")
     assert b"secret" not in box

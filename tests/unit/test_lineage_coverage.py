@@ -18,8 +18,10 @@ WRITES = re.compile(r"\b(INSERT INTO|UPDATE \w|DELETE FROM|COPY)\b")
 # What each stage reads and writes, so that a change of either is seen by whoever makes it.
 STAGES = {
     "identity": (
-        {"cuts", "edges", "events", "identity_rules", "nodes", "profiles", "purposes", "sources", "traits"},
-        {"consents", "edges", "nodes", "opt_ins", "profiles", "traits"},
+        {"alerts", "cuts", "edges", "events", "group_traits", "identity_rules", "memberships", "messages", "nodes",
+         "profiles", "purposes", "reached", "refused_traits", "sources", "traits"},
+        {"consents", "edges", "group_traits", "memberships", "nodes", "opt_ins", "profiles", "reached",
+         "refused_traits", "traits"},
     ),
     "score": ({"events", "nodes", "score_runs", "scores"}, {"score_runs", "scores"}),
     "alert": ({"alerts", "nodes", "score_runs", "scores"}, {"alerts"}),
@@ -30,8 +32,8 @@ STAGES = {
         {"campaign_runs", "messages", "opt_ins", "outbox"},
     ),
     "email": (
-        {"alerts", "breakers", "campaigns", "click_targets", "consents", "eras", "events",
-         "messages", "nodes", "opt_ins", "outbox", "preferences", "provider", "reached",
+        {"alerts", "breakers", "campaigns", "click_targets", "consents", "edges", "eras", "events",
+         "messages", "nodes", "opt_ins", "outbox", "preferences", "profiles", "provider", "reached",
          "responses", "score_runs", "scores", "sources", "suppressed_domains", "suppressions",
          "template"},
         {"alerts", "breakers", "click_targets", "events", "messages", "outbox", "reached",
@@ -205,4 +207,4 @@ def test_text_and_json_tell_the_same(graph: Graph) -> None:
     for name in names:
         assert name in text
     wide = as_text(graph, column, wide=True)
-    assert "score, filter: events.activity, events.received_at, events.time" in wide
+    assert "score, filter: events.activity, events.nodes, events.received_at, events.time" in wide

@@ -16,6 +16,11 @@ from horizon.profiles import rules
 from horizon.profiles.model import Edge, Event, Node
 from tests.world import NOW
 
+
+def limits(kind: str) -> tuple[int, str]:
+    return {"user_id": (1, "ever"), "phone": (2, "week")}.get(kind, (0, "ever"))
+
+
 KINDS = ["user_id", "email", "crm_id", "anonymous_id"]
 
 
@@ -30,7 +35,7 @@ def edge(
 ) -> Edge:
     weak, strong = rules.ordered(one, other)
     time = NOW + timedelta(hours=hours)
-    why = rules.why(refused_by, (weak, strong), {"user_id": 1})
+    why = rules.why(refused_by, (weak, strong), limits)
     return Edge(weak, strong, how, time, refused_by, why, Event(None, None, None, None, time))
 
 
@@ -98,10 +103,11 @@ def test_what_refused_an_edge_is_told_in_words() -> None:
         Case("limit:user_id", None, "at most 1 user_id on one profile"),
         Case("limit:email", None, "no more email on one profile"),
         Case("cut", None, "a cut keeps the two apart"),
-        Case("hub", "hub", "device_id:v9 is a hub: too many people share it"),
-        Case("hub", None, "one of them is a hub: too many people share it"),
-        Case("blocked", None, "blocked"),
+        Case("hub", "hub", "device_id:v9 is a hub, which too many people share"),
+        Case("hub", "blocked", "device_id:v9 is blocked by the rules"),
+        Case("hub", None, "one of them was a hub"),
+        Case("limit:phone", None, "at most 2 phone a week on one profile"),
     ):
         ends = (node(9, "device_id", None if case.dead else 1, case.dead), node(1))
-        assert rules.why(case.refused_by, ends, {"user_id": 1}) == case.told
-    assert rules.why(None, (), {}) is None
+        assert rules.why(case.refused_by, ends, limits) == case.told
+    assert rules.why(None, (), limits) is None

@@ -89,7 +89,8 @@ TRUNCATE chunk_planned;
 -- name: plan
 -- A message for each candidate after one profile up to another, decided at once: whom it would
 -- go to, and why not where it may not. What is decided against is a row as well, so that nobody
--- wonders why there was no mail. An alert is an occasion of its own; a campaign without alerts has
+-- wonders why there was no mail. It is kept for the node that the address is from: where a split parts
+-- them again, it stays with who got it. An alert is an occasion of its own; a campaign without alerts has
 -- one a day, and writes to nobody whom it decided about within every_days.
 -- Consent is decided as refusal() does, for all at once: sending asks that one again, and
 -- test_refusal.py holds the two together. For 500,000 people refusal() takes three times as long.
@@ -130,23 +131,24 @@ WITH chunk AS MATERIALIZED (
     SELECT DISTINCT ON (profile_id) profile_id, node,
            CASE kind WHEN 'user_id' THEN value ELSE 'p' || profile_id END AS user_id
     FROM known WHERE live
-    ORDER BY profile_id, CASE kind WHEN 'user_id' THEN 0 WHEN 'email' THEN 1 ELSE 2 END, first_seen, node
+    ORDER BY profile_id, CASE kind WHEN 'user_id' THEN 0 WHEN 'email' THEN 1 WHEN 'phone' THEN 2 ELSE 3 END,
+             first_seen, node
 ), told AS MATERIALIZED (  -- profile_traits
-    SELECT DISTINCT ON (k.profile_id, t.name = 'email') k.profile_id, t.name = 'email' AS is_email,
+    SELECT DISTINCT ON (k.profile_id, t.name = 'email') k.profile_id, k.node, t.name = 'email' AS is_email,
            t.value #>> '{}' AS value, t.value_node
     FROM known k JOIN traits t ON t.node = k.node AND t.name IN ('email', 'first_name')
     WHERE k.live
-    ORDER BY k.profile_id, t.name = 'email', t.time DESC, t.event_id
+    ORDER BY k.profile_id, t.name = 'email', t.name = 'email' AND NOT t.trusted, t.time DESC, t.event_id DESC
 ), emails AS (
-    SELECT profile_id, btrim(value, E' \t\r\n') AS to_addr, value_node FROM told WHERE is_email
+    SELECT profile_id, node, btrim(value, E' \t\r\n') AS to_addr, value_node FROM told WHERE is_email
 ), first_names AS (
     SELECT profile_id, value AS first_name FROM told WHERE NOT is_email
 ), addressed AS MATERIALIZED (
-    SELECT profile_id, to_addr, value_node AS address_hash, lower(split_part(to_addr, '@', 2)) AS domain
+    SELECT profile_id, node, to_addr, value_node AS address_hash, lower(split_part(to_addr, '@', 2)) AS domain
     FROM emails WHERE value_node IS NOT NULL AND %(target)s::text IS NULL
     UNION ALL
     -- A channel that goes to one place for everybody: what is suppressed is the person.
-    SELECT profile_id, %(target)s, node, %(target_host)s FROM names WHERE %(target)s::text IS NOT NULL
+    SELECT profile_id, node, %(target)s, node, %(target_host)s FROM names WHERE %(target)s::text IS NOT NULL
 ), said AS MATERIALIZED (  -- from here to wishes: refusal()
     SELECT k.profile_id, k.node, c.address_hash, c.granted, c.time, c.consent_id
     FROM known k
@@ -169,10 +171,17 @@ WITH chunk AS MATERIALIZED (
     ) of_address
     ORDER BY profile_id, time DESC, granted, consent_id DESC
 ), suppressed AS (
-    SELECT DISTINCT ON (a.profile_id) a.profile_id, s.reason
-    FROM addressed a JOIN suppressions s USING (address_hash)
+    SELECT DISTINCT ON (profile_id) profile_id, reason
+    FROM (
+        SELECT a.profile_id, s.purpose, s.reason
+        FROM addressed a JOIN suppressions s USING (address_hash)
+        UNION ALL
+        SELECT k.profile_id, s.purpose, s.reason  -- by another node of the person
+        FROM known k JOIN suppressions s ON s.address_hash = k.node
+        WHERE %(target)s::text IS NOT NULL AND k.kind NOT IN ('email', 'phone')
+    ) s
     WHERE s.purpose IN ('*', %(purpose)s)
-    ORDER BY a.profile_id, s.purpose
+    ORDER BY profile_id, s.purpose
 ), wishes AS (
     SELECT DISTINCT ON (a.profile_id) a.profile_id, CASE
         WHEN p.paused_until > %(now)s THEN 'paused'
@@ -185,7 +194,7 @@ WITH chunk AS MATERIALIZED (
     WHERE p.channel = %(channel)s
     ORDER BY a.profile_id, p.time DESC, p.preference_id DESC
 ), judged AS MATERIALIZED (
-    SELECT c.*, names.node AS best_node, names.user_id, a.to_addr, a.address_hash, a.domain,
+    SELECT c.*, coalesce(a.node, c.node, names.node) AS for_node, names.user_id, a.to_addr, a.address_hash, a.domain,
            coalesce(f.first_name, '') AS first_name,
            -- the record that allowed it: of this address, else of the person
            coalesce(by_address.consent_id, by_node.consent_id) AS consent_id,
@@ -219,7 +228,7 @@ WITH chunk AS MATERIALIZED (
 ), written AS (
     INSERT INTO messages (campaign, node, profile_id, occasion, alert_id, to_addr, address_hash, domain, tier,
         variables, template, template_digest, status, reason, consent_id, correlation_id, planned_at, finished_at)
-    SELECT %(campaign)s, coalesce(node, best_node), profile_id, occasion, alert_id, to_addr, address_hash, domain, tier,
+    SELECT %(campaign)s, for_node, profile_id, occasion, alert_id, to_addr, address_hash, domain, tier,
         jsonb_build_object(
             'first_name', first_name, 'tier', tier, 'activity_count', activities,
             'days_silent', greatest(0, floor(silent_s / 86400))::int,

@@ -26,6 +26,7 @@ from horizon.cli import (
     ship,
     stages,
     status,
+    tokens,
 )
 from horizon.cli.mistakes import explained
 from horizon.cli.output import complain
@@ -60,7 +61,7 @@ def _root(
 
 for module in (
     serve, status, doctor, ship, ingest, data, forward, stages, explain, consent, keep, audit,
-    lineage, dashboards, profile, identity,
+    lineage, dashboards, profile, identity, tokens,
 ):  # fmt: skip
     module.register(app)
 

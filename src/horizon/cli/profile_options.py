@@ -10,10 +10,11 @@ import psycopg
 import typer
 
 from horizon.cli.options import installed
+from horizon.identity.rules import read
 from horizon.keys import Keys
-from horizon.postgres.database import Role, closing_connection
+from horizon.postgres.database import Connection, Role, closing_connection
 from horizon.profiles.evidence import Evidence
-from horizon.profiles.in_force import limits, rules_in_force
+from horizon.profiles.in_force import rules_in_force
 
 Who = Annotated[
     str,
@@ -37,4 +38,9 @@ def reading(database: str | None, *, unmasked: bool = False) -> Iterator[tuple[E
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     connection.read_only = True
     with closing_connection(connection) as tx:
-        yield Evidence(tx, limits(rules_in_force(tx).text), unmasked), horizon.keys
+        yield evidence_in(tx, unmasked=unmasked), horizon.keys
+
+
+def evidence_in(tx: Connection, *, unmasked: bool) -> Evidence:
+    rules = read(rules_in_force(tx).text)
+    return Evidence(tx, lambda kind: (rules.of(kind).limit, rules.of(kind).window), unmasked)

@@ -26,7 +26,7 @@ EVERYWHERE = ("0.0.0.0", "::", "[::]")  # noqa: S104 - listened at, and no addre
 
 
 def register(app: typer.Typer) -> None:
-    for command in (demo, up, down, init):
+    for command in (demo, up, api, down, init):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -47,11 +47,12 @@ def demo(
 
 
 def up() -> None:
-    """Serve until Ctrl-C: collector, worker, the log's shipper, a mail catcher with a page."""
+    """Serve until Ctrl-C: collector, profile API, worker, the log's shipper, a mail catcher."""
     settings = setting.load()
     channels.check_settings()
     with processes.only_one(settings.home):
         check_port(settings.LISTEN_HOST, settings.COLLECTOR_PORT)
+        check_port(settings.LISTEN_HOST, settings.API_PORT, "profile API")
         horizon = open_installation(settings)
         children = _children(horizon)
         stop = until_stopped()
@@ -66,6 +67,18 @@ def up() -> None:
                 child.stop()
 
 
+def api(
+    port: Annotated[
+        int | None, typer.Option("--port", help="Where to listen; the setting API_PORT without.")
+    ] = None,
+) -> None:
+    """Serve the profile API alone, until Ctrl-C; `horizon up` does beside all else."""
+    from horizon.api.server import run  # the server's import costs others 0.1 s
+
+    settings = setting.load()
+    run(settings, settings.LISTEN_HOST, port or settings.API_PORT)
+
+
 def _children(horizon: Installation) -> list[Child]:
     settings = horizon.settings
     environment = processes.environment_of(settings)
@@ -74,6 +87,7 @@ def _children(horizon: Installation) -> list[Child]:
             processes.collector(settings.COLLECTOR_PORT, environment, shared=True)
             for _ in range(settings.COLLECTOR_PROCESSES)
         ),
+        processes.api(settings.API_PORT, environment),
         processes.worker(environment),
         processes.metrics(environment),
     ]
@@ -97,6 +111,10 @@ def _greet(horizon: Installation) -> None:
     say(
         f"  events   {settings.public_url}/v1/batch   "
         "(Segment's API; `horizon source add NAME` gives a key)"
+    )
+    say(
+        f"  profiles http://{settings.LISTEN_HOST}:{settings.API_PORT}/v1/profiles/KIND:VALUE   "
+        "(`horizon token add NAME --scope all` gives a token)"
     )
     if settings.SMTP_HOST is None:
         say(

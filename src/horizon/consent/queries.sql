@@ -51,18 +51,24 @@ WHERE c.address_hash = %(address)s::uuid
 ORDER BY c.time, c.consent_id;
 
 -- name: set_consent
--- For everybody who has the address; for the address alone where nobody has.
+-- For everybody who has the address; for the address alone where nobody has. A yes also for those of
+-- their other nodes whose last word is a no: it is about the whole person.
 INSERT INTO consents (node, address_hash, purpose, channel, granted, time, way, wording, actor)
 SELECT coalesce(owner.node, %(address)s), %(address)s, %(purpose)s, %(channel)s, %(granted)s, %(now)s,
        'manual', %(wording)s, %(actor)s
 FROM (SELECT) one
 LEFT JOIN (
-    SELECT DISTINCT names.node
+    SELECT DISTINCT other.node
     FROM traits t JOIN nodes n ON n.node = t.node AND n.live
     JOIN LATERAL (SELECT p.value_node FROM profile_traits p
                   WHERE p.profile_id = n.profile_id AND p.name = 'email') email ON email.value_node = t.value_node
     JOIN LATERAL (SELECT p.node FROM profile_names p WHERE p.profile_id = n.profile_id) names ON true
+    JOIN nodes other ON other.profile_id = n.profile_id
     WHERE t.value_node = %(address)s AND t.name = 'email'
+      AND (other.node = names.node OR %(granted)s AND (
+            SELECT NOT c.granted FROM consents c
+            WHERE c.node = other.node AND c.purpose = %(purpose)s AND c.channel = %(channel)s
+            ORDER BY c.time DESC, c.granted LIMIT 1))
 ) owner ON true;
 
 -- name: suppressions

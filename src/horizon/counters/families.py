@@ -41,6 +41,15 @@ REQUEST_SECONDS = Family(
     "From a request's head to its answer; for events that includes the commit.",
     ("route",), LATENCIES, "seconds",
 )  # fmt: skip
+API_REQUESTS = Family(
+    "horizon_api_requests", "counter",
+    "Requests that the profile API answered, by the part of a profile and by HTTP status.",
+    ("route", "status"),
+)  # fmt: skip
+API_REQUEST_SECONDS = Family(
+    "horizon_api_request_duration_seconds", "histogram",
+    "From a request's head to the profile API's answer.", ("route",), LATENCIES, "seconds",
+)  # fmt: skip
 EVENTS = Family(
     "horizon_events", "counter",
     "Events that the collector took: accepted, duplicate (was there already), rejected (malformed),"
@@ -94,7 +103,8 @@ RUN_SECONDS = Family(
 )  # fmt: skip
 
 FAMILIES: Final = (
-    REQUESTS, REQUEST_SECONDS, EVENTS, COMMITS, COMMIT_SECONDS, COMMIT_EVENTS, WAITING_EVENTS,
-    SENDS, SEND_SECONDS, CONNECTS, CONNECTIONS, SENDER_RAN, RUNS, RUN_SECONDS,
+    REQUESTS, REQUEST_SECONDS, API_REQUESTS, API_REQUEST_SECONDS, EVENTS, COMMITS, COMMIT_SECONDS,
+    COMMIT_EVENTS, WAITING_EVENTS, SENDS, SEND_SECONDS, CONNECTS, CONNECTIONS, SENDER_RAN,
+    RUNS, RUN_SECONDS,
 )  # fmt: skip
 BY_NAME: Final = {family.name: family for family in FAMILIES}

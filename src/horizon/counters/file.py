@@ -26,7 +26,7 @@ from horizon.counters.layout import (
 )
 from horizon.settings import Settings
 
-ROLES: Final = ("collector", "worker", "command")
+ROLES: Final = ("collector", "api", "worker", "command")
 MOST_PROCESSES: Final = 64  # of one role at once; the next one counts for itself alone
 
 

@@ -41,7 +41,9 @@ SELECT pg_advisory_xact_lock_shared(hashtext('horizon.identity'));
 WITH mine AS (
     SELECT o.message_id, o.attempts, m.campaign, m.step, m.occasion, m.node, m.address_hash, m.domain, m.to_addr,
            m.tier, m.variables, m.template, m.planned_at, c.purpose, c.channel, c.audience, c.target,
-           coalesce(n.profile_id, m.profile_id) AS profile_id
+           m.alert_id, c.every_days,
+           coalesce(n.profile_id, (SELECT coalesce(p.points_to, p.profile_id) FROM profiles p
+                                   WHERE p.profile_id = m.profile_id), m.profile_id) AS profile_id
     FROM unnest(%(message_ids)s::uuid[]) given (message_id)
     JOIN outbox o USING (message_id)
     JOIN messages m USING (message_id)
@@ -64,7 +66,16 @@ WITH mine AS (
              WHERE s.address_hash = mine.address_hash AND (s.purpose = '*' OR s.reason <> 'unsubscribed' AND s.purpose = (
                 SELECT o.purpose FROM opt_ins o WHERE o.opt_in_id = (mine.variables ->> 'opt_in_id')::uuid)) LIMIT 1),
             (SELECT 'domain_' || d.reason FROM suppressed_domains d WHERE d.domain = mine.domain))
-        ELSE (SELECT r.reason FROM refusal(profile_id, address_hash, domain, purpose, channel, %(now)s) r)
+        ELSE coalesce(
+            (SELECT r.reason FROM refusal(profile_id, address_hash, domain, purpose, channel, %(now)s) r),
+            -- Planning asked the same, but of the graph as it was then.
+            (SELECT 'already_reached' FROM nodes k JOIN messages o ON o.node = k.node
+             WHERE k.profile_id = mine.profile_id AND o.campaign = mine.campaign AND o.message_id <> mine.message_id
+               AND o.status IN ('sent', 'delivered', 'bounced', 'complained', 'unknown')
+               AND (o.planned_at > mine.planned_at - mine.every_days * interval '1 day'
+                    OR EXISTS (SELECT FROM alerts a JOIN alerts b USING (rule)
+                               WHERE a.alert_id = mine.alert_id AND b.alert_id = o.alert_id AND b.alert_id <> a.alert_id
+                                 AND a.created_at < b.quiet_until AND b.created_at < a.quiet_until)) LIMIT 1))
         END AS refused
     FROM mine
 ), wanted AS (
@@ -86,6 +97,12 @@ WITH mine AS (
     ON CONFLICT (campaign, step, occasion, key) DO UPDATE SET message_id = CASE
         WHEN r.campaign = '*' AND EXISTS (
             SELECT FROM messages m WHERE m.message_id = r.message_id AND m.status <> 'planned')
+        -- A place that carry took for one of two alerts, for a message that is none of this person's any
+        -- more, or did not leave.
+        OR EXISTS (
+            SELECT FROM messages m LEFT JOIN nodes n ON n.node = m.node
+            WHERE m.message_id = r.message_id AND m.occasion <> r.occasion AND r.campaign <> '*'
+              AND (profile_key(n.profile_id) IS DISTINCT FROM r.key OR m.status IN ('skipped', 'failed', 'cancelled')))
         THEN excluded.message_id ELSE r.message_id END
     RETURNING campaign, step, occasion, key, message_id
 ), verdict AS (
@@ -113,8 +130,8 @@ SELECT v.message_id, v.campaign, v.profile_id,
        v.attempts, v.channel, v.reason,
        -- Most people never agreed to be counted: two look-ups tell that.
        v.audience NOT IN ('operator', 'opt_in') AND v.reason IS NULL AND (
-            EXISTS (SELECT FROM consents c WHERE c.node = v.node AND c.purpose = 'tracking'
-                    AND c.channel = v.channel AND c.granted)
+            EXISTS (SELECT FROM nodes k JOIN consents c ON c.node = k.node
+                    WHERE k.profile_id = v.profile_id AND c.purpose = 'tracking' AND c.channel = v.channel AND c.granted)
             OR EXISTS (SELECT FROM consents c WHERE c.address_hash = v.address_hash AND c.purpose = 'tracking'
                        AND c.channel = v.channel AND c.granted))
        AND (SELECT c.reason FROM consent_refusal(v.profile_id, v.address_hash, 'tracking', v.channel, %(now)s) c)
@@ -201,7 +218,8 @@ UPDATE messages m SET status = 'unknown', reason = 'sender_stopped', finished_at
     attempts = g.attempts, claimed_at = g.claimed_at, sending_at = g.sending_at
 FROM gone g WHERE m.message_id = g.message_id
 RETURNING m.message_id, m.campaign, m.profile_id, m.tier, m.correlation_id,
-    (SELECT user_id FROM profile_names n WHERE n.profile_id = m.profile_id) AS user_id;
+    (SELECT user_id FROM profile_names n WHERE n.profile_id =
+        coalesce((SELECT k.profile_id FROM nodes k WHERE k.node = m.node), m.profile_id)) AS user_id;
 
 -- name: settle
 UPDATE messages SET status = %(status)s, reason = 'settled', finished_at = %(clock)s, claim = NULL
@@ -236,13 +254,15 @@ SELECT m.message_id, m.campaign, m.template, m.template_digest, m.occasion, coal
        m.correlation_id
 FROM messages m
 LEFT JOIN outbox o USING (message_id)
-LEFT JOIN LATERAL (SELECT p.user_id FROM profile_names p WHERE p.profile_id = m.profile_id) n ON true
-LEFT JOIN current_scores s ON s.profile_id = m.profile_id
+LEFT JOIN nodes own ON own.node = m.node
+CROSS JOIN LATERAL (SELECT coalesce(own.profile_id, m.profile_id) AS profile_id) now
+LEFT JOIN LATERAL (SELECT p.user_id FROM profile_names p WHERE p.profile_id = now.profile_id) n ON true
+LEFT JOIN current_scores s ON s.profile_id = now.profile_id
 LEFT JOIN alerts a USING (alert_id)
 LEFT JOIN consents c USING (consent_id)
 LEFT JOIN LATERAL (
-    SELECT e.name, e.event_id FROM events e
-    WHERE e.nodes[1] = m.node AND e.activity AND e.time <= m.planned_at
+    SELECT e.name, e.event_id FROM profile_events(now.profile_id) e
+    WHERE e.activity AND e.time <= m.planned_at
     ORDER BY e.time DESC LIMIT 1
 ) last ON true
 WHERE m.message_id = %(message_id)s;

@@ -71,15 +71,15 @@ JOIN LATERAL (SELECT p.user_id FROM profile_names p WHERE p.profile_id = top.pro
 LEFT JOIN LATERAL (SELECT t.value FROM profile_traits t
     WHERE t.profile_id = top.profile_id AND t.name = 'first_name') first_name ON true
 LEFT JOIN LATERAL (
-    SELECT e.name, e.type, e.event_id FROM nodes n JOIN events e ON e.nodes[1] = n.node
-    WHERE n.profile_id = top.profile_id AND n.live AND e.activity AND e.time = top.last_activity
+    SELECT e.name, e.type, e.event_id FROM profile_events(top.profile_id) e
+    WHERE e.activity AND e.time = top.last_activity
     ORDER BY e.event_id LIMIT 1) last ON true
 LEFT JOIN LATERAL (
     SELECT count(*) FILTER (WHERE earlier IS NULL OR time - earlier > interval '30 minutes')::int AS visits
     FROM (
         SELECT e.time, lag(e.time) OVER (ORDER BY e.time) AS earlier
-        FROM nodes n JOIN events e ON e.nodes[1] = n.node
-        WHERE n.profile_id = top.profile_id AND n.live AND e.activity AND e.time <= top.last_activity
+        FROM profile_events(top.profile_id) e
+        WHERE e.activity AND e.time <= top.last_activity
           AND e.time > top.last_activity - top.window_days * interval '1 day') heard) visits ON true
 LEFT JOIN LATERAL (
     SELECT c.granted, c.time, c.way FROM nodes n JOIN consents c USING (node)
@@ -126,8 +126,8 @@ LEFT JOIN LATERAL (
 LEFT JOIN scores s ON s.score_run = r.score_run AND s.profile_id = m.profile_id
 LEFT JOIN LATERAL (
     SELECT coalesce(
-        (SELECT max(e.time) FROM nodes had JOIN events e ON e.nodes[1] = had.node
-         WHERE had.profile_id = n.profile_id AND e.activity AND least(e.time, e.received_at) <= r."now"),
+        (SELECT max(e.time) FROM profile_events(n.profile_id) e
+         WHERE e.activity AND least(e.time, e.received_at) <= r."now"),
         (SELECT min(had.first_seen) FROM nodes had WHERE had.profile_id = n.profile_id)) AS since
     ) heard ON true
 LEFT JOIN LATERAL (
@@ -152,8 +152,8 @@ FROM unnest(%(message_ids)s::uuid[], %(scored_at)s::timestamptz[]) asked (messag
 JOIN messages m USING (message_id)
 JOIN nodes n USING (node)
 JOIN LATERAL (
-    SELECT e.event_id, e.type, e.name, e.time FROM nodes had JOIN events e ON e.nodes[1] = had.node
-    WHERE had.profile_id = n.profile_id AND e.activity AND least(e.time, e.received_at) <= asked.scored_at
+    SELECT e.event_id, e.type, e.name, e.time FROM profile_events(n.profile_id) e
+    WHERE e.activity AND least(e.time, e.received_at) <= asked.scored_at
     ORDER BY e.time DESC, e.event_id LIMIT 3) e ON true
 ORDER BY m.message_id, e.time DESC, e.event_id;
 

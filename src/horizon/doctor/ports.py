@@ -18,6 +18,7 @@ ANSWER_S: Final = 2.0
 # What is asked of each port, and what only ours answers.
 SIGNS: Final[Mapping[str, tuple[str, bytes]]] = {
     "COLLECTOR_PORT": ("/healthz", b'"ok"'),
+    "API_PORT": ("/healthz", b'"ok"'),
     "METRICS_PORT": ("/healthz", b'"ok"'),
     "CATCHER_PAGE_PORT": ("/", b"Horizon"),
     "CATCHER_SMTP_PORT": ("", b"Horizon mail catcher"),
@@ -27,7 +28,7 @@ SIGNS: Final[Mapping[str, tuple[str, bytes]]] = {
 def check_ports(case: Case) -> Iterator[Finding]:
     settings = case.settings
     up = serving_pid(settings.home) is not None
-    names = ["COLLECTOR_PORT", "METRICS_PORT"]
+    names = ["COLLECTOR_PORT", "API_PORT", "METRICS_PORT"]
     if settings.SMTP_HOST is None:
         names += ["CATCHER_SMTP_PORT", "CATCHER_PAGE_PORT"]
     found = [one for name in names for one in _port(settings, name, up=up)]
@@ -71,7 +72,7 @@ def _port(settings: Settings, name: str, *, up: bool) -> Iterator[Finding]:
 def host_of(settings: Settings, name: str) -> str:
     if name == "METRICS_PORT":
         return settings.METRICS_HOST
-    return settings.LISTEN_HOST if name == "COLLECTOR_PORT" else "127.0.0.1"
+    return settings.LISTEN_HOST if name in ("COLLECTOR_PORT", "API_PORT") else "127.0.0.1"
 
 
 def _bind(host: str, port: int) -> None:

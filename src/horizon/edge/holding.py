@@ -95,6 +95,8 @@ def _write(
             "wording": wording(purpose, holding.titles[purpose]),
         }
         tx.execute(_queries["record_consent"], {**values, **answer})
+        if answer["granted"]:
+            tx.execute(_queries["lift_refusals"], {**values, **answer})
     _each(tx, "lift_unsubscribed", change.granted, values)
     _each(tx, "suppress", change.refused, values)
     if change.preference:

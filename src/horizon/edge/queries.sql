@@ -16,6 +16,11 @@ INSERT INTO suppressions (address_hash, purpose, reason, created_at, message_id)
 VALUES (%(address_hash)s, %(purpose)s, 'unsubscribed', %(time)s, %(message_id)s)
 ON CONFLICT DO NOTHING
 
+-- name: lift_refusals
+-- The yes of an address's owner is about the whole person.
+SELECT lift_refusals(%(node)s::uuid, %(address_hash)s::uuid, %(purpose)s::text, %(channel)s::text, %(time)s::timestamptz,
+                     %(way)s::text, %(wording)s::text, 'person')
+
 -- name: lift_unsubscribed
 SELECT lift_unsubscribed(%(address_hash)s, %(purpose)s)
 

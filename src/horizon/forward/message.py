@@ -10,11 +10,13 @@ from uuid import UUID
 
 import msgspec
 
+from horizon.events.context import TROUBLE
 from horizon.keys import Keys
 
 MARK = "horizon"  # in the event's context: {"horizon": {"forwarded": ["INSTALLATION", ...]}}
 _MARK_TEXT = '"horizon"'
 _CHOICES_TEXT = '"integrations":'
+_TROUBLE_TEXT = f'"{TROUBLE}":'
 
 
 class Row(NamedTuple):
@@ -91,10 +93,12 @@ def message_of(row: Row, installation: str) -> bytes:
 
 
 def _apart(context: str | None) -> tuple[str | None, str | None]:
-    """The context, and the call's integrations that were kept in it."""
-    if context is None or _CHOICES_TEXT not in context:
+    """The context as it came, and the call's integrations that were kept in it."""
+    if context is None or (_CHOICES_TEXT not in context and _TROUBLE_TEXT not in context):
         return context, None
     read = json.loads(context)
+    if read.pop(TROUBLE, None) is not None:
+        context = _write(read)
     choices = read.pop("integrations", None)
     if not isinstance(choices, dict):
         return context, None

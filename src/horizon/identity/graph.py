@@ -57,7 +57,9 @@ class Solution:
 
     def reason(self, edge: int, kinds: tuple[str, ...]) -> str | None:
         code = int(self.refused[edge])
-        return {JOINS: None, HUB: "hub", CUT: "cut"}.get(code, f"limit:{kinds[code - 1]}")
+        if code > 0:
+            return f"limit:{kinds[code - 1]}"
+        return {JOINS: None, HUB: "hub", CUT: "cut"}[code]
 
 
 def solve(graph: Graph, rules: Rules) -> Solution:

@@ -14,6 +14,7 @@ from horizon.events.sources import find_source
 from horizon.events.store import store
 from horizon.identity.gathering import gather
 from horizon.identity.mapping import QUERIES, Change, active_rules, redraw, touch
+from horizon.identity.wire import UuidArray
 from horizon.postgres.database import Connection
 from horizon.postgres.era import current_era
 from horizon.stage import StageResult, Window
@@ -30,6 +31,7 @@ def run(
     traits = tx.execute(QUERIES["record_traits"], parameters).rowcount
     consents = tx.execute(QUERIES["record_consents"], parameters).rowcount
     opt_ins = _record_opt_ins(tx, parameters, node_key)
+    tx.execute(QUERIES["record_groups"], parameters)
     return StageResult({
         "events": counted.events, "nodes": counted.nodes, "edges": counted.edges,
         "profiles": change.made, "merged": len(change.merged), "split": len(change.split),
@@ -51,7 +53,9 @@ def resolve(tx: Connection, nodes: Iterable[UUID], now: datetime, run_id: UUID) 
 
 
 def follow(tx: Connection, change: Change, now: datetime, era: int, run_id: UUID) -> None:
-    """Tells whoever listens, by events of Horizon's own."""
+    """Carries on who was reached; tells whoever listens, by events of Horizon's own."""
+    if len(change.moved):
+        tx.execute(QUERIES["carry"], {"nodes": UuidArray(change.moved)})
     if not change.merged and not change.split:
         return
     source = find_source(tx, "horizon")

@@ -94,6 +94,10 @@ def collector(port: int, environment: Mapping[str, str], *, shared: bool = False
     return Child("collector", ["horizon.edge", "--port", str(port), *more], environment)
 
 
+def api(port: int, environment: Mapping[str, str]) -> Child:
+    return Child("profile API", ["horizon.api", "--port", str(port)], environment)
+
+
 def catcher(folder: Path, smtp_port: int, page_port: int) -> Child:
     return Child(
         "mail catcher",

@@ -39,8 +39,9 @@ from horizon.settings import Settings
 from horizon.stage import StageResult
 
 
-def identity_stage(keys: Keys) -> Stage:
-    return Stage("identity", "resolver", partial(identity.run, node_key=keys.node), windowed=True)
+def identity_stage(keys: Keys, settings: Settings) -> Stage:
+    run = partial(identity.run, node_key=keys.node, region=settings.PHONE_REGION or None)
+    return Stage("identity", "resolver", run, windowed=True)
 
 
 def score_stage(settings: Settings) -> Stage:
@@ -87,7 +88,7 @@ def score(
 ) -> StageResult:
     """Identity first: a score is of everybody known when it began."""
     correlation_id = correlation_id or uuid4()
-    horizon.runner.run(identity_stage(horizon.keys), now, correlation_id)
+    horizon.runner.run(identity_stage(horizon.keys, horizon.settings), now, correlation_id)
     return horizon.runner.run(score_stage(horizon.settings), now, correlation_id)
 
 

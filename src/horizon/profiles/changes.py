@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from horizon.errors import HorizonError, UsageError
 from horizon.postgres.database import Connection
@@ -18,7 +18,7 @@ from horizon.profiles.model import Node
 from horizon.profiles.people import MOST_NODES, Person
 from horizon.profiles.rules import anchor, ordered
 
-Solve = Callable[[Connection, Sequence[UUID], datetime], object]
+Solve = Callable[[Connection, Sequence[UUID], datetime, UUID], object]
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Change:
 
 
 def lock(tx: Connection) -> None:
-    """Before anything of the map is read: what is decided has to hold when it is written."""
-    tx.execute(QUERIES["lock_map"])
+    """Before anything of the map is read: no run of the identity stage may be at work on it."""
+    tx.execute(QUERIES["lock_stage"])
 
 
 def split(
@@ -48,9 +48,8 @@ def split(
     change = _solved(evidence, before, solve, now, row.cut_id)
     if _together(change.after, node, other):
         raise HorizonError(
-            f"{node} and {other} stay together, and nothing was changed: they are tied by an alias "
-            "call, by `horizon profile join`, or are two spellings of one value, which no cut "
-            "takes apart."
+            f"{node} and {other} stay together, so nothing was changed: tell whoever maintains "
+            "Horizon, with what `horizon profile explain` says of the two."
         )
     return change
 
@@ -125,7 +124,7 @@ def _solved(
     cut_id: int | None = None,
 ) -> Change:
     ids = [node.node for node in before]
-    solve(evidence.tx, ids, now)
+    solve(evidence.tx, ids, now, uuid4())
     after = evidence.nodes(ids).values()
     touched = {node.profile_id for node in after if node.profile_id is not None}
     grown = [node for one in touched for node in evidence.profile_nodes(one, MOST_NODES)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from horizon.personal import masked
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
 from horizon.profiles.model import Cut, Edge, Event, Node
-from horizon.profiles.rules import why
+from horizon.profiles.rules import Limits, no_limits, why
 
 QUERIES = Queries("horizon.profiles")
 
@@ -23,7 +23,7 @@ class Evidence:
     """One moment of the graph, in the caller's transaction."""
 
     tx: Connection
-    limits: Mapping[str, int] = field(default_factory=dict)
+    limits: Limits = no_limits
     unmasked: bool = False
 
     def shown(self, value: str, kind: str) -> str:
@@ -65,10 +65,11 @@ class Evidence:
         asked = [edge for edge in edges if edge.event.event_id is not None]
         if not asked:
             return list(edges)
+        ends = list({end for edge in asked for end in edge.ends})
+        firsts = [row.node for row in self.tx.execute(QUERIES["stronger"], {"nodes": ends})]
         rows = self.tx.execute(QUERIES["edge_events"], {
-            "firsts": list({end for edge in asked for end in edge.ends}),
-            "event_ids": [edge.event.event_id for edge in asked],
-            "since": min(edge.time for edge in asked), "until": max(edge.time for edge in asked),
+            "firsts": firsts, "event_ids": [edge.event.event_id for edge in asked],
+            "since": min(edge.time for edge in asked),
         })  # fmt: skip
         found = {row.event_id: row for row in rows}
         return [_told(edge, found.get(edge.event.event_id)) for edge in edges]

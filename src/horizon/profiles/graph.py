@@ -1,7 +1,7 @@
 """What a profile's picture shows: boxes, lines between them, and cuts. Pure.
 
 Up to FEW identifiers each has a box. Of more, those that are alike share one: of the same kind, and
-tied in the same ways to what is alike itself (colour refinement, until it is stable).
+tied in the same ways to what is alike itself, as far as ROUNDS ties away (colour refinement).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from horizon.profiles.model import Cut, Edge, Node
 FEW = 40  # identifiers that have a box each
 ALONE = 3  # so many that are alike still have
 MOST = 120  # boxes: more are no picture
+ROUNDS = 12  # a path of thousands takes that many, and is drawn as one box all the same
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Picture:
     sizes: Mapping[UUID, int]  # neighbours of each hub
     identifiers: int
     edges: Sequence[Edge]
+    untold: int  # ties that say no more than those that are drawn
     left_out: int  # identifiers further away than the picture reaches
 
 
@@ -81,14 +83,15 @@ def picture(
     boxes = [Box(number, group, place_of(group[0], profile_id))
              for number, group in enumerate(groups)]  # fmt: skip
     at = {node.node: box.number for box in boxes for node in box.nodes}
-    lines = _lines(edges, at)
+    telling = _telling(edges)
+    lines = _lines(telling, at)
     shown = _nearest(boxes, lines, at[nodes[0].node])
     return Picture(
         profile_id, made_at, at[nodes[0].node], [box for box in boxes if box.number in shown],
         [line for line in lines if {line.strong, line.weak} <= shown],
         [(at[cut.node.node], at[cut.anchor.node], cut) for cut in standing
          if {at[cut.node.node], at[cut.anchor.node]} <= shown],
-        sizes, len(nodes), edges,
+        sizes, len(nodes), edges, len(edges) - len(telling),
         sum(len(box.nodes) for box in boxes if box.number not in shown and box.place == "own"),
     )  # fmt: skip
 
@@ -123,20 +126,48 @@ def _colours(
                     str(node.node) if node.node in named or node.dead == "hub" else "")
         for node in nodes
     })  # fmt: skip
-    while True:
+    for _ in range(ROUNDS):
         finer = _numbered({
             node.node: (colours[node.node],
                         tuple(sorted((colours[end], fate) for end, fate in near[node.node])))
             for node in nodes
         })  # fmt: skip
-        if len(set(finer.values())) == len(set(colours.values())):
-            return finer
+        stable = len(set(finer.values())) == len(set(colours.values()))
         colours = finer
+        if stable:
+            break
+    return colours
 
 
 def _numbered(marks: Mapping[UUID, tuple[object, ...]]) -> dict[UUID, int]:
     numbers: dict[tuple[object, ...], int] = {}
     return {node: numbers.setdefault(mark, len(numbers)) for node, mark in marks.items()}
+
+
+def _telling(edges: Sequence[Edge]) -> list[Edge]:
+    """Without those whose two ends a stronger identifier ties as well, as early or earlier.
+
+    An event of four identifiers makes six edges; three of them tell it. What is kept still holds
+    the same identifiers together: each edge left out has two to a stronger one in its place.
+    """
+    joining: dict[UUID, dict[UUID, Edge]] = defaultdict(dict)
+    for edge in edges:
+        if edge.refused_by is None:
+            ways = joining[edge.weak.node]
+            known = ways.get(edge.strong.node)
+            ways[edge.strong.node] = min(known or edge, edge, key=lambda one: one.time)
+
+    def told_otherwise(edge: Edge) -> bool:
+        mine, other = joining[edge.weak.node], joining[edge.strong.node]
+        return any(
+            mine[end].time <= edge.time and mine[end].strong.strength < edge.strong.strength
+            for end in mine.keys() & other.keys()
+        )
+
+    return [
+        edge for edge in edges
+        if edge.refused_by is not None or edge.how != "event" or not told_otherwise(edge)
+    ]  # fmt: skip
 
 
 def _lines(edges: Iterable[Edge], at: Mapping[UUID, int]) -> list[Line]:

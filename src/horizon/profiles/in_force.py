@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
@@ -27,9 +25,3 @@ def rules_in_force(tx: Connection) -> InForce:
         shipped = (resources.files("horizon.identity") / "rules.toml").read_text()
         return InForce(0, shipped, None)
     return InForce(row.version, row.rules, row.adopted_at)
-
-
-def limits(text: str) -> Mapping[str, int]:
-    """How many of a kind a profile may have, of the kinds that the rules name."""
-    kinds = tomllib.loads(text).get("kinds", {})
-    return {kind: section["limit"] for kind, section in kinds.items() if section.get("limit")}

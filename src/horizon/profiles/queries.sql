@@ -19,22 +19,27 @@ FROM edges e LEFT JOIN sources s USING (source_id)
 WHERE e.weak = ANY(%(nodes)s::uuid[]) OR e.strong = ANY(%(nodes)s::uuid[])
 ORDER BY e.time, e.weak, e.strong, e.how LIMIT %(most)s;
 
+-- name: stronger
+-- What the strongest identifier may be of an event that tied two of these.
+SELECT unnest(%(nodes)s::uuid[]) AS node
+UNION SELECT strong FROM edges WHERE weak = ANY(%(nodes)s::uuid[]);
+
 -- name: edge_events
 -- The events that first tied nodes, all in one pass over those of the strongest: there is no index
--- by event_id. An edge's time is at most 30 days before its event's receipt.
-SELECT event_id, type, name, received_at FROM events
-WHERE nodes[1] = ANY(%(firsts)s::uuid[]) AND event_id = ANY(%(event_ids)s::uuid[])
-  AND received_at >= %(since)s AND received_at < %(until)s::timestamptz + interval '31 days';
+-- by event_id. As evidence an event is never of a time after its receipt.
+SELECT event_id, type, name FROM events
+WHERE nodes[1] = ANY(%(firsts)s::uuid[]) AND event_id = ANY(%(event_ids)s::uuid[]) AND received_at >= %(since)s;
 
 -- name: first_events
--- The event that each of these nodes was first seen by, where it is the event's strongest. first_seen
--- is never after the receipt, and seldom long before it.
+-- The event that each of these nodes was first seen by, where it is the event's strongest. Its time
+-- is reckoned as the identity stage does.
 SELECT n.node, e.event_id, e.type, e.name, s.name AS source, n.first_seen AS time
 FROM nodes n
 CROSS JOIN LATERAL (
     SELECT e.event_id, e.type, e.name, e.source_id FROM events e
-    WHERE e.nodes[1] = n.node AND least(e.time, e.received_at) = n.first_seen
-      AND e.received_at >= n.first_seen AND e.received_at < n.first_seen + interval '31 days'
+    WHERE e.nodes[1] = n.node AND e.received_at >= n.first_seen
+      AND n.first_seen = CASE WHEN e.trusted THEN least(e.time, e.received_at)
+                              ELSE greatest(least(e.time, e.received_at), e.received_at - interval '30 days') END
     ORDER BY e.received_at, e.event_id LIMIT 1
 ) e
 LEFT JOIN sources s USING (source_id)
@@ -42,8 +47,7 @@ WHERE n.node = ANY(%(nodes)s::uuid[]);
 
 -- name: last_events
 SELECT e.event_id, e.type, e.name, s.name AS source, e.time
-FROM events e LEFT JOIN sources s USING (source_id)
-WHERE e.nodes[1] = ANY(%(nodes)s::uuid[])
+FROM profile_events(%(profile_id)s) e LEFT JOIN sources s USING (source_id)
 ORDER BY e.time DESC, e.event_id LIMIT %(most)s;
 
 -- name: told
@@ -84,9 +88,9 @@ ORDER BY c.cut_id LIMIT 1;
 INSERT INTO edges (weak, strong, how, time) VALUES (%(weak)s, %(strong)s, 'manual', %(now)s)
 ON CONFLICT (weak, strong, how) DO NOTHING;
 
--- name: lock_map
--- Whoever changes the map holds it alone; senders share it.
-SELECT pg_advisory_xact_lock(hashtext('horizon.identity'));
+-- name: lock_stage
+-- The runner's lock of the identity stage: a run that goes on has read what is about to change.
+SELECT pg_advisory_xact_lock(hashtext('horizon.stage'), hashtext('identity'));
 
 -- name: dead_nodes
 -- What is out of matching: how many others it is tied to, of which kinds, since when, and how many

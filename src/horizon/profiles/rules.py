@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from horizon.profiles.model import Edge, Node
 SURENESS = {"manual": 0, "same": 1, "alias": 2, "event": 3}
 
 Strength = tuple[int, int, datetime, UUID, UUID]
+Limits = Callable[[str], tuple[int, str]]  # of a kind: how many, within which window
 
 
 def strength(edge: Edge) -> Strength:
@@ -65,21 +66,31 @@ def ordered(weak: Node, strong: Node) -> tuple[Node, Node]:
     return (weak, strong) if weak.strength > strong.strength else (strong, weak)
 
 
-def why(refused_by: str | None, ends: Sequence[Node], limits: Mapping[str, int]) -> str | None:
-    """What refused an edge, in words: ``limit:KIND``, ``cut`` or ``hub``."""
+def no_limits(_: str) -> tuple[int, str]:
+    return 0, "ever"
+
+
+def why(refused_by: str | None, ends: Sequence[Node], limits: Limits) -> str | None:
+    """What refused an edge, in words: ``limit:KIND``, ``cut``, or ``hub`` for all that is out."""
     if refused_by is None:
         return None
     what, _, kind = refused_by.partition(":")
     if what == "limit":
-        most = limits.get(kind)
+        most, window = limits(kind)
         told = f"at most {most} {kind}" if most else f"no more {kind}"
-        return f"{told} on one profile"
+        return f"{told}{'' if window == 'ever' else f' a {window}'} on one profile"
     if what == "cut":
         return "a cut keeps the two apart"
     if what == "hub":
-        hubs = [str(one) for one in ends if one.dead == "hub"]
-        return f"{' and '.join(hubs) or 'one of them'} is a hub: too many people share it"
+        return " and ".join(_out(one) for one in ends if one.dead) or "one of them was a hub"
     return refused_by
+
+
+def _out(node: Node) -> str:
+    return {
+        "hub": f"{node} is a hub, which too many people share",
+        "blocked": f"{node} is blocked by the rules",
+    }.get(node.dead or "", f"{node} was erased")
 
 
 def told(together: bool, steps: Sequence[Edge] | None, one: Node, other: Node) -> str:

@@ -56,7 +56,8 @@ def of_line(line: Line) -> list[str]:
 
 def short_refusal(edge: Edge) -> str:
     if edge.refused_by == "hub":
-        return "refused: a hub"
+        blocked = "blocked" in (edge.weak.dead, edge.strong.dead)
+        return f"refused: {'blocked' if blocked else 'a hub'}"
     if edge.refused_by == "cut":
         return "refused: a cut"
     return f"refused: {edge.why}"
@@ -87,6 +88,8 @@ def description(picture: Picture) -> str:
     parts = [f"{', '.join(counts)}, {_many(len(picture.cuts), 'cut')}."]
     if hubs:
         parts.append(f"It touches {_many(len(hubs), 'hub')}: {_listed(hubs)}.")
+    if picture.untold:
+        parts.append(f"{_many(picture.untold, 'tie')} that say no more are not drawn.")
     if picture.left_out:
         parts.append(f"{picture.left_out:,} identifiers further away are not drawn.")
     return " ".join(parts)

@@ -8,7 +8,8 @@ RETURNING score_run;
 -- happened or was received, whichever is first: with a time in the past, later events are not
 -- there yet, and a client's clock that runs ahead does not hide what it sent. Without any activity
 -- silence counts from the first that was heard of the person, so that nobody is at risk of leaving
--- on the day they come. {scores} is this run's partition.
+-- on the day they come. An event is its first live node's: nearly always the first, so those with a
+-- dead one before it are a second, small pass by index. {scores} is this run's partition.
 INSERT INTO {scores} (score_run, profile_id, last_activity, silent_s, activities, score, tier, ahead)
 SELECT %(score_run)s, profile_id, last_activity, silent_s, activities, score,
        CASE WHEN score >= %(high)s THEN 'high' WHEN score >= %(medium)s THEN 'medium' ELSE 'low' END,
@@ -31,6 +32,16 @@ FROM (
                 FROM events
                 WHERE activity AND least(time, received_at) <= %(now)s
                 GROUP BY 1
+                UNION ALL
+                SELECT first_live(b.nodes), b.last_activity, b.activities
+                FROM (
+                    SELECT nodes, max(time) AS last_activity,
+                           count(*) FILTER (WHERE time > %(now)s - %(window_days)s * interval '1 day') AS activities
+                    FROM events
+                    WHERE activity AND least(time, received_at) <= %(now)s AND nodes[2] IS NOT NULL
+                      AND nodes[1] IN (SELECT d.node FROM nodes d WHERE d.dead IS NOT NULL)
+                    GROUP BY 1
+                ) b
             ) e JOIN nodes n ON n.node = e.node AND n.live
             GROUP BY 1
         ) heard USING (profile_id)

@@ -132,6 +132,7 @@ class Request:
     def __init__(self, scope: Scope, receive: Receive, reading: Reading | None = None) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.raw_path: bytes = scope.get("raw_path") or b""  # as it came, percent-encoded
         self.query: bytes = scope.get("query_string", b"")
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self._receive = receive
@@ -152,6 +153,16 @@ class Request:
             self.release()
             raise
         return body
+
+    async def skip(self, limit: int) -> None:
+        """Let a client write a body that nobody asked for, which is what it does before it reads
+        our answer. Raises Refusal."""
+        if (
+            self.headers.get(b"content-length", b"0") != b"0"
+            or b"transfer-encoding" in self.headers
+        ):
+            await self._reading.in_time(self._read_raw(limit))
+            self.release()
 
     async def _read_raw(self, limit: int) -> bytes:
         announced = self.headers.get(b"content-length", b"0")

@@ -58,22 +58,22 @@ SELECT max(e.time) AS last_activity, count(*)::int AS activities,
        count(*) FILTER (WHERE e.time > %(scored_at)s::timestamptz - %(window_days)s * interval '1 day')::int AS in_window,
        (SELECT min(k.first_seen) FROM nodes k
         WHERE k.profile_id = %(profile_id)s AND k.live AND k.first_seen <= %(scored_at)s) AS first_seen
-FROM nodes n JOIN events e ON e.nodes[1] = n.node
-WHERE n.profile_id = %(profile_id)s AND n.live AND e.activity
+FROM profile_events(%(profile_id)s) e
+WHERE e.activity
   AND least(e.time, e.received_at) <= %(scored_at)s AND e.received_at <= %(known_until)s;
 
 -- name: activities
 -- The newest of them first: the first one is the last activity.
 SELECT e.event_id, e.message_id, e.type, e.name, e.time, e.received_at, s.name AS source,
        e.time > %(scored_at)s::timestamptz - %(window_days)s * interval '1 day' AS in_window
-FROM nodes n JOIN events e ON e.nodes[1] = n.node JOIN sources s USING (source_id)
-WHERE n.profile_id = %(profile_id)s AND n.live AND e.activity
+FROM profile_events(%(profile_id)s) e JOIN sources s USING (source_id)
+WHERE e.activity
   AND least(e.time, e.received_at) <= %(scored_at)s AND e.received_at <= %(known_until)s
 ORDER BY e.time DESC, e.event_id LIMIT %(most)s;
 
 -- name: nodes
 SELECT node, kind, value, live, first_seen FROM nodes WHERE profile_id = %(profile_id)s
-ORDER BY CASE kind WHEN 'user_id' THEN 0 WHEN 'email' THEN 1 ELSE 2 END, first_seen, node LIMIT %(most)s;
+ORDER BY CASE kind WHEN 'user_id' THEN 0 WHEN 'email' THEN 1 WHEN 'phone' THEN 2 ELSE 3 END, first_seen, node LIMIT %(most)s;
 
 -- name: consent
 SELECT consent_id, 'record' AS about, granted, time, way, wording, actor, event_id

@@ -28,6 +28,10 @@ _DECLARATION = re.compile(r"(\w+) (\w+)(?:\s*:=\s*(.*?))?;", re.DOTALL)
 def add(reader: Reader, node: exp.Expr, scope: Scope) -> Value:
     """Take it into the scope by its alias; gives what decided which rows it has."""
     relation = _relation(reader, node, scope)
+    if node.args.get("ordinality"):
+        relation = Relation(
+            {**relation.columns, "ordinality": given("the row's number")}, relation.whole
+        )
     names = [name for name in node.alias_column_names if name]
     if names:
         relation = relation.renamed(names)
@@ -47,12 +51,7 @@ def _relation(reader: Reader, node: exp.Expr, scope: Scope) -> Relation:
     if isinstance(node, exp.Table):
         if isinstance(node.this, exp.Identifier):
             return _named(reader, node.name, scope)
-        relation = _function(reader, node.this, node.alias, scope)
-        if node.args.get("ordinality"):
-            relation = Relation(
-                {**relation.columns, "ordinality": given("the row's number")}, relation.whole
-            )
-        return relation
+        return _function(reader, node.this, node.alias, scope)
     raise UnreadableQueryError(f"nothing is known of {type(node).__name__.upper()} in FROM")
 
 

@@ -27,7 +27,7 @@ WAIT_S: Final = 2.0  # a scrape gives up after 10 s
 UP = Gauge("horizon_database_up", "1 where the database answered the last time it was asked.")
 PROCESSES = Gauge(
     "horizon_processes",
-    "Processes that live: collectors, workers, commands that run stages.",
+    "Processes that live: collectors, profile APIs, workers, commands that run stages.",
     ("role",),
 )
 

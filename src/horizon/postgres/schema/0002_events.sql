@@ -77,7 +77,8 @@ CREATE TABLE events (
 ) PARTITION BY RANGE (received_at);
 CREATE TABLE events_default PARTITION OF events DEFAULT;
 CREATE INDEX events_by_tx ON events (era, tx);       -- the windows of stages
-CREATE INDEX events_by_node ON events ((nodes[1]));  -- a profile's page, explain
+-- A profile's page, explain. The second node: whose an event is where its first one is dead.
+CREATE INDEX events_by_node ON events ((nodes[1]), (nodes[2]));
 
 -- With all that its reader was given, so that it can be read again after something was mended.
 CREATE TABLE rejected_events (

@@ -66,6 +66,38 @@ CREATE TABLE cuts (
 CREATE INDEX cuts_by_node ON cuts (node) WHERE lifted_at IS NULL;
 CREATE INDEX cuts_by_anchor ON cuts (anchor) WHERE lifted_at IS NULL;
 
+-- Whose an event is: its first node that is not dead. One that the identity stage has not met yet
+-- counts as live. Called for the few events whose first node is dead: a call takes 10 us.
+CREATE FUNCTION first_live(candidates uuid[]) RETURNS uuid LANGUAGE sql STABLE AS $$
+    SELECT c.node FROM unnest(candidates) WITH ORDINALITY c (node, place)
+    WHERE NOT EXISTS (SELECT FROM nodes d WHERE d.node = c.node AND d.dead IS NOT NULL)
+    ORDER BY c.place LIMIT 1
+$$;
+
+-- The dead nodes that stood before a node in some event: each two nodes of an event have an edge.
+CREATE FUNCTION dead_before(asked uuid) RETURNS TABLE (node uuid) LANGUAGE sql STABLE ROWS 1 AS $$
+    SELECT DISTINCT d.node FROM edges g JOIN nodes d ON d.node = g.strong AND d.dead IS NOT NULL
+    WHERE g.weak = asked
+$$;
+
+-- A profile's events: those whose first live node is of it. Nearly all have it in first place; the
+-- others are found by the dead one before it, or the dead two. Only by index, and inlined.
+CREATE FUNCTION profile_events(profile bigint) RETURNS SETOF events LANGUAGE sql STABLE AS $$
+    SELECT e.* FROM nodes n JOIN events e ON e.nodes[1] = n.node
+    WHERE n.profile_id = profile AND n.live
+    UNION ALL
+    SELECT e.* FROM nodes n
+    CROSS JOIN LATERAL dead_before(n.node) d
+    JOIN events e ON e.nodes[1] = d.node AND e.nodes[2] = n.node
+    WHERE n.profile_id = profile AND n.live
+    UNION ALL
+    SELECT e.* FROM nodes n
+    CROSS JOIN LATERAL dead_before(n.node) d
+    JOIN LATERAL dead_before(n.node) d2 ON d2.node <> d.node
+    JOIN events e ON e.nodes[1] = d.node AND e.nodes[2] = d2.node AND first_live(e.nodes) = n.node
+    WHERE n.profile_id = profile AND n.live
+$$;
+
 -- The text of each version of the rules that was adopted; the newest holds. None: the shipped ones.
 CREATE TABLE identity_rules (
     version int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -82,6 +114,37 @@ CREATE TABLE traits (
     trusted boolean NOT NULL,
     event_id uuid NOT NULL,
     PRIMARY KEY (node, name)
+);
+
+-- The last trait of a node that was over a limit: call (300 traits in one), name (500 bytes), value
+-- (16 KiB of JSON), profile (6,000 names; the first that come stay).
+CREATE TABLE refused_traits (
+    node uuid NOT NULL,
+    reason text NOT NULL CHECK (reason IN ('call', 'name', 'value', 'profile')),
+    name text NOT NULL,  -- its beginning
+    time timestamptz NOT NULL,
+    event_id uuid NOT NULL,
+    PRIMARY KEY (node, reason)
+);
+
+-- What `group` calls say: whom a group has, and what it is like. A group is no node, it ties nobody.
+CREATE TABLE memberships (
+    node uuid NOT NULL,
+    group_id text NOT NULL,
+    first_at timestamptz NOT NULL,
+    last_at timestamptz NOT NULL,
+    trusted boolean NOT NULL,  -- whether a trusted source said so too
+    PRIMARY KEY (node, group_id)
+);
+CREATE INDEX memberships_by_group ON memberships (group_id);
+CREATE TABLE group_traits (
+    group_id text NOT NULL,
+    name text NOT NULL,
+    value jsonb NOT NULL,  -- JSON null: removed
+    time timestamptz NOT NULL,
+    trusted boolean NOT NULL,
+    event_id uuid NOT NULL,
+    PRIMARY KEY (group_id, name)
 );
 
 -- What consent is given for. Shipped ones have their words in the page's catalogue; titles, by
@@ -180,18 +243,37 @@ CREATE INDEX opt_ins_waiting ON opt_ins (asked_at) WHERE decided_at IS NULL;
 CREATE INDEX opt_ins_mailed ON opt_ins (mailed_at) WHERE mailed_at IS NOT NULL;  -- so many an hour
 CREATE INDEX opt_ins_by_address ON opt_ins (address_hash, mailed_at);            -- one a day
 
+-- A person's traits: of all their nodes the last write of each, by event time. Of an address or a
+-- phone number what an untrusted source said never stands before what a trusted one did. What was
+-- removed last is not there.
 CREATE VIEW profile_traits AS
-SELECT DISTINCT ON (n.profile_id, t.name) n.profile_id, t.name, t.value, t.value_node, t.time, t.event_id
-FROM traits t JOIN nodes n ON n.node = t.node AND n.live
-ORDER BY n.profile_id, t.name, t.time DESC, t.event_id;
+SELECT profile_id, name, value, value_node, time, trusted, event_id
+FROM (
+    SELECT DISTINCT ON (n.profile_id, t.name)
+           n.profile_id, t.name, t.value, t.value_node, t.time, t.trusted, t.event_id
+    FROM traits t JOIN nodes n ON n.node = t.node AND n.live
+    ORDER BY n.profile_id, t.name, t.name IN ('email', 'phone') AND NOT t.trusted, t.time DESC, t.event_id DESC
+) latest
+WHERE value <> 'null';
+
+-- A trait, or what lies in one: 'plan', 'address.city', 'orders.0.sku'. A name with dots in it goes
+-- before a path; nothing where there is nothing, or null.
+CREATE FUNCTION profile_trait(profile bigint, path text) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT nullif(t.value #> parts[depth + 1:], 'null')
+    FROM string_to_array(path, '.') parts, generate_subscripts(parts, 1) depth, profile_traits t
+    WHERE t.profile_id = profile AND t.name = array_to_string(parts[:depth], '.')
+    ORDER BY depth DESC LIMIT 1
+$$;
 
 CREATE VIEW profile_names AS
 SELECT DISTINCT ON (profile_id) profile_id, node, kind,
        CASE kind WHEN 'user_id' THEN value ELSE 'p' || profile_id END AS user_id
 FROM nodes WHERE live
-ORDER BY profile_id, CASE kind WHEN 'user_id' THEN 0 WHEN 'email' THEN 1 ELSE 2 END, first_seen, node;
+ORDER BY profile_id, CASE kind WHEN 'user_id' THEN 0 WHEN 'email' THEN 1 WHEN 'phone' THEN 2 ELSE 3 END,
+         first_seen, node;
 
--- One row a known profile with its best address.
+-- One row a known profile with its best address: the last that a trusted source gave and did not take
+-- back. Known: by a user id, an address or a phone number. One that another absorbed has no nodes.
 CREATE VIEW users AS
 SELECT p.profile_id, names.user_id, email.value #>> '{}' AS email,
        first_name.value #>> '{}' AS first_name, p.created_at
@@ -199,10 +281,12 @@ FROM profiles p
 JOIN profile_names names USING (profile_id)
 LEFT JOIN profile_traits email ON email.profile_id = p.profile_id AND email.name = 'email'
 LEFT JOIN profile_traits first_name ON first_name.profile_id = p.profile_id AND first_name.name = 'first_name'
-WHERE p.points_to IS NULL AND names.kind IN ('user_id', 'email');
+WHERE p.points_to IS NULL AND names.kind IN ('user_id', 'email', 'phone');
 
 GRANT SELECT ON profiles, nodes, traits, purposes, consents, suppressions, suppressed_domains, domains, preferences,
     opt_ins, profile_traits, profile_names, users TO horizon_worker, horizon_console, horizon_reader;
+GRANT SELECT ON refused_traits, memberships, group_traits TO horizon_worker, horizon_console, horizon_reader;
+GRANT INSERT, UPDATE ON refused_traits, memberships, group_traits TO horizon_worker;
 GRANT SELECT ON edges, cuts, identity_rules TO horizon_worker, horizon_console, horizon_reader;
 GRANT INSERT, UPDATE ON edges, cuts TO horizon_worker, horizon_console;
 GRANT INSERT ON identity_rules TO horizon_worker, horizon_console;

@@ -89,6 +89,7 @@ CREATE TABLE alerts (
     CONSTRAINT one_alert_a_cooldown EXCLUDE USING gist
         (profile_id WITH =, rule WITH =, tstzrange(created_at, quiet_until) WITH &&)
 );
+CREATE INDEX alerts_by_node ON alerts (node);  -- whose it is now
 CREATE INDEX alerts_open ON alerts (profile_id) WHERE status <> 'RESOLVED';  -- resolving, planning
 
 GRANT SELECT ON score_runs, scores, current_scores, alerts TO horizon_worker, horizon_console, horizon_reader;

@@ -213,20 +213,24 @@ CREATE TABLE breakers (
 );
 
 CREATE VIEW notifications_log AS
-SELECT m.message_id, m.campaign AS campaign_id, m.alert_id, m.profile_id, n.user_id, m.to_addr,
+SELECT m.message_id, m.campaign AS campaign_id, m.alert_id, coalesce(own.profile_id, m.profile_id) AS profile_id, n.user_id, m.to_addr,
        coalesce(o.state, m.status) AS status, m.reason, coalesce(m.answer, o.answer) AS answer,
        coalesce(o.attempts, m.attempts) AS attempts, m.planned_at,
        coalesce(o.sending_at, m.sending_at) AS sending_at,
        CASE WHEN m.status IN ('sent', 'delivered', 'bounced', 'complained') THEN m.finished_at END AS sent_at,
        m.correlation_id
 FROM messages m LEFT JOIN outbox o USING (message_id)
-LEFT JOIN LATERAL (SELECT p.user_id FROM profile_names p WHERE p.profile_id = m.profile_id) n ON true;
+LEFT JOIN nodes own ON own.node = m.node
+LEFT JOIN LATERAL (SELECT p.user_id FROM profile_names p
+                   WHERE p.profile_id = coalesce(own.profile_id, m.profile_id)) n ON true;
 
 -- What was said about one purpose of one channel, for refusal(): no_consent, refused, or NULL for a yes.
 -- Of several records the strictest holds: the latest of each of the profile's nodes and the latest
 -- of the address must all be a yes, a no being later than a yes of the same time; an answer that
--- names no address is about the one its person has. A yes given after as_of does not exist yet; a no
--- counts whenever it came.
+-- names no address is about the one its person has. So of two people that became one the stricter
+-- answer holds, and a yes of one of their identifiers takes back no other's no: the yes of the address's
+-- owner and the operator's do, since they are written for each that said no (lift_refusals). A yes
+-- given after as_of does not exist yet; a no counts whenever it came.
 CREATE FUNCTION consent_refusal(
     profile bigint, address uuid, asked_purpose text, asked_channel text, as_of timestamptz
 ) RETURNS TABLE (reason text) LANGUAGE sql STABLE ROWS 1 AS $$
@@ -268,6 +272,11 @@ CREATE FUNCTION refusal(
     SELECT coalesce(
         (SELECT s.reason FROM suppressions s
          WHERE s.address_hash = address AND s.purpose IN ('*', asked_purpose)
+         ORDER BY s.purpose LIMIT 1),
+        -- Of a channel without addresses the person is suppressed: by whichever node it was then.
+        (SELECT s.reason FROM nodes a, nodes n, suppressions s
+         WHERE a.node = address AND a.kind NOT IN ('email', 'phone') AND n.profile_id = profile
+           AND n.kind NOT IN ('email', 'phone') AND s.address_hash = n.node AND s.purpose IN ('*', asked_purpose)
          ORDER BY s.purpose LIMIT 1),
         (SELECT 'domain_' || d.reason FROM suppressed_domains d WHERE d.domain = address_domain),
         (SELECT c.reason FROM consent_refusal(profile, address, asked_purpose, asked_channel, as_of) c),
@@ -359,7 +368,8 @@ GRANT INSERT ON responses TO horizon_edge;
 CREATE FUNCTION open_alert(a alerts) RETURNS jsonb LANGUAGE sql STABLE AS $$
     SELECT jsonb_build_object(
         'profile', 'p' || a.profile_id, 'tier', a.tier, 'score', round(a.score::numeric, 4),
-        'user_id', (SELECT user_id FROM profile_names n WHERE n.profile_id = a.profile_id),
+        'user_id', (SELECT user_id FROM profile_names n WHERE n.profile_id =
+                    coalesce((SELECT k.profile_id FROM nodes k WHERE k.node = a.node), a.profile_id)),
         'days_silent', coalesce(floor(extract(epoch FROM a.created_at - a.last_activity) / 86400)::int, 0),
         'created', to_char(a.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'))
 $$;

@@ -9,6 +9,24 @@ FROM (  -- two branches, so that a look-up of one subject uses both indexes
 ) said
 ORDER BY subject, purpose, channel, time DESC, granted, consent_id DESC;
 
+-- A yes that holds for the whole person, for it is the address's owner or the operator who says it: it
+-- is written for each of the person's other nodes whose last word is a no.
+CREATE FUNCTION lift_refusals(
+    about uuid, address uuid, asked_purpose text, asked_channel text, at timestamptz, by_way text, words text,
+    by_whom text
+) RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    INSERT INTO consents (node, address_hash, purpose, channel, granted, time, way, wording, actor)
+    SELECT other.node, address, asked_purpose, asked_channel, true, at, by_way, words, by_whom
+    FROM nodes n JOIN nodes other USING (profile_id), LATERAL (
+        SELECT c.granted FROM consents c
+        WHERE c.node = other.node AND c.purpose = asked_purpose AND c.channel = asked_channel
+        ORDER BY c.time DESC, c.granted LIMIT 1) latest
+    WHERE n.node = about AND other.node <> about AND NOT latest.granted
+$$;
+REVOKE EXECUTE ON FUNCTION lift_refusals(uuid, uuid, text, text, timestamptz, text, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lift_refusals(uuid, uuid, text, text, timestamptz, text, text, text)
+    TO horizon_edge, horizon_worker;
+
 -- What a purpose is called: the operator's title, else the shipped one's, else its name.
 CREATE FUNCTION purpose_title(asked text, wanted_language text) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT coalesce(
@@ -72,6 +90,7 @@ BEGIN
     END IF;
     INSERT INTO consents (node, address_hash, purpose, channel, granted, time, way, wording, event_id)
     VALUES (about, o.address_hash, o.purpose, o.channel, true, at, 'opt_in', o.wording, event);
+    PERFORM lift_refusals(about, o.address_hash, o.purpose, o.channel, at, 'opt_in', o.wording, 'person');
     DELETE FROM suppressions s
     WHERE s.address_hash = o.address_hash AND s.purpose = o.purpose AND s.reason = 'unsubscribed';
     RETURN true;

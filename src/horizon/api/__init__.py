@@ -1,0 +1,1 @@
+"""The profile API: what is known of one person, for who has a token."""

@@ -1,0 +1,163 @@
+"""`horizon profile split`, `join`, `uncut`: what the operator says of who is who, and taking it back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import psycopg
+import pytest
+
+from horizon.cli import main
+from horizon.errors import HorizonError
+from horizon.postgres.database import Role
+from horizon.profiles import changes
+from horizon.profiles.evidence import Evidence
+from horizon.profiles.people import find, find_node
+from tests.world import DAY, World
+
+Profiles = set[frozenset[str]]
+
+
+def profile(*words: str) -> int:
+    return main.run(["profile", *words])
+
+
+def told(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    capsys.readouterr()
+    assert profile(*words, "--json") == 0, capsys.readouterr().err
+    return json.loads(capsys.readouterr().out)
+
+
+def profiles(world: World) -> Profiles:
+    rows = world.rows(
+        "SELECT array_agg(value) AS names FROM nodes WHERE profile_id IS NOT NULL GROUP BY profile_id"
+    )
+    return {frozenset(row.names) for row in rows}
+
+
+def these(*names: str) -> Profiles:
+    return {frozenset(one.split()) for one in names}
+
+
+def actions(world: World) -> list[tuple[str, str]]:
+    rows = world.rows("SELECT action, object FROM audit ORDER BY audit_id")
+    return [(row.action, row.object) for row in rows]
+
+
+@pytest.fixture
+def family(here: World) -> World:
+    """Ann and her daughter used one browser, each with an address of her own."""
+    for day, user in ((9, "ann"), (8, "cyd")):
+        here.put({"type": "identify", "anonymousId": "laptop", "traits": {"email": f"{user}@example.com"},
+                  "timestamp": (here.now - day * DAY).isoformat()})  # fmt: skip
+    here.identify_all()
+    assert profiles(here) == these("laptop ann@example.com cyd@example.com")
+    return here
+
+
+def test_a_split_holds_against_later_events_until_it_is_taken_back(
+    family: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = told(capsys, "split", "anonymous_id:laptop", "--cut", "email:cyd@example.com")
+    assert [len(nodes) for nodes in done["before"].values()] == [3]
+    assert profiles(family) == these("laptop ann@example.com", "cyd@example.com")
+    assert {frozenset(one["kind"] for one in nodes) for nodes in done["after"].values()} == {
+        frozenset({"email", "anonymous_id"}), frozenset({"email"}),
+    }  # fmt: skip
+    family.put(
+        {"type": "identify", "anonymousId": "laptop", "traits": {"email": "cyd@example.com"}}
+    )
+    family.identify_all()
+    assert profiles(family) == these("laptop ann@example.com", "cyd@example.com")
+    [cut] = told(capsys, "cuts")
+    assert (cut["node"]["value"], cut["anchor"]["value"]) == ("c***@e***.com", "a***@e***.com")
+    [apart] = told(capsys, "explain", "email:ann@example.com", "email:cyd@example.com")["steps"][1:]
+    assert apart["why"] == "a cut keeps the two apart"
+    assert profile("uncut", str(cut["cut_id"])) == 0
+    assert profiles(family) == these("laptop ann@example.com cyd@example.com")
+    assert told(capsys, "cuts")[0]["lifted_at"] is not None
+    number = next(iter(done["before"]))
+    assert actions(family) == [("profile:split", number), ("profile:uncut", str(cut["cut_id"]))]
+
+
+def test_the_one_it_is_kept_from_can_be_named(
+    family: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --from it is kept from the strongest oldest other one, here the other address."""
+    told(capsys, "split", "1", "--cut", "email:ann@example.com", "--from", "anonymous_id:laptop")
+    assert profiles(family) == these("ann@example.com", "laptop cyd@example.com")
+
+
+def test_two_are_joined_though_no_event_does_it(
+    here: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here.put(here.track("ann", DAY), here.track("ann-b", DAY))
+    here.identify_all()
+    assert profiles(here) == these("ann", "ann-b")
+    told(capsys, "join", "user_id:ann", "user_id:ann-b")
+    assert profiles(here) == these("ann ann-b")
+    found = told(capsys, "explain", "user_id:ann", "user_id:ann-b")
+    assert [one["how"] for one in found["steps"]] == ["manual"]
+    assert actions(here)[0][0] == "profile:joined"
+    told(capsys, "split", "user_id:ann", "--cut", "user_id:ann-b")
+    assert profiles(here) == these("ann", "ann-b"), "a cut is stronger than a join"
+
+
+def test_a_merge_is_told_with_its_time(family: World, capsys: pytest.CaptureFixture[str]) -> None:
+    family.put(family.track("ann", DAY))
+    family.identify_all()
+    told(capsys, "join", "user_id:ann", "anonymous_id:laptop")
+    found = told(capsys, "show", "user_id:ann")
+    assert [one["absorbed_at"] is not None for one in found["absorbed"]] == [True]
+
+
+def test_what_cannot_be_is_refused_in_a_sentence(
+    family: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    family.put(family.track("bob", DAY))
+    family.identify_all()
+    mine = ("split", "anonymous_id:laptop", "--cut")
+    for words, part in (
+        ((*mine, "user_id:bob"), "user_id:bob is not of profile"),
+        ((*mine, "email:cyd@example.com", "--from", "user_id:bob"), "they are apart already"),
+        (
+            (*mine, "anonymous_id:laptop", "--from", "anonymous_id:laptop"),
+            "cannot be cut from itself",
+        ),
+        (("split", "user_id:bob", "--cut", "user_id:bob"), "is the only identifier"),
+        (("join", "anonymous_id:laptop", "email:cyd@example.com"), "are one profile already"),
+        (("uncut", "77"), "There is no cut 77 that stands"),
+    ):
+        capsys.readouterr()
+        assert profile(*words) == 2, words
+        assert part in capsys.readouterr().err, words
+    told(capsys, *mine, "email:cyd@example.com")
+    assert profile("join", "email:cyd@example.com", "anonymous_id:laptop") == 2
+    assert "lift it first, with `horizon profile uncut 1`" in capsys.readouterr().err
+    assert len(family.rows("SELECT * FROM cuts")) == 1
+    assert family.rows("SELECT * FROM edges WHERE how = 'manual'") == []
+
+
+def test_what_a_split_cannot_hold_is_taken_back(family: World) -> None:
+    """If the stage did not respect a cut, nothing of it may stay."""
+    horizon = family.horizon
+    before = family.rows("SELECT * FROM nodes ORDER BY node")
+    with pytest.raises(HorizonError), horizon.database.transaction(Role.WORKER) as tx:
+        evidence = Evidence(tx)
+        person = find(evidence, "anonymous_id:laptop", horizon.keys.node)
+        node = find_node(evidence, "email:cyd@example.com", horizon.keys.node)
+        changes.split(evidence, person, node, None, lambda *_: None, family.now)
+    assert family.rows("SELECT * FROM nodes ORDER BY node") == before
+    assert family.rows("SELECT * FROM cuts") == []
+
+
+def test_a_change_waits_for_a_run_that_goes_on(family: World) -> None:
+    """The run has read the graph: what it writes would undo the cut."""
+    with family.horizon.database.transaction(Role.WORKER) as stage:
+        stage.execute("SELECT pg_advisory_lock(hashtext('horizon.stage'), hashtext('identity'))")
+        with family.horizon.database.transaction(Role.WORKER) as tx:
+            tx.execute("SET lock_timeout = '200ms'")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                changes.lock(tx)
+            tx.rollback()
