@@ -80,6 +80,44 @@ def test_a_full_queue_refuses_and_empties_again(
     assert sorted(stored(database)) == ["a", "b", "d", "first"]
 
 
+def test_whoever_was_just_answered_is_waited_for_and_nobody_else(
+    database: Database, log: Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "GATHER_S", 0.6)
+    groups: list[int] = []
+    store = group_commit.store_rows
+    monkeypatch.setattr(
+        group_commit, "store_rows",
+        lambda tx, events, *more, **named: groups.append(len(events)) or store(tx, events, *more, **named),
+    )  # fmt: skip
+
+    async def send() -> None:
+        commit = GroupCommit(HeldConnection(database, log), log)
+
+        def sent(*names: str) -> list[asyncio.Task[None]]:
+            return [
+                asyncio.create_task(commit.commit([make_event(name)], [], NOW, 1)) for name in names
+            ]
+
+        waiting = sent("a", "b", "c")
+        await asyncio.sleep(0)
+        commit.start()
+        await asyncio.gather(*waiting)
+        waiting = sent("d")
+        await asyncio.sleep(0.1)
+        await asyncio.gather(*waiting, *sent("e", "f"))
+        await asyncio.gather(*sent("g", "h", "i"))  # as many as before
+        await asyncio.gather(*sent("j"))
+        began_s = time.monotonic()
+        for name in "klm":
+            await asyncio.gather(*sent(name))
+        assert time.monotonic() - began_s < 0.5  # who is alone waits for nobody
+        await asyncio.to_thread(commit.stop)
+
+    asyncio.run(send())
+    assert groups == [3, 3, 3, 1, 1, 1, 1]
+
+
 def test_who_waits_too_long_is_told_so_and_written_once_all_the_same(
     database: Database, log: Logger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
