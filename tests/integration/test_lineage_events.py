@@ -123,7 +123,9 @@ def check_score(event: Event, world: World) -> None:
 
 def test_personal_columns_are_tagged(told: tuple[World, Callable[[], list[Event]]]) -> None:
     world, events = told
-    world.horizon.runner.run(stages.identity_stage(world.horizon.keys), world.now)
+    world.horizon.runner.run(
+        stages.identity_stage(world.horizon.keys, world.horizon.settings), world.now
+    )
     [ended] = [event for event in events() if event["eventType"] == "COMPLETE"]
     [read] = [one for one in ended["inputs"] if one["name"].endswith(".events")]
     tags = {one["field"]: one["value"] for one in read["facets"]["tags"]["tags"]}

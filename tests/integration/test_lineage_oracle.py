@@ -30,7 +30,8 @@ WHERE d.classid = 'pg_proc'::regclass AND d.objid = 'pg_temp.asked'::regproc
   AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0
 """
 KNOWN, TEMPORARY = with_temporary(dictionary(), named_queries().values())
-MOVES_NO_DATA = {"campaigns.make_room", "campaigns.empty_room"}
+ROOMS = ("campaigns.make_room", "identity.make_room")
+MOVES_NO_DATA = {*ROOMS, "campaigns.empty_room"}
 CASES = sorted(set(named_queries()) - COPIES - MOVES_NO_DATA)
 
 
@@ -38,7 +39,8 @@ def named_by_postgres(tx: psycopg.Connection[Any], text: str) -> set[Column]:
     text = text.replace("{scores}", "scores").rstrip().rstrip(";")
     parameters = {name: TYPED.get(name) for name in re.findall(r"%\((\w+)\)s", text)}
     if any(name in text for name in TEMPORARY):
-        tx.execute(named_queries()["campaigns.make_room"])
+        for room in ROOMS:
+            tx.execute(named_queries()[room])
     psycopg.ClientCursor(tx).execute(MAKE.replace("{text}", text), parameters)
     return {Column(row[0], row[1]) for row in tx.execute(DEPENDS)}
 

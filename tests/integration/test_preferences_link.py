@@ -222,7 +222,10 @@ def test_another_record_that_says_no_is_told_of(
             "INSERT INTO profiles (profile_id, created_at) OVERRIDING SYSTEM VALUE VALUES (1, now())"
         )
         for node, kind in ((mine, "user_id"), (other, "anonymous_id")):
-            tx.execute("INSERT INTO nodes VALUES (%s, %s, 'x', 1, true, now())", [node, kind])
+            tx.execute(
+                "INSERT INTO nodes (node, kind, value, profile_id, first_seen) VALUES (%s, %s, 'x', 1, now())",
+                [node, kind],
+            )
     say(database, keys, granted=False, node=other, address_hash=None)
     fields = fields_in(collector.ask("GET", path))
     assert ("purpose", "marketing") not in fields

@@ -99,6 +99,38 @@ def test_up_to_so_many_each_has_a_box_and_beyond_what_is_alike_shares_one() -> N
     assert "100 alike, the first:" in texts(draw(found))
 
 
+def test_what_one_event_ties_is_a_star_and_holds_the_same_together() -> None:
+    ann, mail, number, cookie = node(1), node(2, "email"), node(3, "phone"), node(4, "anonymous_id")
+    edges = [edge(*pair) for pair in itertools.combinations([ann, mail, number, cookie], 2)]
+    found = pictured([ann, mail, number, cookie], edges)
+    assert {line.strong for line in found.lines} == {found.anchor}
+    assert (len(found.lines), found.untold) == (3, 3)
+    later = [edge(ann, mail), edge(mail, cookie), edge(ann, cookie, hours=1)]
+    assert len(pictured([ann, mail, cookie], later).lines) == 3, "the first tie was to the address"
+
+
+@given(st.data())
+@hypothesis_settings(deadline=None)
+def test_what_is_not_drawn_holds_nobody(data: st.DataObject) -> None:
+    nodes = [node(number, f"kind_{number}") for number in range(1, 8)]
+    chosen = data.draw(
+        st.lists(st.sampled_from(list(itertools.combinations(nodes, 2))), unique=True)
+    )
+    edges = [edge(*pair, hours=data.draw(st.integers(0, 3))) for pair in chosen]
+    found = pictured(nodes, edges)
+    drawn = [one for line in found.lines for one in line.edges]
+    assert together(nodes, drawn) == together(nodes, edges)
+
+
+def together(nodes: list[Node], edges: list[Edge]) -> set[frozenset[str]]:
+    groups = {one.node: {one.value} for one in nodes}
+    for one in edges:
+        joined = groups[one.weak.node] | groups[one.strong.node]
+        for end in [key for key, values in groups.items() if values & joined]:
+            groups[end] = joined
+    return {frozenset(one) for one in groups.values()}
+
+
 def test_whoever_was_cut_stands_alone_among_those_alike() -> None:
     found = crowd(200)
     ann, cut_off = found.boxes[0].first, found.boxes[2].nodes[5]

@@ -10,43 +10,41 @@ import msgspec
 from horizon.cli.output import many, print_json, say, show
 from horizon.clock import utc_text
 from horizon.profiles.changes import Change
-from horizon.profiles.model import Chain, Cut, Edge, Event, Node, Profile
+from horizon.profiles.model import Chain, Cut, Edge, Event, Identifier, Node, Profile
 
 LISTED = 12  # identifiers of a profile, before and after a change
 
 
 def profile(found: Profile) -> None:
+    """Without ids of events: they would fold each row; ``--json`` has them."""
     merged = f" (profile {found.asked} was merged into it)" if found.asked else ""
     say(f"Profile {found.profile_id}, known since {utc_text(found.created_at)}{merged}.")
     if found.score:
         score = found.score
         say(f"Score {score.score:.3f}, {score.tier}, of {utc_text(score.scored_at)}.")
-    _part("Identifiers", [
-        {"identifier": f"{one.kind}:{one.value}", "first_seen": one.first_seen,
-         **_event(one.event), "event_id": one.event.event_id if one.event else None}
-        for one in found.identifiers
-    ])  # fmt: skip
-    if found.more_identifiers:
-        say(f"And more: the strongest {len(found.identifiers):,} are listed.")
+    more = f"; the strongest {len(found.identifiers):,} of them" if found.more_identifiers else ""
+    _part(f"Identifiers{more}", [_identifier_row(one) for one in found.identifiers])
     _part("Traits", [
         {"trait": one.name, "value": _plain(one.value), "time": one.time} for one in found.traits
     ])  # fmt: skip
-    _part("Last events", [
-        {"time": one.time, **_event(one), "event_id": one.event_id} for one in found.last_events
-    ])  # fmt: skip
+    _part("Last events", [{"time": one.time, **_event(one)} for one in found.last_events])
     _part("Absorbed", [
         {"profile": one.profile_id, "known_since": one.created_at, "absorbed": one.absorbed_at}
         for one in found.absorbed
     ])  # fmt: skip
-    _part("Refused", [edge_row(one) for one in found.refused])
+    _part("Refused", [{**edge_row(one), "event_id": None} for one in found.refused])
     _part("Cuts", [cut_row(one) for one in found.cuts])
+
+
+def _identifier_row(one: Identifier) -> dict[str, Any]:
+    event = {"event": "another spelling", "source": None} if one.spelling else _event(one.event)
+    return {"identifier": f"{one.kind}:{one.value}", "first_seen": one.first_seen, **event}
 
 
 def chain(found: Chain) -> None:
     say(found.told)
     if found.steps:
-        say("")
-        show(_steps(found), as_json=False, empty="")
+        _part("", _steps(found))
 
 
 def _steps(found: Chain) -> list[dict[str, Any]]:
@@ -66,7 +64,7 @@ def edge_row(edge: Edge) -> dict[str, Any]:
 def _why_tied(edge: Edge) -> dict[str, Any]:
     """``how`` stands where no event says it: a join by hand, another spelling."""
     told = _event(edge.event)
-    if edge.how != "event":
+    if edge.how not in ("event", told["event"]):
         told["event"] = f"{edge.how}: {told['event']}" if told["event"] else edge.how
     return {
         "time": edge.time, **told, "event_id": edge.event.event_id, "refused": edge.why,
@@ -115,7 +113,7 @@ def _part(title: str, rows: Sequence[dict[str, Any]]) -> None:
     """Columns that are empty throughout are left out."""
     if not rows:
         return
-    say(f"\n{title}")
+    say(f"\n{title}" if title else "")
     names = [name for name in rows[0] if any(row[name] is not None for row in rows)]
     show([{name: row[name] for name in names} for row in rows], as_json=False, empty="")
 

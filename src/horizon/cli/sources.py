@@ -29,8 +29,8 @@ def register(app: typer.Typer, panel: str) -> None:
     for name, command in (
         ("add", source_add), ("wait", source_wait), ("list", source_list), ("show", source_show),
         ("set", source_set), ("rotate", source_rotate), ("disable", source_disable),
-        ("enable", source_enable), ("rename", source_rename), ("remove", source_remove),
-        ("secret", source_secret),
+        ("enable", source_enable), ("secret", source_secret), ("rename", source_rename),
+        ("remove", source_remove),
     ):  # fmt: skip
         source.command(name)(command)
     app.add_typer(source, name="source", rich_help_panel=panel)

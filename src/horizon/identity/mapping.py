@@ -81,7 +81,7 @@ def redraw(tx: Connection, now: datetime, rules: Rules, *, everything: bool = Fa
     known = read_known(tx, rules, everything=everything)
     solution = solve(known.graph, rules)
     tx.execute(QUERIES["hold_identity"])
-    return _write(tx, known, solution, now)
+    return _write(tx, known, rules, solution, now)
 
 
 def read_known(tx: Connection, rules: Rules, *, everything: bool) -> Known:
@@ -133,7 +133,7 @@ class _Placing:
     made: Ints
 
 
-def _place(tx: Connection, known: Known, solution: Solution) -> _Placing:
+def _place(tx: Connection, known: Known, rules: Rules, solution: Solution) -> _Placing:
     """A group's profile is the oldest that was made for one of its nodes; without one, a new one.
 
     So whatever merges and splits, an id stays with the node that it was made for.
@@ -144,7 +144,7 @@ def _place(tx: Connection, known: Known, solution: Solution) -> _Placing:
     oldest = np.full(len(group), never, np.int64)
     born = (known.born_as > 0) & ~out
     np.minimum.at(oldest, group[born], known.born_as[born])
-    first = _first_seen(known, group, out)
+    first = _first(known, rules, group, out)
     without = first[oldest[group[first]] == never]
     made = _draw(tx, len(without))
     oldest[group[without]] = made
@@ -156,13 +156,22 @@ def _place(tx: Connection, known: Known, solution: Solution) -> _Placing:
     return _Placing(profile, born_as, dead, made)
 
 
-def _first_seen(known: Known, group: Ints, out: Bools) -> Ints:
-    """The node of each group that was seen first, the group that was seen first in front."""
+def _first(known: Known, rules: Rules, group: Ints, out: Bools) -> Ints:
+    """Of each group the node of the strongest kind that was seen first; groups by when they were.
+
+    So a person's number stays with their user id when an address goes over to somebody else.
+    """
     inside = np.flatnonzero(~out)
-    order = np.lexsort((inside, known.graph.seen[inside]))
-    ordered = inside[order]
-    _, at = np.unique(group[ordered], return_index=True)
-    return ordered[np.sort(at)]
+    seen, priority = known.graph.seen[inside], _priorities(known, rules)[known.graph.kind[inside]]
+    ordered = inside[np.lexsort((inside, seen, priority, group[inside]))]
+    first = ordered[np.unique(group[ordered], return_index=True)[1]]
+    earliest = np.full(len(group), np.iinfo(np.int64).max, np.int64)
+    np.minimum.at(earliest, group[inside], seen)
+    return first[np.lexsort((first, earliest[group[first]]))]
+
+
+def _priorities(known: Known, rules: Rules) -> Ints:
+    return np.array([rules.of(kind).priority for kind in known.kinds], np.int64)
 
 
 def _draw(tx: Connection, count: int) -> Ints:
@@ -173,8 +182,10 @@ def _draw(tx: Connection, count: int) -> Ints:
     return np.sort(drawn)
 
 
-def _write(tx: Connection, known: Known, solution: Solution, now: datetime) -> Change:
-    placing = _place(tx, known, solution)
+def _write(
+    tx: Connection, known: Known, rules: Rules, solution: Solution, now: datetime
+) -> Change:
+    placing = _place(tx, known, rules, solution)
     tx.execute(QUERIES["make_profiles"], {"profiles": IntArray(placing.made), "now": now})
     differs = (
         known.fresh | (placing.profile != known.profile) | (placing.born_as != known.born_as)

@@ -59,6 +59,7 @@ class Picture:
     sizes: Mapping[UUID, int]  # neighbours of each hub
     identifiers: int
     edges: Sequence[Edge]
+    untold: int  # ties that say no more than those that are drawn
     left_out: int  # identifiers further away than the picture reaches
 
 
@@ -82,14 +83,15 @@ def picture(
     boxes = [Box(number, group, place_of(group[0], profile_id))
              for number, group in enumerate(groups)]  # fmt: skip
     at = {node.node: box.number for box in boxes for node in box.nodes}
-    lines = _lines(edges, at)
+    telling = _telling(edges)
+    lines = _lines(telling, at)
     shown = _nearest(boxes, lines, at[nodes[0].node])
     return Picture(
         profile_id, made_at, at[nodes[0].node], [box for box in boxes if box.number in shown],
         [line for line in lines if {line.strong, line.weak} <= shown],
         [(at[cut.node.node], at[cut.anchor.node], cut) for cut in standing
          if {at[cut.node.node], at[cut.anchor.node]} <= shown],
-        sizes, len(nodes), edges,
+        sizes, len(nodes), edges, len(edges) - len(telling),
         sum(len(box.nodes) for box in boxes if box.number not in shown and box.place == "own"),
     )  # fmt: skip
 
@@ -140,6 +142,32 @@ def _colours(
 def _numbered(marks: Mapping[UUID, tuple[object, ...]]) -> dict[UUID, int]:
     numbers: dict[tuple[object, ...], int] = {}
     return {node: numbers.setdefault(mark, len(numbers)) for node, mark in marks.items()}
+
+
+def _telling(edges: Sequence[Edge]) -> list[Edge]:
+    """Without those whose two ends a stronger identifier ties as well, as early or earlier.
+
+    An event of four identifiers makes six edges; three of them tell it. What is kept still holds
+    the same identifiers together: each edge left out has two to a stronger one in its place.
+    """
+    joining: dict[UUID, dict[UUID, Edge]] = defaultdict(dict)
+    for edge in edges:
+        if edge.refused_by is None:
+            ways = joining[edge.weak.node]
+            known = ways.get(edge.strong.node)
+            ways[edge.strong.node] = min(known or edge, edge, key=lambda one: one.time)
+
+    def told_otherwise(edge: Edge) -> bool:
+        mine, other = joining[edge.weak.node], joining[edge.strong.node]
+        return any(
+            mine[end].time <= edge.time and mine[end].strong.strength < edge.strong.strength
+            for end in mine.keys() & other.keys()
+        )
+
+    return [
+        edge for edge in edges
+        if edge.refused_by is not None or edge.how != "event" or not told_otherwise(edge)
+    ]  # fmt: skip
 
 
 def _lines(edges: Iterable[Edge], at: Mapping[UUID, int]) -> list[Line]:

@@ -69,13 +69,15 @@ class Cut(Struct, frozen=True):
 
 
 class Identifier(Struct, frozen=True):
-    """One of a profile's identifiers, and what it was first seen in."""
+    """One of a profile's identifiers, and what it was first seen in; ``spelling``: it is the one
+    that other spellings of a value share, and came in no event."""
 
     kind: str
     value: str
     node: UUID
     first_seen: datetime
     event: Event | None
+    spelling: bool
 
 
 class Trait(Struct, frozen=True):

@@ -64,7 +64,7 @@ def render(found: Picture) -> str:
 
 def _row(edge: Edge) -> Sequence[str]:
     said = " ".join(filter(None, (edge.event.type, edge.event.name)))
-    how = said if edge.how == "event" else ": ".join(filter(None, (edge.how, said)))
+    how = said if edge.how in ("event", said) else ": ".join(filter(None, (edge.how, said)))
     event_id = str(edge.event.event_id or "")
     return (str(edge.strong), str(edge.weak), how, utc_text(edge.time), edge.event.source or "",
             event_id, edge.why or "")  # fmt: skip

@@ -15,7 +15,7 @@ from horizon.profiles.model import Cut
 
 VALUE_PX, SMALL_PX = 7.3, 6.7  # a character of the faces below at 12 and 11 px; none is wider
 LINE_PX, PAD_PX, MARGIN_PX, TOP_PX, LEGEND_PX = 15.0, 10.0, 20.0, 58.0, 26.0
-LEAST_PX = 560.0
+LEAST_PX, LEGEND_MOST_PX = 560.0, 900.0
 LINE_LENGTH = 84  # characters of the description above the picture
 
 STYLE: Final = """
@@ -81,7 +81,7 @@ def draw(picture: Picture, *, headed: bool = True) -> str:
 def _whole(picture: Picture, size: Size, drawn: str, *, headed: bool) -> str:
     head, told = words.title(picture), words.description(picture)
     above, top = _head(head, told) if headed else ("", MARGIN_PX)
-    legend, legend_size = _legend(picture, max(size[0], LEAST_PX))
+    legend, legend_size = _legend(picture, min(max(size[0], LEAST_PX), LEGEND_MOST_PX))
     width = max(size[0], legend_size[0]) + 2 * MARGIN_PX
     height = top + size[1] + legend_size[1] + 2 * MARGIN_PX
     return (

@@ -47,8 +47,7 @@ WHERE n.node = ANY(%(nodes)s::uuid[]);
 
 -- name: last_events
 SELECT e.event_id, e.type, e.name, s.name AS source, e.time
-FROM events e LEFT JOIN sources s USING (source_id)
-WHERE e.nodes[1] = ANY(%(nodes)s::uuid[])
+FROM profile_events(%(profile_id)s) e LEFT JOIN sources s USING (source_id)
 ORDER BY e.time DESC, e.event_id LIMIT %(most)s;
 
 -- name: told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -31,20 +31,20 @@ def gather(evidence: Evidence, person: Person, events: int) -> Profile:
     more, nodes = len(nodes) > MOST_SHOWN, nodes[:MOST_SHOWN]
     ids = [node.node for node in nodes]
     edges = evidence.edges(ids, {node.node: node for node in nodes})
-    refused = [edge for edge in edges if edge.refused_by is not None]
+    refused = sorted((edge for edge in edges if edge.refused_by is not None), key=in_order)
     return Profile(
         profile_id=person.profile_id, asked=person.asked,
         created_at=row.created_at if row else nodes[0].first_seen,
         identifiers=_identifiers(evidence, nodes, edges), more_identifiers=more,
         traits=_traits(evidence, person.profile_id), score=_score(evidence, person.profile_id),
-        last_events=_last_events(evidence, ids, events),
+        last_events=_last_events(evidence, person.profile_id, events),
         absorbed=_absorbed(evidence, person.profile_id, ids),
         refused=evidence.with_events(refused[:MOST_REFUSED]), cuts=evidence.cuts(ids),
     )  # fmt: skip
 
 
 def _identifiers(
-    evidence: Evidence, nodes: Sequence[Node], edges: Iterable[Edge]
+    evidence: Evidence, nodes: Sequence[Node], edges: Sequence[Edge]
 ) -> list[Identifier]:
     """Each with the event that it was first seen in: its own, or the first that tied it."""
     first: dict[UUID, Edge] = {}
@@ -59,10 +59,12 @@ def _identifiers(
     wanted = [node.node for node in nodes if node.node not in events and node.node in first]
     told = evidence.with_events([first[node] for node in wanted])
     events |= {node: edge.event for node, edge in zip(wanted, told, strict=True)}
+    spellings = {edge.strong.node for edge in edges if edge.how == "same"} - events.keys()
     return [
-        Identifier(node.kind, node.value, node.node, node.first_seen, events.get(node.node))
+        Identifier(node.kind, node.value, node.node, node.first_seen, events.get(node.node),
+                   node.node in spellings)
         for node in nodes
-    ]
+    ]  # fmt: skip
 
 
 def _traits(evidence: Evidence, profile_id: int) -> list[Trait]:
@@ -72,6 +74,10 @@ def _traits(evidence: Evidence, profile_id: int) -> list[Trait]:
         Trait(row.name, row.value if plain else hidden(row.value, row.name), row.time)
         for row in rows
     ]
+
+
+def in_order(edge: Edge) -> tuple[datetime, object, object]:
+    return edge.time, edge.strong.strength, edge.weak.strength
 
 
 def hidden(value: Any, name: str) -> Any:
@@ -90,8 +96,9 @@ def _score(evidence: Evidence, profile_id: int) -> Score | None:
     return Score(row.score, row.tier, row.scored_at) if row else None
 
 
-def _last_events(evidence: Evidence, nodes: Sequence[UUID], most: int) -> list[Event]:
-    rows = evidence.tx.execute(QUERIES["last_events"], {"nodes": nodes, "most": most})
+def _last_events(evidence: Evidence, profile_id: int, most: int) -> list[Event]:
+    values = {"profile_id": profile_id, "most": most}
+    rows = evidence.tx.execute(QUERIES["last_events"], values)
     return [Event(row.event_id, row.type, row.name, row.source, row.time) for row in rows]
 
 

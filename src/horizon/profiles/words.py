@@ -88,6 +88,8 @@ def description(picture: Picture) -> str:
     parts = [f"{', '.join(counts)}, {_many(len(picture.cuts), 'cut')}."]
     if hubs:
         parts.append(f"It touches {_many(len(hubs), 'hub')}: {_listed(hubs)}.")
+    if picture.untold:
+        parts.append(f"{_many(picture.untold, 'tie')} that say no more are not drawn.")
     if picture.left_out:
         parts.append(f"{picture.left_out:,} identifiers further away are not drawn.")
     return " ".join(parts)

@@ -98,6 +98,9 @@ FROM sources s WHERE s.name = %(name)s
 -- name: remove_keys
 DELETE FROM source_keys WHERE source_id = (SELECT source_id FROM sources WHERE name = %(name)s)
 
+-- name: remove_secrets
+DELETE FROM source_secrets WHERE source_id = (SELECT source_id FROM sources WHERE name = %(name)s)
+
 -- name: remove_files
 DELETE FROM file_progress WHERE source_id = (SELECT source_id FROM sources WHERE name = %(name)s)
 

@@ -78,7 +78,7 @@ def remove(tx: Connection, name: str) -> None:
             f"{name} has sent something, which would belong to nobody: `horizon source disable "
             f"{name}` refuses what else it sends."
         )
-    for query in ("remove_keys", "remove_files", "remove_source"):
+    for query in ("remove_keys", "remove_secrets", "remove_files", "remove_source"):
         tx.execute(_queries[query], {"name": name})
 
 
