@@ -9,6 +9,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from time import perf_counter
 from urllib.parse import quote
 from uuid import UUID
@@ -147,11 +148,12 @@ def _user(number: int) -> str:
 def _prepare(horizon: Installation, people: int) -> tuple[str, str]:
     """Two identifiers, five traits, three events, a score and, each tenth, a message a person."""
     now, key = clock.now(), horizon.keys.node
+    seen = now - timedelta(days=31)
     with horizon.database.transaction(Role.OWNER) as tx:
         with tx.cursor().copy(QUERIES["copy_profile_nodes"]) as copy:
             for number in range(people):
                 for kind, value in (("user_id", _user(number)), ("anonymous_id", f"c{number}")):
-                    copy.write_row((node_of(key, kind, value), kind, value, number + 1, now))
+                    copy.write_row((node_of(key, kind, value), kind, value, number + 1, seen))
         for name in ("make_month", "profile_rows", "profile_trait_rows", "profile_event_rows"):
             tx.execute(QUERIES[name], {"now": now})
         tx.execute(QUERIES["plan_score_run"], {"now": now})

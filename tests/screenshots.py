@@ -1,7 +1,7 @@
 """``make screenshots``: takes every committed picture, each part of them in a folder of its own.
 
 ``ARGS="pages"`` takes those of the pages behind a mail's links only, ``ARGS="report"`` the
-report's, ``ARGS="demo"`` the others.
+report's, ``ARGS="profile"`` those of a profile's graph, ``ARGS="demo"`` the others.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from horizon.catcher.store import MailStore
 from horizon.edge.language import LANGUAGES
 from horizon.pipeline.installation import open_installation
 from horizon.settings import Settings
+from tests import profile_story
 from tests.link_pages import anns_page, show
 from tests.parts import system_program
 from tests.servers.collector import Application
@@ -112,20 +113,32 @@ def report(browser: Browser, folder: Path) -> None:
     environment = {**os.environ, "HORIZON_HOME": str(folder / ".horizon")}
     command = [*HORIZON, "report", "--out", "report.html"]
     subprocess.run(command, cwd=folder, env=environment, check=True)
+    in_each_look(browser, folder / "report.html", "report", (320, 1200))
+
+
+def profile(browser: Browser, folder: Path) -> None:
+    """Ann of docs/profiles.md."""
+    environment = {**os.environ, "HORIZON_HOME": str(folder / ".horizon")}
+    profile_story.begin(folder, environment)
+    command = "horizon profile graph user_id:ann --out ann.html"
+    profile_story.typed(command, folder, environment)
+    in_each_look(browser, folder / "ann.html", "profile", (390, 1200))
+
+
+def in_each_look(browser: Browser, file: Path, name: str, widths: tuple[int, ...]) -> None:
     for scheme in SCHEMES:
-        for width in (320, 1200):
+        for width in widths:
             context = browser.new_context(
                 viewport={"width": width, "height": 800}, color_scheme=scheme
             )
             view = context.new_page()
-            view.goto((folder / "report.html").as_uri())
-            file = PICTURES / f"report-{scheme}-{width}.png"
-            view.screenshot(path=file, full_page=True)
+            view.goto(file.as_uri())
+            view.screenshot(path=PICTURES / f"{name}-{scheme}-{width}.png", full_page=True)
             context.close()
 
 
 def main() -> None:
-    parts = sys.argv[1:] or ["demo", "report", "pages"]
+    parts = sys.argv[1:] or ["demo", "report", "pages", "profile"]
     PICTURES.mkdir(parents=True, exist_ok=True)
     chromium = system_program(["chromium", "chromium-browser"], "chromium")
     with sync_playwright() as playwright:
@@ -140,6 +153,9 @@ def main() -> None:
         if "pages" in parts:
             with installation("init") as folder:
                 link_pages(browser, folder)
+        if "profile" in parts:
+            with installation("init") as folder:
+                profile(browser, folder)
         browser.close()
     print("\n".join(sorted(str(path) for path in PICTURES.glob("*.png"))))
 

@@ -13,6 +13,7 @@ from horizon.delivery import templating
 from horizon.delivery.templating import compile_template
 from horizon.errors import TemplateError, UsageError
 from horizon.pipeline import stages
+from tests import merging
 from tests.world import DAY, NOW, World
 
 
@@ -196,18 +197,11 @@ def test_after_a_restore_nobody_is_written_to_until_the_cooldown_is_over(world: 
     assert world.plan().figures["planned"] == 1
 
 
-def _merge(world: World, *users: str) -> None:
-    world.rows(
-        "UPDATE nodes SET profile_id = (SELECT min(profile_id) FROM nodes WHERE value = ANY(%s))"
-        " WHERE value = ANY(%s) RETURNING 1", list(users), list(users),
-    )  # fmt: skip
-
-
 def test_of_two_merged_consents_the_stricter_holds(world: World) -> None:
     world.person("phone", 13 * DAY, email="ann@example.com")
     world.person("laptop", 13 * DAY, email="old@example.com", consent=False)
     world.identify_all()
-    _merge(world, "phone", "laptop")
+    merging.merge(world, "phone", "laptop")
     _at_risk(world)
     world.plan()
     assert set(_decided(world).values()) == {"refused"}

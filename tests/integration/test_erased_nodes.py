@@ -73,6 +73,19 @@ def test_an_erased_person_comes_back_by_no_other_name(
         assert tx.execute("SELECT FROM events").fetchall() == []
 
 
+def test_an_erased_person_is_not_named_by_a_claim_either(
+    settings: Settings, database: Database, keys: Keys
+) -> None:
+    with database.transaction(Role.WORKER) as tx:
+        key = add_source(tx, "site", "public")
+    erase(database, keys, "ann", NOW)
+    with Application(settings.changed(VERIFIED_ONLY="user_id")) as app:
+        answer = app.post("/v1/batch", {"batch": [seen("ann", HOUR, anonymousId="a1")]}, key)
+    assert [one["code"] for one in answer.json["rejected"]] == ["erased"]
+    with database.transaction(Role.OWNER) as tx:
+        assert tx.execute("SELECT FROM events").fetchall() == []
+
+
 def test_a_collector_that_cannot_read_the_tombstones_takes_nothing(
     settings: Settings, database: Database
 ) -> None:

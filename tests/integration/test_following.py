@@ -214,7 +214,7 @@ def test_a_cooldown_holds_across_a_merge(world: World) -> None:
 
 def test_a_split_brings_back_what_each_was_sent(world: World, sent: Sent) -> None:
     """While they were one, the mail went to Ben's address: it is Ben's again, and he gets no second."""
-    world.put(world.identify("ann", 25 * DAY, consent=True), world.track("ann", 1 * DAY))
+    world.put(world.identify("ann", 26 * DAY, consent=True), world.track("ann", 1 * DAY))
     world.people("ben", silent=1 * DAY)
     world.identify_all()
     merging.merge(world, "ann", "ben")
@@ -230,11 +230,50 @@ def test_a_split_brings_back_what_each_was_sent(world: World, sent: Sent) -> Non
     assert sent() == ["ann@example.com"]
 
 
+def test_after_a_split_who_got_the_mail_is_left_alone_for_the_cooldown(
+    world: World, sent: Sent
+) -> None:
+    """The alert was about both and is Ann's now; the mail went to Ben, who has an alert of his own."""
+    world.put(world.identify("ann", 26 * DAY, consent=True), world.track("ann", 13 * DAY))
+    world.people("ben")
+    world.identify_all()
+    merging.merge(world, "ann", "ben")
+    world.score()
+    world.alert()
+    assert world.plan().figures["planned"] == 1
+    assert sent() == ["ben@example.com"]
+    merging.split(world, "ben", "ann")
+    world.now += 1 * DAY
+    world.score()
+    assert world.alert().figures["created"] == 1
+    assert world.plan().figures["planned"] == 1
+    assert sent() == []
+    assert [reason for _, reason in _decisions(world)] == ["sent", "already_reached"]
+
+
 def test_what_waits_for_the_other_is_sent_after_a_split(world: World, sent: Sent) -> None:
-    assert world.planned("ann", "ben") == 2
+    """Ben's was planned first, so that it took the place of Ann's while they were one."""
+    world.people("ann", silent=9.5 * DAY)
+    world.identify_all()
+    assert world.planned("ben") == 1
+    world.now += 1 * DAY
+    world.score()
+    world.alert()
+    assert world.plan().figures["planned"] == 1
     merging.merge(world, "ann", "ben")
     merging.split(world, "ben", "ann")
     assert sent() == ["ann@example.com", "ben@example.com"]
+
+
+def test_of_two_alerts_of_one_person_one_is_written_about_also_at_one_moment(world: World) -> None:
+    """The first is being sent when the second is asked about: no answer is there yet."""
+    assert world.planned("ann", "ben") == 2
+    merging.merge(world, "ann", "ben")
+    with closing_connection(connect(world.horizon.database)) as connection:
+        outbox = Outbox(connection, 60)
+        first, second = outbox.claim(1), outbox.claim(1)
+        left = [len(outbox.turn([], claimed)[0]) for claimed in (first, second)]
+    assert sorted(left) == [0, 1]
 
 
 def test_carrying_twice_adds_nothing(world: World, sent: Sent) -> None:

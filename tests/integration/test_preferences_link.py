@@ -212,10 +212,11 @@ def test_two_tabs_do_not_undo_each_other(
     assert holds(page)["How often"] == "At most one a month"
 
 
-def test_another_record_that_says_no_is_told_of(
-    collector: Application, database: Database, keys: Keys, path: str
+@pytest.mark.parametrize(("days", "said"), [(-1, "Yes"), (1, "No")])
+def test_a_yes_is_about_the_whole_person_and_a_record_that_still_says_no_is_told_of(
+    collector: Application, database: Database, keys: Keys, path: str, days: int, said: str
 ) -> None:
-    """Of the profile's several nodes the strictest holds, and the page says so."""
+    """Also of another node of theirs; but a no of a clock that is ahead holds."""
     mine, other = node_of(keys.node, "user_id", "u1"), node_of(keys.node, "anonymous_id", "a1")
     with database.transaction(Role.WORKER) as tx:
         tx.execute(
@@ -223,15 +224,17 @@ def test_another_record_that_says_no_is_told_of(
         )
         for node, kind in ((mine, "user_id"), (other, "anonymous_id")):
             tx.execute(
-                "INSERT INTO nodes (node, kind, value, profile_id, first_seen) VALUES (%s, %s, 'x', 1, now())",
-                [node, kind],
-            )
-    say(database, keys, granted=False, node=other, address_hash=None)
+                "INSERT INTO nodes (node, kind, value, profile_id, first_seen)"
+                " VALUES (%s, %s, 'x', 1, now())", [node, kind],
+            )  # fmt: skip
+    time = datetime.now(UTC) + timedelta(days=days)
+    say(database, keys, granted=False, node=other, address_hash=None, time=time)
     fields = fields_in(collector.ask("GET", path))
     assert ("purpose", "marketing") not in fields
     page = post(collector, path, changed(fields, tick=[("purpose", "marketing")]))
-    assert holds(page)["News and offers"] == "No"
-    assert "another record of you still says no" in page.body.decode()
+    assert holds(page)["News and offers"] == said
+    told = "another record of you still says no" in page.body.decode()
+    assert told == (said == "No")
 
 
 def test_it_speaks_german_and_keeps_the_german_sentence(

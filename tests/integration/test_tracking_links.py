@@ -196,7 +196,8 @@ def test_only_who_agrees_at_the_time_of_the_fetch_is_counted(
         )
         for node, profile in ((mail.node, 1), (UUID(int=9), 2)):
             tx.execute(
-                "INSERT INTO nodes (node, kind, value, profile_id, first_seen) VALUES (%s, 'user_id', %s, %s, now())",
+                "INSERT INTO nodes (node, kind, value, profile_id, first_seen)"
+                " VALUES (%s, 'user_id', %s, %s, now())",
                 [node, str(node), profile],
             )
     assert_redirects(collector.ask("GET", mail.link, headers=BROWSER))

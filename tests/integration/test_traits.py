@@ -119,7 +119,7 @@ def test_a_nested_trait_is_replaced_whole_as_segment_does(world: World) -> None:
 def test_what_is_over_a_limit_is_refused_and_recorded(world: World) -> None:
     world.put(
         world.identify("name", plan="gold", **{"n" * 501: 1}),
-        world.identify("value", plan="gold", text="v" * 16_400),
+        world.identify("value", plan="gold", text="v" * 20_500),
         world.identify("call", plan="gold", **{f"trait{number:04}": number for number in range(300)}),
     )  # fmt: skip
     world.identify_all()

@@ -17,7 +17,7 @@ REQUESTS, EVENTS = (
 
 def raised(name: str) -> Iterator[list[object]]:
     """The constants that each such exception is made with, by the edge or what it reads with."""
-    for folder in ("edge", "events"):
+    for folder in ("edge", "events", "serving"):
         for path in (ROOT / "src" / "horizon" / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Call) and getattr(node.func, "id", "") == name:

@@ -82,6 +82,10 @@ def test_the_operator_s_word_is_stronger_than_an_event_and_email_than_a_cookie()
     assert rules.chain(by_cookie + by_mail, ann.node, old.node) == by_mail
     by_hand = [edge(cookie, ann, "manual"), edge(cookie, old, "manual")]
     assert rules.chain(by_mail + by_hand, ann.node, old.node) == by_hand
+    half = [edge(cookie, ann, "manual"), edge(cookie, old)]
+    assert rules.chain(by_mail + half, ann.node, old.node) == by_mail, (
+        "the weakest tie counts first"
+    )
     assert rules.chain([*by_mail, edge(ann, old, refused_by="cut")], ann.node, old.node) == by_mail
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from horizon.serving.http import Refusal
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST = 1000
 _PLACE = struct.Struct(">q16s")  # microseconds, id
 
 
@@ -23,6 +24,7 @@ class Place(NamedTuple):
     id: UUID
 
 
+LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 FIRST = Place(datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
 
 
@@ -37,7 +39,10 @@ def read_place(text: str | None) -> Place:
         return FIRST
     try:
         microseconds, id_bytes = _PLACE.unpack(_bytes(text))
-        return Place(_EPOCH + timedelta(microseconds=microseconds), UUID(bytes=id_bytes))
+        time = _EPOCH + timedelta(microseconds=microseconds)
+        if time.year < _EARLIEST:  # nothing of ours is that old, and days are taken off it
+            raise _bad()
+        return Place(time, UUID(bytes=id_bytes))
     except (struct.error, OverflowError) as exc:
         raise _bad() from exc
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
+from horizon import clock
 from horizon.api import cursor, shapes
 from horizon.api.address import Query, page_url
 from horizon.api.cursor import Place
@@ -19,9 +21,13 @@ from horizon.serving.http import Refusal
 
 SEEN_EVENTS: Final = 1_000  # that one page looks at for those it was asked for
 PAGE_BYTES: Final = 4_000_000  # of events' properties, traits and contexts
+RECENT: Final = timedelta(days=8)
+AHEAD: Final = timedelta(days=1)  # no event's time is further ahead of its receipt
 EVENT_TYPES: Final = ("track", "page", "screen", "identify", "group", "alias")
 
 _queries = Queries("horizon.api")
+_EVENTS: Final = _queries["events"].replace("{events}", "first_node_events")
+_ALL_EVENTS: Final = _queries["events"].replace("{events}", "profile_events")
 
 Read = Callable[[Connection, int], msgspec.Struct]
 
@@ -90,7 +96,7 @@ def events(query: Query, path: str) -> Read:
             "exclude": asked["exclude"], "types": asked["type"], "most": most,
             "most_bytes": PAGE_BYTES,
         }  # fmt: skip
-        rows = _rows(tx, "events", values)
+        rows = _newest(tx, values, place, most)
         looked = rows[0]
         found = [row for row in rows if row.number is not None]
         last = None
@@ -104,6 +110,22 @@ def events(query: Query, path: str) -> Read:
         )
 
     return read
+
+
+def _newest(tx: Connection, values: Mapping[str, object], place: Place, most: int) -> list[Any]:
+    """Of who does much the last days are enough: what happened in them was received in them, or
+    later. Of others all days since they were first seen are opened."""
+    (row,) = _rows(tx, "first_seen", {"profile_id": values["profile_id"]})
+    begun = row.first_seen or cursor.FIRST.time  # no node lives: there are no events
+    query = _ALL_EVENTS if row.behind_dead else _EVENTS
+    recent = min(place.time, clock.now()) - RECENT
+    if recent > begun:
+        asked = {**values, "received_from": recent, "time_from": recent + AHEAD}
+        rows = tx.execute(query, asked, prepare=True).fetchall()
+        if rows[0].seen == most:
+            return rows
+    asked = {**values, "received_from": begun, "time_from": cursor.LONG_AGO}
+    return tx.execute(query, asked, prepare=True).fetchall()
 
 
 def _event(row: Any) -> shapes.Event:

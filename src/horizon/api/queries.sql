@@ -52,20 +52,24 @@ WHERE n.profile_id = %(profile_id)s AND n.live
   AND (n.first_seen, n.node) < (%(time)s::timestamptz, %(id)s::uuid)
 ORDER BY n.first_seen DESC, n.node DESC LIMIT %(limit)s::int
 
+-- name: first_seen
+-- None of the profile's events was received before; and whether some may stand behind a dead node.
+SELECT min(n.first_seen) AS first_seen,
+       EXISTS (SELECT FROM nodes b CROSS JOIN LATERAL dead_before(b.node) d
+               WHERE b.profile_id = %(profile_id)s AND b.live) AS behind_dead
+FROM nodes n WHERE n.profile_id = %(profile_id)s AND n.live
+
 -- name: events
--- The newest first, of each live node by its index, and of no day before the node was first seen; a page looks at so many events at most, and says
--- with the last one it saw where the next page begins: of somebody with a million events who never did
--- what is asked for, no page takes long. Nor does it hold more than so many bytes, but for its first.
+-- The newest first. A page looks at so many events at most, and says with the last one it saw where the
+-- next page begins: of somebody with a million events who never did what is asked for, no page takes
+-- long. Nor does it hold more than so many bytes, but for its first. Days before received_from are not
+-- opened: that is decided once, when the statement begins. {events}: profile_events or first_node_events.
 WITH seen AS MATERIALIZED (
-    SELECT e.* FROM nodes n CROSS JOIN LATERAL (
-        SELECT e.event_id, e.type, e.name, e.message_id, e.time, e.received_at, e.source_id, e.user_id,
-               e.anonymous_id, e.group_id, e.properties, e.traits, e.context
-        FROM events e
-        WHERE e.nodes[1] = n.node AND e.received_at >= n.first_seen
-          AND (e.time, e.event_id) < (%(time)s::timestamptz, %(id)s::uuid)
-        ORDER BY e.time DESC, e.event_id DESC LIMIT %(most)s::int
-    ) e
-    WHERE n.profile_id = %(profile_id)s AND n.live
+    SELECT e.event_id, e.type, e.name, e.message_id, e.time, e.received_at, e.source_id, e.user_id,
+           e.anonymous_id, e.group_id, e.properties, e.traits, e.context
+    FROM {events}(%(profile_id)s) e
+    WHERE e.received_at >= %(received_from)s::timestamptz AND e.time >= %(time_from)s::timestamptz
+      AND (e.time, e.event_id) < (%(time)s::timestamptz, %(id)s::uuid)
     ORDER BY e.time DESC, e.event_id DESC LIMIT %(most)s::int
 ), picked AS (
     SELECT s.*, sum(coalesce(octet_length(properties), 0) + coalesce(octet_length(traits), 0)

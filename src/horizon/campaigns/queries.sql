@@ -269,7 +269,8 @@ WITH held AS MATERIALIZED (
         WHERE m.address_hash = c.address_hash AND m.campaign = %(campaign)s AND m.message_id <> c.message_id
           AND m.status NOT IN ('skipped', 'failed', 'cancelled')
           AND (m.occasion = c.occasion OR m.correlation_id = %(correlation_id)s
-               OR (m.status = 'planned' AND m.profile_id <> c.profile_id)) LIMIT 1) AS taken
+               OR (m.status = 'planned' AND (m.profile_id <> c.profile_id OR NOT EXISTS (
+                   SELECT FROM nodes n WHERE n.node = m.node AND n.profile_id = c.profile_id)))) LIMIT 1) AS taken
     FROM chunk_planned c
 ), second AS (
     UPDATE messages m SET status = 'skipped', reason = 'same_address', finished_at = %(now)s

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal
 from uuid import UUID
 
@@ -38,7 +39,7 @@ class Source:
     key_expires_at: datetime | None = None  # of the key that it was found by
     secrets: tuple[str, ...] = field(default=(), repr=False)  # what its users' ids are signed with
 
-    @property
+    @cached_property  # each event asks several times
     def trusted(self) -> bool:
         """Whether it may assert an e-mail address and grant consent: its key is secret."""
         return self.kind in ("server", "file", "internal")
@@ -123,16 +124,16 @@ def _event_of(
     more: Sequence[Identifier] = around.identifiers
     if event_type == "identify" or kinds.declared:
         more = [*more, *_named_elsewhere(read, event_type, traits, source, kinds)]
-    proof = NO_PROOF
+    proven, trouble = NO_PROOF
     if around.voucher and not trusted:
-        proof = prove(around.voucher, user_id, source.secrets, received_at)
+        proven, trouble = prove(around.voucher, user_id, source.secrets, received_at)
     nodes, identifiers = nodes_of(
         node_key,
         (("user_id", user_id), ("email", email), ("anonymous_id", anonymous_id)),
         more,
         _previous(previous_id) if event_type == "alias" else None,
         _NONE if trusted else kinds.verified_only,
-        proof.identifiers,
+        proven,
     )
     message_id = message.message_id_of(read)
     original, time, flag = message.times_of(read, sent_at, received_at)
@@ -157,7 +158,7 @@ def _event_of(
         activity=event_type in _ACTIVITIES and source.kind != "internal",
         properties=message.properties_of(read),
         traits=write(traits) if traits is not None else None,
-        context=with_trouble(around.text, proof.trouble) if proof.trouble else around.text,
+        context=with_trouble(around.text, trouble) if trouble else around.text,
         consent=around.consent,
     )
 

@@ -11,6 +11,7 @@ from uuid import UUID
 # ten years, so both are limited to ASCII here. Whatever is richer is an edge between nodes.
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _SPACE = " \t\n\r\f\v"
+_LENGTHS = [b"%d:" % length for length in range(256)]  # formatting one costs 0.1 us
 
 
 def normalised(kind: str, value: str) -> str:
@@ -27,7 +28,8 @@ def node_bytes(key: bytes, kind: str, value: str) -> bytes:
     """BLAKE2b-128 keyed with NODE_KEY over the length-prefixed kind and normalised value."""
     value_bytes = normalised(kind, value).encode()
     digest = _begun(key, kind).copy()
-    digest.update(b"%d:%b" % (len(value_bytes), value_bytes))
+    length = len(value_bytes)
+    digest.update((_LENGTHS[length] if length < 256 else b"%d:" % length) + value_bytes)
     return digest.digest()
 
 

@@ -36,15 +36,14 @@ class Tombstones:
 
     def refuse(self, event: Event, node_key: bytes) -> None:
         """Raises Rejected for what an erased person did before the erasure, and for what names one
-        as who somebody was before."""
+        without belief: by a claim, or as who somebody was before."""
         if not self._erased:
             return
-        before = [
-            node_bytes(node_key, kind, event.previous_id)
-            for kind in ("user_id", "anonymous_id")
-            if event.previous_id is not None
-        ]
-        for node in (*event.node_digests, *before):
+        named = [("user_id", event.previous_id), ("anonymous_id", event.previous_id)]
+        if event.identifiers is not None:  # else all of them are nodes
+            named += [("user_id", event.user_id), ("anonymous_id", event.anonymous_id)]
+        claimed = [node_bytes(node_key, kind, value) for kind, value in named if value is not None]
+        for node in (*event.node_digests, *claimed):
             erased_at = self._erased.get(node)
             if erased_at is not None and event.time < erased_at:
                 raise Rejected(

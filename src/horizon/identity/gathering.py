@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from horizon.events.nodes import node_of
-from horizon.identity.mapping import QUERIES, touch
+from horizon.identity.mapping import QUERIES, make_room, touch
 from horizon.identity.rules import Rules
 from horizon.identity.spelling import spelled
 from horizon.postgres.database import Connection
@@ -43,7 +43,7 @@ def gather(
     tx: Connection, window: Window, rules: Rules, node_key: bytes, region: str | None
 ) -> Any:
     """Fills the rooms with what is fresh and with all that it may move; counts by name."""
-    tx.execute(QUERIES["make_room"])
+    make_room(tx)
     tx.execute(QUERIES["gather"], window.parameters())
     tx.execute(QUERIES["name_nodes"])
     aliases = _aliases(tx, window)

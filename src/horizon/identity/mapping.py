@@ -69,6 +69,12 @@ def active_rules(tx: Connection) -> Rules:
     return rules_of.read(row.rules if row else rules_of.shipped_text())
 
 
+def make_room(tx: Connection) -> None:
+    """First of all: from here on nobody else changes the map."""
+    tx.execute(QUERIES["hold_map"])
+    tx.execute(QUERIES["make_room"])
+
+
 def touch(tx: Connection, nodes: Iterable[UUID] = ()) -> None:
     """Ask for the places of these nodes and of all ends of fresh edges."""
     tx.execute(QUERIES["touch"], {"nodes": list(nodes)})
@@ -182,9 +188,7 @@ def _draw(tx: Connection, count: int) -> Ints:
     return np.sort(drawn)
 
 
-def _write(
-    tx: Connection, known: Known, rules: Rules, solution: Solution, now: datetime
-) -> Change:
+def _write(tx: Connection, known: Known, rules: Rules, solution: Solution, now: datetime) -> Change:
     placing = _place(tx, known, rules, solution)
     tx.execute(QUERIES["make_profiles"], {"profiles": IntArray(placing.made), "now": now})
     differs = (

@@ -271,6 +271,10 @@ UPDATE profiles p SET contested = nullif(a.contested, 0)
 FROM unnest(%(profiles)s::bigint[], %(contested)s::bigint[]) AS a (profile_id, contested)
 WHERE p.profile_id = a.profile_id AND p.contested IS DISTINCT FROM nullif(a.contested, 0);
 
+-- name: hold_map
+-- Whoever changes the map is alone from the first look at it to the commit.
+SELECT pg_advisory_xact_lock(hashtext('horizon.identity.map'));
+
 -- name: hold_identity
 -- Senders share this lock: who was reached is asked of one state of the map.
 SELECT pg_advisory_xact_lock(hashtext('horizon.identity'));
@@ -285,7 +289,7 @@ SELECT rules FROM identity_rules ORDER BY version DESC LIMIT 1;
 
 -- name: counted
 SELECT coalesce(sum(events), 0)::bigint AS events,
-       (SELECT count(*) FROM sighted_nodes) AS nodes, (SELECT count(*) FROM fresh_edges) AS edges
+       (SELECT count(*) FROM sighted_nodes) AS nodes, (SELECT count(*) FROM fresh_nodes) AS identifiers, (SELECT count(*) FROM fresh_edges) AS edges
 FROM sightings;
 
 -- name: record_traits
@@ -313,7 +317,7 @@ WITH heard AS MATERIALIZED (
     FROM heard h, LATERAL jsonb_each(h.traits) WITH ORDINALITY t (key, value, place)
     WHERE h.node IS NOT NULL AND t.place <= 300
       AND octet_length(t.key) <= 500  -- an index row holds no more than 2,700 bytes
-      AND (h.size <= 16384 OR octet_length(t.value::text) <= 16384)
+      AND (h.size <= 20480 OR octet_length(t.value::text) <= 20480)
       AND (h.trusted OR t.key NOT IN ('email', 'phone'))
       AND (t.key <> 'email' OR h.has_email OR t.value = 'null')
     ORDER BY 1, 2, h.time DESC, h.event_id DESC
@@ -333,7 +337,7 @@ WITH heard AS MATERIALIZED (
     FROM (
         SELECT h.node, t.key AS name, h.time, h.event_id,
                CASE WHEN t.place > 300 THEN 'call' WHEN octet_length(t.key) > 500 THEN 'name'
-                    WHEN octet_length(t.value::text) > 16384 THEN 'value' END AS reason
+                    WHEN octet_length(t.value::text) > 20480 THEN 'value' END AS reason
         FROM heard h, LATERAL jsonb_each(h.traits) WITH ORDINALITY t (key, value, place)
         WHERE h.size > 500 AND h.node IS NOT NULL
         UNION ALL
@@ -376,7 +380,7 @@ WITH calls AS MATERIALIZED (
     SELECT DISTINCT ON (c.group_id, t.key) c.group_id, t.key, t.value, c.time, c.trusted, c.event_id
     FROM calls c, LATERAL jsonb_each(c.traits::jsonb) WITH ORDINALITY t (key, value, place)
     WHERE c.traits IS NOT NULL AND t.place <= 300 AND octet_length(t.key) <= 500
-      AND octet_length(t.value::text) <= 16384
+      AND octet_length(t.value::text) <= 20480
     ORDER BY 1, 2, c.trusted DESC, c.time DESC, c.event_id DESC
     ON CONFLICT (group_id, name) DO UPDATE
     SET value = excluded.value, time = excluded.time, trusted = excluded.trusted, event_id = excluded.event_id

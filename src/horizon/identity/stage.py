@@ -13,7 +13,7 @@ from horizon.events.nodes import node_of
 from horizon.events.sources import find_source
 from horizon.events.store import store
 from horizon.identity.gathering import gather
-from horizon.identity.mapping import QUERIES, Change, active_rules, redraw, touch
+from horizon.identity.mapping import QUERIES, Change, active_rules, make_room, redraw, touch
 from horizon.identity.wire import UuidArray
 from horizon.postgres.database import Connection
 from horizon.postgres.era import current_era
@@ -33,7 +33,8 @@ def run(
     opt_ins = _record_opt_ins(tx, parameters, node_key)
     tx.execute(QUERIES["record_groups"], parameters)
     return StageResult({
-        "events": counted.events, "nodes": counted.nodes, "edges": counted.edges,
+        "events": counted.events, "nodes": counted.nodes,
+        "identifiers": counted.identifiers, "edges": counted.edges,
         "profiles": change.made, "merged": len(change.merged), "split": len(change.split),
         "hubs": change.hubs, "refused": change.refused,
         "traits": traits, "consents": consents, "opt_ins": opt_ins,
@@ -45,7 +46,7 @@ def resolve(tx: Connection, nodes: Iterable[UUID], now: datetime, run_id: UUID) 
 
     In the caller's transaction; ``run_id`` tells this change from others.
     """
-    tx.execute(QUERIES["make_room"])
+    make_room(tx)
     touch(tx, nodes)
     change = redraw(tx, now, active_rules(tx))
     follow(tx, change, now, current_era(tx), run_id)

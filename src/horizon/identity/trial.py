@@ -8,9 +8,9 @@ from uuid import UUID
 
 import numpy as np
 
-from horizon.identity.graph import Solution, solve
-from horizon.identity.mapping import HUB, QUERIES, Change, Known, read_known, redraw
-from horizon.identity.rules import Rules, read
+from horizon.identity.graph import Bools, Solution, solve
+from horizon.identity.mapping import HUB, QUERIES, Change, Known, make_room, read_known, redraw
+from horizon.identity.rules import Rules
 from horizon.identity.stage import follow
 from horizon.identity.wire import Ints
 from horizon.postgres.database import Connection
@@ -29,7 +29,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``merged``: profiles that another would take in; ``split``: those that would come out of one."""
+    """``merged``: profiles that others would take in; ``split``: that would come out of others."""
 
     profiles_before: int
     profiles_after: int
@@ -37,8 +37,8 @@ class Comparison:
     split: int
     refused_before: int  # edges
     refused_after: int
-    hubs: list[UUID]  # that are none now
-    freed: list[UUID]  # that are hubs now
+    hubs: list[UUID]  # that would be, and are none now
+    freed: list[UUID]  # that are hubs now, and would be none
     blocked: int  # identifiers that the rules' patterns block and the present ones do not
     largest_before: list[Size]
     largest_after: list[Size]
@@ -65,15 +65,9 @@ def compare(tx: Connection, rules: Rules) -> Comparison:
     )
 
 
-def adopt(tx: Connection, text: str, now: datetime, run_id: UUID) -> Change:
-    """Write these rules down as the newest version and draw the whole map by them.
-
-    Raises UsageError for what are no rules. While it runs, nobody else changes the map: the caller
-    holds the identity stage's lock.
-    """
-    rules = read(text)
-    tx.execute(QUERIES["adopt_rules"], {"rules": text, "now": now})
-    tx.execute(QUERIES["make_room"])
+def adopt(tx: Connection, rules: Rules, now: datetime, run_id: UUID) -> Change:
+    """Draws the whole map by these rules; who calls keeps their text as the newest version."""
+    make_room(tx)
     tx.execute(QUERIES["involve_all"])
     change = redraw(tx, now, rules, everything=True)
     follow(tx, change, now, current_era(tx), run_id)
@@ -96,7 +90,9 @@ def _beyond_one(numbers: Ints) -> int:
     return len(numbers) - _distinct(numbers)
 
 
-def _largest(known: Known, group: Ints, inside: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[Size]:
+def _largest(
+    known: Known, group: Ints, inside: np.ndarray[tuple[int], np.dtype[np.bool_]]
+) -> list[Size]:
     members = np.flatnonzero(inside)
     order = np.lexsort((members, known.graph.seen[members]))
     members = members[order]
@@ -108,5 +104,5 @@ def _largest(known: Known, group: Ints, inside: np.ndarray[tuple[int], np.dtype[
     ]
 
 
-def _uuids(known: Known, asked: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[UUID]:
+def _uuids(known: Known, asked: Bools) -> list[UUID]:
     return [UUID(bytes=bytes(one).ljust(16, b"\0")) for one in known.nodes[asked]]

@@ -124,11 +124,22 @@ def _solved(
     cut_id: int | None = None,
 ) -> Change:
     ids = [node.node for node in before]
+    around = _around(evidence, before)
     solve(evidence.tx, ids, now, uuid4())
     after = evidence.nodes(ids).values()
     touched = {node.profile_id for node in after if node.profile_id is not None}
     grown = [node for one in touched for node in evidence.profile_nodes(one, MOST_NODES)]
-    return Change(_by_profile(before), _by_profile(grown), cut_id)
+    known = {node.node: node for node in (*around, *before)}
+    was = {known[node.node].profile_id for node in (*grown, *before) if node.node in known}
+    shown = [node for node in known.values() if node.profile_id in was]
+    return Change(_by_profile(shown), _by_profile(grown), cut_id)
+
+
+def _around(evidence: Evidence, before: Sequence[Node]) -> list[Node]:
+    """Of the profiles that are held apart from these: what goes may go there."""
+    profiles = list({node.profile_id for node in before})
+    values = {"profiles": profiles, "most": MOST_NODES}
+    return [evidence.node(row) for row in evidence.tx.execute(QUERIES["held_apart"], values)]
 
 
 def _by_profile(nodes: Sequence[Node]) -> dict[int, list[Node]]:

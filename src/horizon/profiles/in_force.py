@@ -20,8 +20,18 @@ class InForce:
 
 
 def rules_in_force(tx: Connection) -> InForce:
-    row = tx.execute(QUERIES["rules_version"]).fetchone()
-    if row is None:
-        shipped = (resources.files("horizon.identity") / "rules.toml").read_text()
-        return InForce(0, shipped, None)
-    return InForce(row.version, row.rules, row.adopted_at)
+    row = tx.execute(QUERIES["rules_version"], {"version": None}).fetchone()
+    return InForce(row.version, row.rules, row.adopted_at) if row else _shipped()
+
+
+def rules_of(tx: Connection, version: int) -> InForce | None:
+    """None where there was no such version."""
+    if version == 0:
+        return _shipped()
+    row = tx.execute(QUERIES["rules_version"], {"version": version}).fetchone()
+    return InForce(row.version, row.rules, row.adopted_at) if row else None
+
+
+def _shipped() -> InForce:
+    text = (resources.files("horizon.identity") / "rules.toml").read_text()
+    return InForce(0, text, None)

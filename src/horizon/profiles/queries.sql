@@ -124,10 +124,15 @@ SELECT count(*) FILTER (WHERE points_to IS NULL) AS profiles, count(*) FILTER (W
 SELECT started_at, status, figures FROM runs WHERE stage = 'identity' ORDER BY started_at DESC LIMIT %(most)s;
 
 -- name: rules_version
-SELECT version, rules, adopted_at FROM identity_rules ORDER BY version DESC LIMIT 1;
+-- The newest, or the one that is asked for.
+SELECT version, rules, adopted_at FROM identity_rules
+WHERE version = coalesce(%(version)s, version) ORDER BY version DESC LIMIT 1;
 
--- name: adopt_rules
-INSERT INTO identity_rules (rules, adopted_at) VALUES (%(rules)s, %(now)s) RETURNING version;
+-- name: held_apart
+-- The identifiers of all profiles that a limit or a cut holds apart from one of these: a change of one moves the others.
+SELECT n.node, n.kind, n.value, n.profile_id, n.dead, n.first_seen
+FROM profiles p JOIN nodes n USING (profile_id)
+WHERE p.contested IN (SELECT contested FROM profiles WHERE profile_id = ANY(%(profiles)s::bigint[])) LIMIT %(most)s;
 
 -- name: hub_sizes
 -- How many others each of these is tied to.

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from horizon.events.kinds import rank_of
 from horizon.personal import masked
 from horizon.profiles.evidence import QUERIES, Evidence
 from horizon.profiles.model import (
@@ -60,11 +61,17 @@ def _identifiers(
     told = evidence.with_events([first[node] for node in wanted])
     events |= {node: edge.event for node, edge in zip(wanted, told, strict=True)}
     spellings = {edge.strong.node for edge in edges if edge.how == "same"} - events.keys()
-    return [
+    found = [
         Identifier(node.kind, node.value, node.node, node.first_seen, events.get(node.node),
                    node.node in spellings)
         for node in nodes
     ]  # fmt: skip
+    return sorted(found, key=_strongest_first)
+
+
+def _strongest_first(one: Identifier) -> tuple[int, str, datetime, bool, str, UUID]:
+    """As they came, before the spelling that was made of one."""
+    return rank_of(one.kind), one.kind, one.first_seen, one.spelling, one.value, one.node
 
 
 def _traits(evidence: Evidence, profile_id: int) -> list[Trait]:

