@@ -182,9 +182,7 @@ def _draw(tx: Connection, count: int) -> Ints:
     return np.sort(drawn)
 
 
-def _write(
-    tx: Connection, known: Known, rules: Rules, solution: Solution, now: datetime
-) -> Change:
+def _write(tx: Connection, known: Known, rules: Rules, solution: Solution, now: datetime) -> Change:
     placing = _place(tx, known, rules, solution)
     tx.execute(QUERIES["make_profiles"], {"profiles": IntArray(placing.made), "now": now})
     differs = (

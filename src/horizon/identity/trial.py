@@ -96,7 +96,9 @@ def _beyond_one(numbers: Ints) -> int:
     return len(numbers) - _distinct(numbers)
 
 
-def _largest(known: Known, group: Ints, inside: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[Size]:
+def _largest(
+    known: Known, group: Ints, inside: np.ndarray[tuple[int], np.dtype[np.bool_]]
+) -> list[Size]:
     members = np.flatnonzero(inside)
     order = np.lexsort((members, known.graph.seen[members]))
     members = members[order]
