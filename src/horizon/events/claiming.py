@@ -10,7 +10,7 @@ import psycopg
 from horizon.events import rows
 from horizon.events.homes import Homes
 from horizon.events.ids import time_of
-from horizon.events.partitions import ensure_partitions
+from horizon.events.partitions import ensure_ids_partition
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
 
@@ -27,7 +27,7 @@ def claim(
     homes = Homes(received_on)
     if homes.sure(keys):
         return _take(tx, keys, careful=careful)
-    ensure_partitions(tx, homes.period_on, homes.period_on, ahead=0)
+    ensure_ids_partition(tx, homes.period_on)
     had = _had_elsewhere(tx, homes, list(homes.doubtful(keys)))
     own = {homes.home(key): key for key in keys if key not in had}
     return sorted(own[home] for home in _take(tx, sorted(own), careful=careful))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -29,32 +30,50 @@ class _Days(NamedTuple):
         return self.first <= first and last <= self.last
 
 
-_known: dict[tuple[str, str, int], _Days] = {}  # by server, database and days ahead
+_known: dict[tuple[str, str], _Days] = {}  # by the server's address and the database's name
+_known_ids: dict[tuple[str, str], date] = {}  # there is one at a time, for a month
 
 
-def ensure_partitions(
-    tx: Connection, first_day: date, last_day: date, ahead: int = DAYS_AHEAD
-) -> None:
-    """Have partitions for these days and those after; without one, rows wait in the default.
+def ensure_partitions(tx: Connection, first_day: date, last_day: date) -> None:
+    """Have partitions for these days and the two after; without one, rows wait in the default.
 
     Making one waits for every reader of the default partition and holds up whoever comes after.
     So days to come are tried once a minute at most, and nobody is held up longer than a second.
     """
-    place = (f"{tx.info.host}:{tx.info.port}", tx.info.dbname, ahead)
+    place = _place(tx)
     first_day = max(first_day, last_day - timedelta(days=DAYS_BACK))
     known = _known.get(place)
     if known and known.covers(first_day, last_day) and time.monotonic() < known.until_s:
         return
-    days = {"first_day": first_day, "last_day": last_day + timedelta(days=ahead)}
+    days = {"first_day": first_day, "last_day": last_day + timedelta(days=DAYS_AHEAD)}
     missing = [row.day for row in tx.execute(_queries["missing_partitions"], days)]
     if not missing or missing[0] > last_day:  # what we make is not there before we commit
         _known[place] = _Days(first_day, last_day, time.monotonic() + _RETRY_S)
-    if not missing:
+    if missing:
+        _make(tx, "make_partitions", days)
+
+
+def ensure_ids_partition(tx: Connection, day: date) -> None:
+    """Have a day's partition of ids alone: one of some day that is past."""
+    place = _place(tx)
+    if _known_ids.get(place) == day:
         return
+    row = tx.execute(_queries["ids_partition"], {"day": day}).fetchone()
+    if row is not None and row.there:
+        _known_ids[place] = day
+    else:
+        _make(tx, "make_ids_partition", {"day": day})
+
+
+def _make(tx: Connection, name: str, days: Mapping[str, date]) -> None:
     try:
         with tx.transaction():
             tx.execute("SET LOCAL lock_timeout = '1s'")
-            tx.execute(_queries["make_partitions"], days)
+            tx.execute(_queries[name], days)
             tx.execute("SET LOCAL lock_timeout TO DEFAULT")
     except psycopg.errors.LockNotAvailable:
         pass  # a long reader; the rows go to the default partition and move later
+
+
+def _place(tx: Connection) -> tuple[str, str]:
+    return f"{tx.info.host}:{tx.info.port}", tx.info.dbname

@@ -7,8 +7,14 @@ WHERE to_regclass('events_' || to_char(day, 'YYYYMMDD')) IS NULL
    OR to_regclass('rejected_events_' || to_char(day, 'YYYYMMDD')) IS NULL
 ORDER BY day
 
+-- name: ids_partition
+SELECT to_regclass('event_ids_' || to_char(%(day)s::date, 'YYYYMMDD')) IS NOT NULL AS there
+
+-- name: make_ids_partition
+SELECT ensure_partitions(%(day)s::date, %(day)s::date, true)
+
 -- name: make_partitions
-SELECT ensure_partitions(%(first_day)s::date, %(last_day)s::date)
+SELECT ensure_partitions(%(first_day)s::date, %(last_day)s::date, false)
 
 -- name: copy_ids
 -- The optimistic way: sorted, straight into the table. 6 us a row; INSERT takes 12 to 15.

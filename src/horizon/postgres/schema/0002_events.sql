@@ -167,8 +167,9 @@ CREATE FUNCTION node_of_kind(
 $$;
 
 -- Makes the partitions that events of these days need. The edge may not make tables, so it runs
--- as its owner. Ids that wait in the default partition move to the new one.
-CREATE FUNCTION ensure_partitions(first_day date, last_day date) RETURNS void
+-- as its owner. Ids that wait in the default partition move to the new one. ids_alone: of event_ids,
+-- so that nobody who reads events waits.
+CREATE FUNCTION ensure_partitions(first_day date, last_day date, ids_alone boolean DEFAULT false) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     day date;
@@ -178,6 +179,7 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('horizon.ensure_partitions'));
     FOREACH parent IN ARRAY ARRAY['events', 'event_ids', 'rejected_events'] LOOP
+        CONTINUE WHEN ids_alone AND parent <> 'event_ids';
         key := CASE parent WHEN 'event_ids' THEN 'hour' ELSE 'received_at' END;
         FOR day IN SELECT d::date FROM generate_series(first_day::timestamp, last_day, '1 day') d LOOP
             part := parent || '_' || to_char(day, 'YYYYMMDD');
@@ -194,8 +196,8 @@ BEGIN
         END LOOP;
     END LOOP;
 END $$;
-REVOKE EXECUTE ON FUNCTION ensure_partitions(date, date) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ensure_partitions(date, date) TO horizon_edge, horizon_worker;
+REVOKE EXECUTE ON FUNCTION ensure_partitions(date, date, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ensure_partitions(date, date, boolean) TO horizon_edge, horizon_worker;
 
 -- The days that a table has partitions of.
 CREATE FUNCTION day_partitions(parent text) RETURNS SETOF date LANGUAGE sql STABLE AS $$
