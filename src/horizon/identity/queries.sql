@@ -204,9 +204,10 @@ SELECT e.weak, e.strong, e.time,
        CASE e.how WHEN 'event' THEN 0 WHEN 'alias' THEN 1 WHEN 'same' THEN 2 ELSE 3 END::bigint,
        (e.refused_by IS NOT NULL)::int::bigint
 FROM (
-    SELECT e.* FROM involved i JOIN edges e ON e.weak = i.node
+    -- Not all of a hub's, which may have any number: only those of who is tied to it here.
+    SELECT e.* FROM involved i JOIN edges e ON e.weak = i.node WHERE i.profile_id IS NOT NULL
     UNION
-    SELECT e.* FROM involved i JOIN edges e ON e.strong = i.node
+    SELECT e.* FROM involved i JOIN edges e ON e.strong = i.node WHERE i.profile_id IS NOT NULL
 ) e
 WHERE NOT EXISTS (SELECT FROM fresh_edges f WHERE f.weak = e.weak AND f.strong = e.strong AND f.how = e.how);
 
