@@ -21,7 +21,7 @@ from horizon.events import partitions
 from horizon.events import rows as rows_module
 from horizon.events.model import Event, Rejected, Source, read_message
 from horizon.events.store import RejectedEvent, store
-from horizon.postgres.database import Connection, Database, Role
+from horizon.postgres.database import Connection, Database, Role, closing_connection
 
 KEY = bytes(32)
 SOURCE = Source(1, "horizon", "server")
@@ -307,6 +307,29 @@ def test_a_day_without_a_partition_waits_in_the_default(database: Database) -> N
         assert places(database, "events") == ["events_default"]
     assert keep(database, [event("n"), event("m")]) == 1
     assert places(database, "events") == ["events_20261103"]
+
+
+@pytest.mark.parametrize("timestamp", ["now", None])
+def test_two_that_make_the_same_partitions_do_it_once(
+    database: Database, timestamp: str | None
+) -> None:
+    """As the two collectors of a new installation, with the first event of each."""
+    received = NOW + timedelta(days=40)
+    named = {"timestamp": received.isoformat() if timestamp else None}
+    with ThreadPoolExecutor(1) as thread, closing_connection(database.connect(Role.EDGE)) as slow:
+        with slow.transaction():
+            store(slow, [event("other"), event("odd", timestamp=None)], era=1)  # it knows the way
+
+        def store_later() -> int:
+            with slow.transaction():
+                return store(slow, [event("b", received, **named)], era=1)
+
+        with database.transaction(Role.EDGE) as first:
+            assert store(first, [event("a", received, **named)], era=1) == 1
+            second = thread.submit(store_later)
+            until_one_waits(database)
+        assert second.result(10) == 1
+    assert "event_ids_default" not in places(database, "event_ids")
 
 
 def test_partitions_can_be_made_while_others_write(database: Database) -> None:

@@ -40,6 +40,7 @@ def _had_elsewhere(tx: Connection, homes: Homes, keys: Sequence[bytes]) -> set[b
     found = tx.execute(_queries["known_ids"], values)
     had = {places[bytes(row.key)] for row in found}
     if homes.turning:  # who writes there still is waited for
+        ensure_ids_partition(tx, homes.period_before_on)
         last = {homes.before(key): key for key in keys if key not in had}
         had |= set(last.values()) - {last[place] for place in _insert(tx, sorted(last))}
     return had

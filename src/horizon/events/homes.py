@@ -35,6 +35,7 @@ class Homes:
         self._sure_first, self._sure_end = _of(day - PERIOD_DAYS + 1), _of(day + PERIOD_DAYS)
         self._gone = _of(day - 2 * PERIOD_DAYS - 1)  # nothing near its receipt was so long ago
         self.period_on = EPOCH + timedelta(days=day // PERIOD_DAYS * PERIOD_DAYS)
+        self.period_before_on = self.period_on - timedelta(days=PERIOD_DAYS)
         # Others may still write the last period's, and not be done yet.
         self.turning = day % PERIOD_DAYS == 0
 

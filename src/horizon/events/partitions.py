@@ -31,7 +31,7 @@ class _Days(NamedTuple):
 
 
 _known: dict[tuple[str, str], _Days] = {}  # by the server's address and the database's name
-_known_ids: dict[tuple[str, str], date] = {}  # there is one at a time, for a month
+_known_ids: set[tuple[str, str, date]] = set()  # one more a month
 
 
 def ensure_partitions(tx: Connection, first_day: date, last_day: date) -> None:
@@ -55,12 +55,12 @@ def ensure_partitions(tx: Connection, first_day: date, last_day: date) -> None:
 
 def ensure_ids_partition(tx: Connection, day: date) -> None:
     """Have a day's partition of ids alone: one of some day that is past."""
-    place = _place(tx)
-    if _known_ids.get(place) == day:
+    place = (*_place(tx), day)
+    if place in _known_ids:
         return
     row = tx.execute(_queries["ids_partition"], {"day": day}).fetchone()
     if row is not None and row.there:
-        _known_ids[place] = day
+        _known_ids.add(place)
     else:
         _make(tx, "make_ids_partition", {"day": day})
 

@@ -183,7 +183,8 @@ BEGIN
         key := CASE parent WHEN 'event_ids' THEN 'hour' ELSE 'received_at' END;
         FOR day IN SELECT d::date FROM generate_series(first_day::timestamp, last_day, '1 day') d LOOP
             part := parent || '_' || to_char(day, 'YYYYMMDD');
-            CONTINUE WHEN to_regclass(part) IS NOT NULL;
+            -- Not to_regclass: what it remembers is from before the wait for the lock.
+            CONTINUE WHEN EXISTS (SELECT FROM pg_class WHERE relname = part AND relnamespace = 'public'::regnamespace);
             -- A row that another writer adds to the default after the move would fail the ATTACH.
             EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', parent || '_default');
             -- An identity of its own is refused from PostgreSQL 17 on: it takes its parent's.
