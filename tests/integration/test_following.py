@@ -149,10 +149,10 @@ def test_who_was_mailed_before_a_merge_is_not_mailed_after_it_for_the_same_occas
 
 
 def test_nor_where_a_new_message_is_planned_after_it(world: World, sent: Sent) -> None:
+    world.people("ben", silent=20 * DAY)  # the elder: it is his profile's id that stays
+    world.identify_all()
     _engaged(world, "ann")
     assert sent() == ["ann@example.com"]
-    world.people("ben", silent=1 * DAY)
-    world.identify_all()
     merging.merge(world, "ben", "ann")
     world.score()
     assert world.plan("good_activity").figures["planned"] == 0
@@ -200,13 +200,14 @@ def test_a_mail_within_the_cooldown_of_the_other_s_is_not_written(world: World, 
 
 
 def test_a_cooldown_holds_across_a_merge(world: World) -> None:
+    """The elder's id stays, and his user id is the one that they are called by."""
+    world.put(world.identify("ben", 26 * DAY), world.track("ben", 4 * DAY))
+    world.identify_all()
     world.people("ann")
     world.score()
     assert world.alert().figures["created"] == 1
-    world.people("ben")
-    world.identify_all()
     merging.merge(world, "ben", "ann")
-    world.now += 2 * DAY
+    world.now += 6 * DAY
     world.score()
     figures = world.alert().figures
     assert (figures["created"], figures["skipped"]) == (0, 1)

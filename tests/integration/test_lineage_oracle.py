@@ -36,7 +36,8 @@ CASES = sorted(set(named_queries()) - COPIES - MOVES_NO_DATA)
 
 
 def named_by_postgres(tx: psycopg.Connection[Any], text: str) -> set[Column]:
-    text = text.replace("{scores}", "scores").rstrip().rstrip(";")
+    text = text.replace("{scores}", "scores").replace("{events}", "profile_events")
+    text = text.rstrip().rstrip(";")
     parameters = {name: TYPED.get(name) for name in re.findall(r"%\((\w+)\)s", text)}
     if any(name in text for name in TEMPORARY):
         for room in ROOMS:

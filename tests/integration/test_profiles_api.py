@@ -6,19 +6,24 @@ import base64
 import http.client
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import pytest
 
+from horizon.api import readers
 from horizon.api.scopes import Scope
 from horizon.api.server import make_app
 from horizon.api.tokens import add_token, revoke_token
 from horizon.events.nodes import node_of
-from horizon.postgres.database import Role
+from horizon.postgres.database import Role, closing_connection
+from horizon.postgres.queries import Queries
 from horizon.serving import key_use, known_keys
 from horizon.settings import Settings
+from tests.e2e.horizon_command import wait_until
 from tests.servers.collector import Answer, Application, ProfileApi
 from tests.world import DAY, NOW, World
 
@@ -174,8 +179,9 @@ def test_values_of_every_kind_are_found(api: Api, value: str) -> None:
         ("/v1/profiles/user_id:u1/traits?include=" + "&include=".join("x" * 51), 400, "bad_parameter"),
         ("/v1/profiles/user_id:u1/events?cursor=x", 400, "bad_cursor"),
         ("/v1/profiles/user_id:u1/events?cursor=", 400, "bad_cursor"),
-        ("/v1/profiles/user_id:u1/traits?cursor=AA", 400, "bad_cursor"),
-        ("/v1/profiles/user_id:u1/events?cursor=f_______________________________", 400, "bad_cursor"),
+        ("/v1/profiles/user_id:u1/traits?cursor=A", 400, "bad_cursor"),
+        ("/v1/profiles/user_id:u1/traits?cursor=", 400, "bad_cursor"),
+        ("/v1/profiles/user_id:u1/events?cursor=A%3DAA", 400, "bad_cursor"),
         ("/v1/profiles/user_id:u1/events?include=%ff", 400, "bad_encoding"),
     ],
 )  # fmt: skip
@@ -186,6 +192,17 @@ def test_what_is_not_there_or_malformed_is_said_in_a_sentence(
     api.world.identify_all()
     answer = api.ask(path)
     assert (answer.status, error(answer)) == (status, code)
+
+
+@pytest.mark.parametrize("part", ["events", "identifiers", "messages", "traits"])
+@pytest.mark.parametrize("first", ["AAAAA", "f____", "gAAAA", "_____"])
+def test_a_forged_cursor_is_harmless(api: Api, part: str, first: str) -> None:
+    api.world.people("u1")
+    api.world.identify_all()
+    page = api.get(f"/v1/profiles/user_id:u1/{part}?cursor={first:_<32}")
+    assert not page["cursor"]["has_more"]
+    for item in page.get("data", ()):
+        assert item in api.pages(f"/v1/profiles/user_id:u1/{part}")
 
 
 def test_the_traits_are_the_profile_s_with_their_events(api: Api) -> None:
@@ -428,3 +445,85 @@ def test_it_serves_in_a_process_of_its_own(world: World, settings: Settings) -> 
             answer = line.getresponse()
             assert json.loads(answer.read())["user_id"] == "a/b"
         line.close()
+
+
+def test_an_answer_that_takes_too_long_is_refused_and_the_next_one_given(
+    world: World, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody locks a table, as a migration does: whoever needs it is told to come again."""
+    world.people("ada")
+    world.identify_all()
+    monkeypatch.setattr(readers, "OPTIONS", readers.OPTIONS.replace("=2000", "=200"))
+    with Application(settings, make_app) as app:
+        api = Api(world, app)
+        with world.horizon.database.transaction(Role.OWNER) as tx:
+            tx.execute("LOCK TABLE traits IN ACCESS EXCLUSIVE MODE")
+            answer = api.ask("/v1/profiles/user_id:ada/traits")
+            assert (answer.status, error(answer)) == (503, "too_slow")
+            assert answer.headers["retry-after"] == "2"
+            assert api.get("/v1/profiles/user_id:ada")["user_id"] == "ada"
+        assert api.get("/v1/profiles/user_id:ada/traits")["traits"]["email"] == "ada@example.com"
+
+
+def test_a_database_that_hangs_holds_up_nobody_for_long(
+    world: World, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No time limit of the database's own helps where the whole server stands still."""
+    world.people("ada")
+    world.identify_all()
+    monkeypatch.setattr(readers, "OPTIONS", readers.OPTIONS.replace("=2000", "=0"))
+    monkeypatch.setattr(readers, "ANSWER_S", 0.3)
+    monkeypatch.setattr(readers, "MOST_WAITING", 2)
+    with Application(settings, make_app) as app:
+        api = Api(world, app)
+        path = "/v1/profiles/user_id:ada/traits"
+        assert api.ask(path).status == 200
+        with world.horizon.database.transaction(Role.OWNER) as tx:
+            tx.execute("LOCK TABLE traits IN ACCESS EXCLUSIVE MODE")
+            with ThreadPoolExecutor(8) as threads:
+                answers = list(threads.map(lambda _: api.ask(path), range(8)))
+        assert {answer.status for answer in answers} == {503}
+        assert {error(answer) for answer in answers} == {"too_slow", "busy"}
+        assert api.get(path)["traits"]["email"] == "ada@example.com"
+
+
+def test_without_a_database_it_says_so_and_comes_back(api: Api) -> None:
+    api.world.people("ada")
+    api.world.identify_all()
+    assert api.get("/v1/profiles/user_id:ada")["user_id"] == "ada"
+    database = api.world.horizon.database
+    with closing_connection(database.server()) as server:
+        server.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS false")
+        try:
+            database.disconnect(server)
+            for path in ("/v1/profiles/user_id:ada", "/readyz"):
+                answer = api.ask(path)
+                assert (answer.status, error(answer)) == (503, "unavailable")
+                assert "retry-after" in answer.headers
+            assert api.ask("/healthz").status == 200
+        finally:
+            server.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS true")
+    wait_until(lambda: api.ask("/v1/profiles/user_id:ada").status == 200)
+
+
+def test_each_question_finds_its_rows_by_an_index(world: World) -> None:
+    """Also where a day's partition was empty when the plan was made, and whatever their number."""
+    queries = Queries("horizon.api")
+    with closing_connection(
+        world.horizon.database.connect(Role.READER, options=readers.OPTIONS)
+    ) as tx:
+        world.change("SELECT ensure_partitions('2026-05-01', '2026-06-15')")
+        values = {
+            "profile_id": 1, "node": node_of(bytes(32), "user_id", "x"), "time": NOW, "id": uuid4(),
+            "limit": 10, "most": 11, "most_bytes": 10, "include": None, "exclude": None,
+            "types": None, "after": "", "received_from": NOW - DAY, "time_from": NOW - DAY,
+        }  # fmt: skip
+        for name in ("find_node", "profile", "traits", "identifiers", "events", "messages"):
+            for events in ("first_node_events", "profile_events"):
+                text = queries[name].replace("{events}", events)
+                plan = "\n".join(row[0] for row in tx.execute("EXPLAIN " + text, values))
+                for table in ("events", "nodes", "traits", "messages", "profiles"):
+                    assert f"Seq Scan on {table}" not in plan, (name, plan)
+            if name == "events":  # of 46 days those that can hold one
+                assert "events_20260614" in plan
+                assert "events_20260501" not in plan

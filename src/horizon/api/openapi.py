@@ -10,6 +10,7 @@ import msgspec
 from horizon import __version__
 from horizon.api import parts, shapes
 from horizon.api.address import NAME_LENGTH, NAMES, VALUE_LENGTH
+from horizon.api.cursor import NAME_PATTERN, PLACE_PATTERN
 from horizon.api.scopes import Scope
 
 _SHAPES: Final = (
@@ -75,6 +76,8 @@ def _path(name: str, about: str, scope: Scope, shape: type[msgspec.Struct]) -> d
             for status, said in _REFUSALS.items()
         },
     }
+    for status, what in (("414", "The address has"), ("431", "The address and headers have")):
+        answers[status] = {"description": f"{what} more than 64 KB."}
     answers["503"]["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
     answers["401"]["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
     return {
@@ -105,8 +108,10 @@ def _names(name: str, about: str, items: Mapping[str, object]) -> dict[str, Any]
 
 
 _NAME: Final = {"type": "string", "maxLength": NAME_LENGTH}
-_CURSOR: Final = _parameter(
-    "cursor", "`cursor.next` of the page before.", {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}
+_NEXT: Final = "`cursor.next` of the page before."
+_CURSOR: Final = _parameter("cursor", _NEXT, {"type": "string", "pattern": PLACE_PATTERN})
+_NAMED_CURSOR: Final = _parameter(
+    "cursor", _NEXT, {"type": "string", "pattern": NAME_PATTERN, "maxLength": NAME_LENGTH}
 )
 _IDENTIFIER: Final = {
     "name": "identifier", "in": "path", "required": True,
@@ -116,7 +121,7 @@ _IDENTIFIER: Final = {
 }  # fmt: skip
 _PARAMETERS: Final[Mapping[str, list[dict[str, Any]]]] = {
     "traits": [
-        _limit(100, 200), _CURSOR, _names("include", "Only traits of this name.", _NAME),
+        _limit(100, 200), _NAMED_CURSOR, _names("include", "Only traits of this name.", _NAME),
         _parameter("verbose", "With each value's event.", {"type": "boolean", "default": False}),
     ],
     "events": [
