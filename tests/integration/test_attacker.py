@@ -117,6 +117,7 @@ class Site:
                 f"SELECT name, traits.value, value_node, trusted FROM traits JOIN nodes USING (node) WHERE profile_id IN {profiles}", ours),
             "consents": self.rows(
                 "SELECT purpose, channel, granted FROM consents WHERE node = ANY(%s) OR address_hash = ANY(%s)", ours * 2),
+            "groups": self.rows("SELECT group_id FROM memberships WHERE node = ANY(%s)", ours),
             "user": self.rows("SELECT user_id, email, first_name FROM users WHERE user_id = 'victim'", []),
         }  # fmt: skip
 

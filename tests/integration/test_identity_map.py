@@ -230,7 +230,7 @@ def _is_whole(tx: Connection) -> None:
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    st.lists(said(), min_size=1, max_size=25),
+    st.integers(5, 40).flatmap(lambda count: st.lists(said(), min_size=count, max_size=count)),
     st.lists(
         st.tuples(
             *[

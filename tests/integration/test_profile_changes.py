@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from horizon.cli import main
 from horizon.errors import HorizonError
@@ -152,12 +153,21 @@ def test_what_a_split_cannot_hold_is_taken_back(family: World) -> None:
     assert family.rows("SELECT * FROM cuts") == []
 
 
-def test_a_change_waits_for_a_run_that_goes_on(family: World) -> None:
+def test_a_change_waits_for_a_run_that_goes_on(
+    family: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The run has read the graph: what it writes would undo the cut."""
+    (tmp_path / "rules.toml").write_text("[kinds.user_id]\npriority = 1\nlimit = 2\n")
+    impatient = make_conninfo(family.horizon.settings.PG_DSN, options="-c lock_timeout=200ms")
+    monkeypatch.setenv("PG_DSN", impatient)
     with family.horizon.database.transaction(Role.WORKER) as stage:
         stage.execute("SELECT pg_advisory_lock(hashtext('horizon.stage'), hashtext('identity'))")
-        with family.horizon.database.transaction(Role.WORKER) as tx:
-            tx.execute("SET lock_timeout = '200ms'")
-            with pytest.raises(psycopg.errors.LockNotAvailable):
-                changes.lock(tx)
-            tx.rollback()
+        for words in (
+            ("profile", "split", "1", "--cut", "email:cyd@example.com"),
+            ("profile", "join", "1", "1"),
+            ("profile", "uncut", "1"),
+            ("identity", "adopt", "rules.toml"),
+        ):
+            assert main.run(list(words)) == 1, words
+    assert family.rows("SELECT * FROM cuts") == []
+    assert profile("split", "1", "--cut", "email:cyd@example.com") == 0

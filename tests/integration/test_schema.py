@@ -19,7 +19,7 @@ VALUES (gen_random_uuid(), 1, 'm', 'track',
     ARRAY[gen_random_uuid()], %(at)s, %(at)s, true, true, 1)"""
 ADD_ALERT = """INSERT INTO alerts (rule, node, profile_id, score, tier, threshold, created_at,
     quiet_until, correlation_id)
-VALUES (%(rule)s, gen_random_uuid(), 7, 0.9, 'high', %(threshold)s, %(at)s,
+VALUES (%(rule)s, '00000000-0000-0000-0000-000000000007', 7, 0.9, 'high', %(threshold)s, %(at)s,
     %(at)s + interval '7 days', gen_random_uuid())"""
 ADD_MESSAGE = """INSERT INTO messages (campaign, profile_id, occasion, template, template_digest,
     status, correlation_id, planned_at)

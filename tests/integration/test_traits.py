@@ -116,6 +116,13 @@ def test_a_nested_trait_is_replaced_whole_as_segment_does(world: World) -> None:
     assert _traits(world, "ann") == {"address": {"city": "Bergen"}}
 
 
+def test_what_was_removed_is_not_there_and_does_not_come_back(world: World) -> None:
+    world.put(world.identify("ann", 1 * DAY, plan=None, city="Oslo"))
+    world.put(world.identify("ann", 3 * DAY, plan="gold"))
+    world.identify_all()
+    assert _traits(world, "ann") == {"city": "Oslo"}
+
+
 def test_what_is_over_a_limit_is_refused_and_recorded(world: World) -> None:
     world.put(
         world.identify("name", plan="gold", **{"n" * 501: 1}),

@@ -14,6 +14,7 @@ from horizon.cli.output import many, say, show
 from horizon.cli.profile_options import Unmasked, reading
 from horizon.profiles.standing import Dead, Standing, dead_nodes, standing
 
+FIGURES = ("events", "edges", "profiles", "merged", "split", "hubs", "refused")  # of a run
 PANEL = "Keep the data, look into it"
 
 Most = Annotated[
@@ -55,10 +56,9 @@ def _say_standing(found: Standing) -> None:
             show([msgspec.structs.asdict(row) for row in rows], as_json=False, empty="")
     if found.runs:
         say("\nLast runs")
-        names = sorted({name for run in found.runs for name in run.figures})
         rows_of_runs = [
             {"started": run.started_at, "status": run.status,
-             **{name: run.figures.get(name) for name in names}}
+             **{name: run.figures.get(name) for name in FIGURES}}
             for run in found.runs
         ]  # fmt: skip
         show(rows_of_runs, as_json=False, empty="")

@@ -32,7 +32,7 @@ def profile(found: Profile) -> None:
         {"profile": one.profile_id, "known_since": one.created_at, "absorbed": one.absorbed_at}
         for one in found.absorbed
     ])  # fmt: skip
-    _part("Refused", [{**edge_row(one), "event_id": None} for one in found.refused])
+    _part("Refused", [edge_row(one) for one in found.refused])
     _part("Cuts", [cut_row(one) for one in found.cuts])
 
 
@@ -42,19 +42,25 @@ def _identifier_row(one: Identifier) -> dict[str, Any]:
 
 
 def chain(found: Chain) -> None:
+    """One below the other: a table of ids folds each of them."""
     say(found.told)
-    if found.steps:
-        _part("", _steps(found))
-
-
-def _steps(found: Chain) -> list[dict[str, Any]]:
-    rows = []
+    if not found.steps:
+        return
     here = found.one
+    say(f"\n{here}")
     for edge in found.steps:
-        there = edge.other(here.node)
-        rows.append({"from": str(here), "to": str(there), **_why_tied(edge)})
-        here = there
-    return rows
+        here = edge.other(here.node)
+        say(f"  {'x' if edge.refused_by else '|'} {_link(edge)}")
+        if edge.why:
+            say(f"  x refused: {edge.why}")
+        say(str(here))
+
+
+def _link(edge: Edge) -> str:
+    told = _why_tied(edge)
+    event_id = f"event {edge.event.event_id}" if edge.event.event_id else None
+    parts = (told["event"], utc_text(edge.time), told["source"], event_id)
+    return ", ".join(part for part in parts if part)
 
 
 def edge_row(edge: Edge) -> dict[str, Any]:
@@ -66,9 +72,7 @@ def _why_tied(edge: Edge) -> dict[str, Any]:
     told = _event(edge.event)
     if edge.how not in ("event", told["event"]):
         told["event"] = f"{edge.how}: {told['event']}" if told["event"] else edge.how
-    return {
-        "time": edge.time, **told, "event_id": edge.event.event_id, "refused": edge.why,
-    }  # fmt: skip
+    return {"time": edge.time, **told, "refused": edge.why}
 
 
 def _event(event: Event | None) -> dict[str, Any]:
@@ -113,7 +117,7 @@ def _part(title: str, rows: Sequence[dict[str, Any]]) -> None:
     """Columns that are empty throughout are left out."""
     if not rows:
         return
-    say(f"\n{title}" if title else "")
+    say(f"\n{title}")
     names = [name for name in rows[0] if any(row[name] is not None for row in rows)]
     show([{name: row[name] for name in names} for row in rows], as_json=False, empty="")
 
