@@ -200,13 +200,14 @@ def test_a_mail_within_the_cooldown_of_the_other_s_is_not_written(world: World, 
 
 
 def test_a_cooldown_holds_across_a_merge(world: World) -> None:
-    world.put(world.identify("ben", 1 * DAY))  # the elder: it is his profile's id that stays
+    """The elder's id stays, and his user id is the one that they are called by."""
+    world.put(world.identify("ben", 26 * DAY), world.track("ben", 4 * DAY))
     world.identify_all()
     world.people("ann")
     world.score()
     assert world.alert().figures["created"] == 1
     merging.merge(world, "ben", "ann")
-    world.now += 2 * DAY
+    world.now += 6 * DAY
     world.score()
     figures = world.alert().figures
     assert (figures["created"], figures["skipped"]) == (0, 1)

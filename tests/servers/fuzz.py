@@ -33,7 +33,17 @@ CORPUS: list[dict[str, Any]] = [
     {"type": "track", "event": "x", "anonymousId": 17, "messageId": "m-7"},
     {"type": "alias", "previousId": "a-7", "userId": "u-7"},
     {"type": "group", "groupId": "g", "userId": "u-7"},
-    {"type": "identify", "userId": "u-7", "traits": {}, "context": {"externalIds": [{"id": 1}]}},
+    {
+        "type": "identify",
+        "userId": "u-7",
+        "traits": {},
+        "context": {
+            "externalIds": [{"id": 1, "type": "crm", "collection": "users", "encoding": "none"}],
+            "device": {"id": "d1", "advertisingId": "a1"},
+            "identityToken": "e30.e30.e30",
+            "userHash": "0" * 64,
+        },
+    },
 ]
 JUNK: list[Any] = [
     None, True, 0, -1, 2**63, 2**64, -(2**70), 10**400, 1e308, "", " ", "\0", "a\0b", "\ud83d", "\udc00x",

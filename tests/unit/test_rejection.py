@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import UTC, datetime
 
-from horizon.events.rejection import CUT_BYTES, storable_body
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from horizon.events.rejection import CUT_BYTES, Rejected, refused, storable_body
 
 KEY = "k3y-of-a-source"
 
@@ -42,3 +46,19 @@ def test_an_address_is_shortened_and_a_huge_line_cut() -> None:
     assert storable_body(b'{"ip": "203.0.113.77"}') == '{"ip": "203.0.113.0"}'
     assert storable_body(b'{"ip": "who knows"}') == '{"ip": ""}'
     assert len(storable_body(b"x" * 600_000)) == CUT_BYTES
+
+
+@given(
+    st.binary()
+    | st.text().map(
+        lambda text: b'{"messageId":"m","' + text.encode("utf-8", "surrogatepass") + b'":1}'
+    )
+)
+@example(b'{"messageId":"m","typ\x91":1}')
+@example(b'{"messageId":"m","a":' + b"[" * 5000)
+def test_whatever_is_refused_can_be_kept(body: bytes) -> None:
+    kept = refused(
+        1, datetime(2026, 11, 3, tzinfo=UTC), 0, Rejected("x", "X."), body + b'"messageId"'
+    )
+    assert (kept.code, kept.key is None) == ("x", False)
+    refused(1, datetime(2026, 11, 3, tzinfo=UTC), 0, Rejected("x", "X."), body)

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from horizon.cli.identity_rules import identity_adopt, identity_try, rules_show
 from horizon.cli.options import AsJson, DatabaseName
-from horizon.cli.output import many, print_json, say, show
+from horizon.cli.output import many, say, show
 from horizon.cli.profile_options import Unmasked, reading
-from horizon.profiles.in_force import rules_in_force
 from horizon.profiles.standing import Dead, Standing, dead_nodes, standing
 
 PANEL = "Keep the data, look into it"
@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     identity = typer.Typer(no_args_is_help=True, help="How identifiers become people; the rules.")
     for name, command in (
         ("status", identity_status), ("hubs", identity_hubs), ("blocked", identity_blocked),
+        ("try", identity_try), ("adopt", identity_adopt),
     ):  # fmt: skip
         identity.command(name)(command)
     rules = typer.Typer(no_args_is_help=True, help="The rules of matching.")
@@ -97,13 +98,3 @@ def _rows(found: Sequence[Dead]) -> list[dict[str, Any]]:
          "would_join": one.profiles, "first_tie": one.first_tie, "last_tie": one.last_tie}
         for one in found
     ]  # fmt: skip
-
-
-def rules_show(as_json: AsJson = False, database: DatabaseName = None) -> None:
-    """The rules that hold now, as a file that can be changed and tried."""
-    with reading(database) as (evidence, _):
-        found = rules_in_force(evidence.tx)
-    if as_json:
-        print_json({"version": found.version, "adopted_at": found.adopted_at, "rules": found.text})
-    else:
-        print(found.text, end="")

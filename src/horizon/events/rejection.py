@@ -77,7 +77,7 @@ def _same_content(body: bytes) -> bytes | None:
         return None
     try:
         parts = _parts(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):  # malformed, or a name that is not UTF-8
         return body
     parts.pop("sentAt", None)
     return b"".join(name.encode() + b"\0" + value for name, value in sorted(parts.items()))

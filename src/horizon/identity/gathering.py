@@ -48,6 +48,7 @@ def gather(
     tx.execute(QUERIES["name_nodes"])
     aliases = _aliases(tx, window)
     aliases.write(tx)
+    tx.execute(QUERIES["look_up_nodes"])
     tx.execute(QUERIES["find_fresh_nodes"])
     spellings = _spellings(tx, node_key, region)
     if spellings.nodes:

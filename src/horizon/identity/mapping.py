@@ -200,7 +200,8 @@ def _write(tx: Connection, known: Known, rules: Rules, solution: Solution, now: 
         "born_as": IntArray(placing.born_as[differs]), "dead": IntArray(placing.dead[differs]),
     })  # fmt: skip
     tx.execute(QUERIES["add_nodes"])
-    tx.execute(QUERIES["move_nodes"])
+    if (differs & ~known.fresh).any():
+        tx.execute(QUERIES["move_nodes"])
     refused = _write_edges(tx, known, solution)
     pointed = _point(tx, known, placing)
     _contest(tx, solution, placing)

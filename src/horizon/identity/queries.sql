@@ -7,6 +7,9 @@ CREATE TEMP TABLE IF NOT EXISTS sightings (
 CREATE TEMP TABLE IF NOT EXISTS sighted_nodes (
     node uuid, kind text, value text, time timestamptz
 ) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS looked_up (
+    node uuid, kind text, value text, time timestamptz, known boolean
+) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS fresh_nodes (
     node uuid, kind text, value text, time timestamptz
 ) ON COMMIT DELETE ROWS;
@@ -75,12 +78,19 @@ SELECT added.node, added.kind, added.value, added.time
 FROM unnest(%(nodes)s::uuid[], %(kinds)s::text[], %(values)s::text[], %(times)s::timestamptz[])
     AS added (node, kind, value, time);
 
+-- name: look_up_nodes
+-- Those that are not there, and those that were seen earlier than was known. LATERAL and LIMIT here and
+-- below: a look into the index for each, so that a batch costs by its own size; the planner would read
+-- the whole map and join it by hash.
+INSERT INTO looked_up (node, kind, value, time, known)
+SELECT s.node, s.kind, s.value, s.time, n.first_seen IS NOT NULL
+FROM (SELECT node, min(kind) AS kind, min(value) AS value, min(time) AS time FROM sighted_nodes GROUP BY node) s
+LEFT JOIN LATERAL (SELECT k.first_seen FROM nodes k WHERE k.node = s.node LIMIT 1) n ON true
+WHERE n.first_seen IS NULL OR s.time < n.first_seen;
+
 -- name: find_fresh_nodes
 INSERT INTO fresh_nodes (node, kind, value, time)
-SELECT s.node, min(s.kind), min(s.value), min(s.time)
-FROM sighted_nodes s
-WHERE NOT EXISTS (SELECT FROM nodes n WHERE n.node = s.node)
-GROUP BY s.node;
+SELECT node, kind, value, time FROM looked_up WHERE NOT known;
 
 -- name: find_more_nodes
 -- Of those that were named after the first look.
@@ -99,8 +109,8 @@ WHERE kind = 'phone' OR kind = 'email' AND value ~ '[^[:ascii:]]';
 -- name: move_first_seen
 -- An event that comes late can only make it earlier.
 UPDATE nodes n SET first_seen = s.time
-FROM sighted_nodes s
-WHERE n.node = s.node AND s.time < n.first_seen
+FROM looked_up s
+WHERE s.known AND n.node = s.node
 RETURNING n.node, n.kind;
 
 -- name: say_edges
@@ -131,8 +141,10 @@ FROM (
     ) pairs
     GROUP BY weak, strong, how
 ) f
-LEFT JOIN edges e ON e.weak = f.weak AND e.strong = f.strong AND e.how = f.how
-WHERE e.weak IS NULL OR f.time < e.time;
+LEFT JOIN LATERAL (
+    SELECT k.time FROM edges k WHERE k.weak = f.weak AND k.strong = f.strong AND k.how = f.how LIMIT 1
+) e ON true
+WHERE e.time IS NULL OR f.time < e.time;
 
 -- name: touch
 -- Whose place may change: an end of a fresh edge.
@@ -141,28 +153,36 @@ SELECT weak FROM fresh_edges UNION SELECT strong FROM fresh_edges UNION SELECT u
 
 -- name: involve
 -- All of the profiles that are touched, and of those that these are held apart from.
-WITH mine AS (
-    SELECT DISTINCT n.profile_id FROM touched t JOIN nodes n USING (node) WHERE n.profile_id IS NOT NULL
-), all_of AS (
+WITH mine AS MATERIALIZED (
+    SELECT DISTINCT n.profile_id
+    FROM touched t, LATERAL (SELECT k.profile_id FROM nodes k WHERE k.node = t.node LIMIT 1) n
+    WHERE n.profile_id IS NOT NULL
+), apart AS MATERIALIZED (
+    SELECT DISTINCT p.contested
+    FROM mine, LATERAL (SELECT k.contested FROM profiles k WHERE k.profile_id = mine.profile_id LIMIT 1) p
+    WHERE p.contested IS NOT NULL
+), all_of AS MATERIALIZED (
     SELECT profile_id FROM mine
     UNION
     SELECT other.profile_id
-    FROM mine JOIN profiles p USING (profile_id) JOIN profiles other ON other.contested = p.contested
+    FROM apart, LATERAL (SELECT k.profile_id FROM profiles k WHERE k.contested = apart.contested OFFSET 0) other
 )
 INSERT INTO involved (node, kind, profile_id, born_as, dead, time)
 SELECT n.node, n.kind, n.profile_id, n.born_as, n.dead, n.first_seen
-FROM all_of JOIN nodes n USING (profile_id);
+FROM all_of, LATERAL (SELECT k.* FROM nodes k WHERE k.profile_id = all_of.profile_id OFFSET 0) n;
 
 -- name: involve_neighbours
 -- What is out of matching and tied to these: it counts as a neighbour.
 INSERT INTO involved (node, kind, profile_id, born_as, dead, time)
 SELECT n.node, n.kind, n.profile_id, n.born_as, n.dead, n.first_seen
 FROM (
-    SELECT e.strong AS node FROM involved i JOIN edges e ON e.weak = i.node
-    UNION SELECT e.weak FROM involved i JOIN edges e ON e.strong = i.node
-    UNION SELECT node FROM touched
-) tied
-JOIN nodes n USING (node)
+    SELECT e.strong AS node
+    FROM involved i, LATERAL (SELECT k.strong FROM edges k WHERE k.weak = i.node OFFSET 0) e
+    UNION
+    SELECT e.weak FROM involved i, LATERAL (SELECT k.weak FROM edges k WHERE k.strong = i.node OFFSET 0) e
+    UNION
+    SELECT node FROM touched
+) tied, LATERAL (SELECT k.* FROM nodes k WHERE k.node = tied.node LIMIT 1) n
 WHERE n.profile_id IS NULL;
 
 -- name: involve_all
@@ -205,9 +225,11 @@ SELECT e.weak, e.strong, e.time,
        (e.refused_by IS NOT NULL)::int::bigint
 FROM (
     -- Not all of a hub's, which may have any number: only those of who is tied to it here.
-    SELECT e.* FROM involved i JOIN edges e ON e.weak = i.node WHERE i.profile_id IS NOT NULL
+    SELECT e.* FROM involved i, LATERAL (SELECT k.* FROM edges k WHERE k.weak = i.node OFFSET 0) e
+    WHERE i.profile_id IS NOT NULL
     UNION
-    SELECT e.* FROM involved i JOIN edges e ON e.strong = i.node WHERE i.profile_id IS NOT NULL
+    SELECT e.* FROM involved i, LATERAL (SELECT k.* FROM edges k WHERE k.strong = i.node OFFSET 0) e
+    WHERE i.profile_id IS NOT NULL
 ) e
 WHERE NOT EXISTS (SELECT FROM fresh_edges f WHERE f.weak = e.weak AND f.strong = e.strong AND f.how = e.how);
 

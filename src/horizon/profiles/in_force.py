@@ -32,6 +32,13 @@ def rules_of(tx: Connection, version: int) -> InForce | None:
     return InForce(row.version, row.rules, row.adopted_at) if row else None
 
 
+def keep_rules(tx: Connection, text: str, now: datetime) -> int:
+    """As the newest version; its number. The same transaction has to draw the map by them."""
+    row = tx.execute(QUERIES["adopt_rules"], {"rules": text, "now": now}).fetchone()
+    assert row is not None
+    return int(row.version)
+
+
 def _shipped() -> InForce:
     text = (resources.files("horizon.identity") / "rules.toml").read_text()
     return InForce(0, text, None)

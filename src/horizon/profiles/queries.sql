@@ -99,8 +99,11 @@ SELECT n.node, n.kind, n.value, n.first_seen, count(DISTINCT o.node) AS neighbou
        string_agg(DISTINCT o.kind, ', ') AS kinds, count(DISTINCT o.profile_id) AS profiles,
        min(e.time) AS first_tie, max(e.time) AS last_tie
 FROM nodes n
-LEFT JOIN edges e ON n.node IN (e.weak, e.strong)
-LEFT JOIN nodes o ON o.node = CASE n.node WHEN e.weak THEN e.strong ELSE e.weak END
+LEFT JOIN LATERAL (  -- two looks by index: n.node IN (weak, strong) is none
+    SELECT strong AS other, time FROM edges WHERE weak = n.node
+    UNION ALL SELECT weak, time FROM edges WHERE strong = n.node
+) e ON true
+LEFT JOIN nodes o ON o.node = e.other
 WHERE n.dead = %(dead)s
 GROUP BY n.node, n.kind, n.value, n.first_seen
 ORDER BY neighbours DESC, n.first_seen, n.node LIMIT %(most)s;
@@ -128,6 +131,9 @@ SELECT started_at, status, figures FROM runs WHERE stage = 'identity' ORDER BY s
 SELECT version, rules, adopted_at FROM identity_rules
 WHERE version = coalesce(%(version)s, version) ORDER BY version DESC LIMIT 1;
 
+-- name: adopt_rules
+INSERT INTO identity_rules (rules, adopted_at) VALUES (%(rules)s, %(now)s) RETURNING version;
+
 -- name: held_apart
 -- The identifiers of all profiles that a limit or a cut holds apart from one of these: a change of one moves the others.
 SELECT n.node, n.kind, n.value, n.profile_id, n.dead, n.first_seen
@@ -136,6 +142,10 @@ WHERE p.contested IN (SELECT contested FROM profiles WHERE profile_id = ANY(%(pr
 
 -- name: hub_sizes
 -- How many others each of these is tied to.
-SELECT n.node, count(DISTINCT CASE n.node WHEN e.weak THEN e.strong ELSE e.weak END) AS neighbours
-FROM unnest(%(nodes)s::uuid[]) n (node) JOIN edges e ON n.node IN (e.weak, e.strong)
+SELECT n.node, count(DISTINCT e.other) AS neighbours
+FROM unnest(%(nodes)s::uuid[]) n (node)
+CROSS JOIN LATERAL (
+    SELECT strong AS other FROM edges WHERE weak = n.node
+    UNION ALL SELECT weak FROM edges WHERE strong = n.node
+) e
 GROUP BY n.node;
