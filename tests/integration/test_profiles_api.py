@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import random
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -14,7 +15,7 @@ from uuid import uuid4
 
 import pytest
 
-from horizon.api import readers
+from horizon.api import parts, readers
 from horizon.api.scopes import Scope
 from horizon.api.server import make_app
 from horizon.api.tokens import add_token, revoke_token
@@ -71,6 +72,13 @@ class Api:
                 "ON CONFLICT (node) DO UPDATE SET profile_id = excluded.profile_id",
                 node_of(key, kind, value), kind, value, node_of(key, "user_id", user),
             )  # fmt: skip
+
+    def kill(self, kind: str, value: str, dead: str = "hub") -> None:
+        node = node_of(self.world.horizon.keys.node, kind, value)
+        self.world.change(
+            "UPDATE nodes SET dead = %s, profile_id = CASE %s WHEN 'erased' THEN profile_id END "
+            "WHERE node = %s", dead, dead, node,
+        )  # fmt: skip
 
     def pages(self, path: str, of: str = "data") -> list[Any]:
         """All that the pages hold, by each page's address of the next one."""
@@ -260,6 +268,46 @@ def test_events_come_page_by_page_over_all_nodes_the_newest_first(api: Api) -> N
     assert event["source"] == "server"
 
 
+def test_the_last_days_alone_are_opened_where_they_are_enough(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With files and phones that bring events late: the order is that of their times all the same."""
+    world, dice = api.world, random.Random(7)
+    for number in range(80):
+        received_at = NOW - dice.random() * 40 * DAY
+        late = dice.choice((timedelta(0), timedelta(0), dice.random() * 60 * DAY))
+        ago = NOW - received_at + late - dice.choice((timedelta(0), timedelta(hours=23)))
+        world.put(world.track("ada", ago, f"E{number % 3}"), received_at=received_at)
+    world.identify_all()
+    rows = world.rows("SELECT event_id::text FROM events ORDER BY time DESC, event_id DESC")
+    expected = [row.event_id for row in rows]
+    monkeypatch.setattr(parts, "MANY_DAYS", timedelta(0))
+    monkeypatch.setattr("horizon.clock.now", lambda: NOW)
+    for recent in (2 * DAY, 8 * DAY, 30 * DAY):
+        monkeypatch.setattr(parts, "RECENT", recent)
+        for query in ("limit=3", "limit=50", "limit=7&exclude=E1"):
+            monkeypatch.setattr(parts, "SEEN_EVENTS", 10)
+            found = [
+                one["event_id"] for one in api.pages(f"/v1/profiles/user_id:ada/events?{query}")
+            ]
+            if "exclude" in query:
+                assert len(found) == len(set(found)) < len(expected)
+                assert found == [one for one in expected if one in set(found)]
+            else:
+                assert found == expected
+
+
+def test_an_event_behind_a_dead_node_is_the_next_one_s(api: Api) -> None:
+    world = api.world
+    said = {"type": "identify", "anonymousId": "c1", "traits": {"email": "info@example.com"}}
+    world.put({**said, "timestamp": (NOW - DAY).isoformat()}, world.track("bob", DAY))
+    world.put({"type": "track", "event": "Own", "anonymousId": "c1"})
+    world.identify_all()
+    api.kill("email", "info@example.com")
+    found = api.pages("/v1/profiles/anonymous_id:c1/events?limit=1")
+    assert [one["type"] for one in found] == ["track", "identify"]
+
+
 def test_events_are_picked_by_name_and_type(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     world = api.world
     world.put(world.identify("ada", 3 * DAY))
@@ -335,11 +383,7 @@ def test_a_dead_identifier_has_no_profile(api: Api, dead: str, code: str) -> Non
     world.put({**world.identify("ada"), "anonymousId": "tablet"})
     world.identify_all()
     api.join("ada", ("anonymous_id", "tablet"))
-    node = node_of(world.horizon.keys.node, "anonymous_id", "tablet")
-    world.change(
-        "UPDATE nodes SET dead = %s, profile_id = CASE %s WHEN 'erased' THEN profile_id END "
-        "WHERE node = %s", dead, dead, node,
-    )  # fmt: skip
+    api.kill("anonymous_id", "tablet", dead)
     answer = api.ask("/v1/profiles/anonymous_id:tablet")
     assert (answer.status, error(answer)) == (404, code)
     assert [one["kind"] for one in api.pages("/v1/profiles/user_id:ada/identifiers")] == ["user_id"]

@@ -77,8 +77,6 @@ def test_the_document_s_commands_do_what_it_says(here: World, tmp_path: Path) ->
     script = f'horizon() {{ "{sys.executable}" -m horizon.cli "$@"; }}\n' + block.replace(
         ":8200/", f":{settings.API_PORT}/"
     ).replace("\ncurl", "\necho; curl")
-    # The map of tests has user ids; an address leads there as soon as identity joins the two.
-    script = script.replace("email:ada%40example.com", "user_id:ada")
     with ProfileApi(settings):
         done = subprocess.run(
             ["sh", "-e", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60,
