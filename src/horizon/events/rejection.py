@@ -77,15 +77,7 @@ def _same_content(body: bytes) -> bytes | None:
         return None
     try:
         parts = _parts(body)
-<<<<<<< HEAD
     except (ValueError, RecursionError):  # malformed, or a name that is not UTF-8
-=======
-<<<<<<< HEAD
-    except (ValueError, RecursionError):  # malformed, or a name that is not UTF-8
-=======
-    except (msgspec.DecodeError, UnicodeError, RecursionError):  # no UTF-8, in a field's name
->>>>>>> mend6
->>>>>>> main
         return body
     parts.pop("sentAt", None)
     return b"".join(name.encode() + b"\0" + value for name, value in sorted(parts.items()))
