@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -183,18 +184,24 @@ def _emptied(world: World) -> None:
 
 
 def _played(
-    world: World, events: list[Said], cuts: list[tuple[Named, Named]], chance: random.Random
+    world: World,
+    events: list[Said],
+    cuts: list[tuple[Named, Named]],
+    erased: list[Named],
+    chance: random.Random,
 ) -> Answer:
-    """The events in some order, in some batches, the cuts made at some moment."""
+    """The events in some order, in some batches; people cut and erased at some moment."""
     _emptied(world)
     steps: list[Any] = [*events]
     chance.shuffle(steps)
-    for cut in cuts:
-        steps.insert(chance.randrange(len(steps) + 1), cut)
+    for step in [*cuts, *erased]:
+        steps.insert(chance.randrange(len(steps) + 1), step)
     for step in steps:
         if isinstance(step, Said):
             kind = "server" if step.trusted else "public"
             world.put(step.item(), kind=kind, received_at=step.received_at)
+        elif step in erased:
+            _erase(world, step)
         else:
             _cut(world, step)
         if chance.random() < 0.3:
@@ -203,6 +210,15 @@ def _played(
     with world.horizon.database.transaction(Role.WORKER) as tx:
         _is_whole(tx)
         return the_map(tx)
+
+
+def _erase(world: World, name: Named) -> None:
+    """As an erasure does: the value is gone, its node's place in the graph is kept."""
+    with world.horizon.database.transaction(Role.OWNER) as tx:
+        tx.execute(
+            "UPDATE nodes SET dead = 'erased', value = '' WHERE dead IS NULL AND node = %s",
+            [node_of(world.horizon.keys.node, *name)],
+        )
 
 
 def _cut(world: World, cut: tuple[Named, Named]) -> None:
@@ -226,27 +242,43 @@ def _is_whole(tx: Connection) -> None:
     ).fetchall()
 
 
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+CHOSEN: list[Named] = [("user_id", "u0"), ("anonymous_id", "a0"), ("email", "e0@example.com")]
+CUTS = st.tuples(st.sampled_from(CHOSEN), st.sampled_from(CHOSEN)).filter(
+    lambda cut: cut[0] != cut[1]
 )
-@given(
+PLAYS = (
     st.integers(5, 40).flatmap(lambda count: st.lists(said(), min_size=count, max_size=count)),
-    st.lists(
-        st.tuples(
-            *[
-                st.sampled_from(
-                    [("user_id", "u0"), ("anonymous_id", "a0"), ("email", "e0@example.com")]
-                )
-            ]
-            * 2
-        ).filter(lambda cut: cut[0] != cut[1]),
-        max_size=1,
-    ),
+    st.lists(CUTS, max_size=1),
+    st.lists(st.sampled_from(CHOSEN), max_size=1),
     st.randoms(use_true_random=False),
 )
+HEALTHY = [HealthCheck.function_scoped_fixture]
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=HEALTHY)
+@given(*PLAYS)
 def test_any_order_and_any_batches_give_the_defined_map(
-    world: World, events: list[Said], cuts: list[tuple[Named, Named]], chance: random.Random
+    world: World,
+    events: list[Said],
+    cuts: list[tuple[Named, Named]],
+    erased: list[Named],
+    chance: random.Random,
 ) -> None:
     wanted, _ = _by_digest(world, evidence(events, cuts))
     answer = partition(wanted, rules_of.read(RULES))
-    assert _played(world, events, cuts, chance) == answer
+    assert _played(world, events, cuts, erased, chance) == answer
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None, suppress_health_check=HEALTHY)
+@given(*PLAYS)
+def test_many_more_of_them(
+    world: World,
+    events: list[Said],
+    cuts: list[tuple[Named, Named]],
+    erased: list[Named],
+    chance: random.Random,
+) -> None:
+    wanted, _ = _by_digest(world, evidence(events, cuts))
+    answer = partition(wanted, rules_of.read(RULES))
+    assert _played(world, events, cuts, erased, chance) == answer
