@@ -255,7 +255,7 @@ PLAYS = (
 HEALTHY = [HealthCheck.function_scoped_fixture]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=HEALTHY)
+@settings(max_examples=5, deadline=None, suppress_health_check=HEALTHY)
 @given(*PLAYS)
 def test_any_order_and_any_batches_give_the_defined_map(
     world: World,
@@ -270,7 +270,7 @@ def test_any_order_and_any_batches_give_the_defined_map(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=HEALTHY)
+@settings(max_examples=80, deadline=None, suppress_health_check=HEALTHY)
 @given(*PLAYS)
 def test_many_more_of_them(
     world: World,

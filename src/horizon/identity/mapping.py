@@ -64,6 +64,9 @@ class Change:
     refused: int  # of the fresh edges
 
 
+UNCHANGED: Final = Change(0, [], [], np.zeros(0, "S16"), 0, 0)
+
+
 def active_rules(tx: Connection) -> Rules:
     row = tx.execute(QUERIES["newest_rules"]).fetchone()
     return rules_of.read(row.rules if row else rules_of.shipped_text())
@@ -288,7 +291,7 @@ def _told(
     pairs = np.unique(np.stack((placing.profile[came], before[came])), axis=1)
     absorbed = {one.profile_id for one in merged}
     split = [(there, was) for there, was in pairs.T.tolist() if was not in absorbed]
-    return Change(len(placing.made), merged, split, np.zeros(0, "S16"), 0, 0)
+    return replace(UNCHANGED, made=len(placing.made), merged=merged, split=split)
 
 
 def _uuid(digest: bytes) -> UUID:

@@ -132,10 +132,10 @@ FROM (
         SELECT nodes[2] AS weak, nodes[1] AS strong, 'event' AS how, time, first
         FROM sightings WHERE cardinality(nodes) = 2
         UNION ALL
-        SELECT nodes[b], nodes[a], 'event', time, first
-        FROM sightings, LATERAL generate_series(1, cardinality(nodes) - 1) a,
-             LATERAL generate_series(a + 1, cardinality(nodes)) b
-        WHERE cardinality(nodes) > 2
+        SELECT b.node, a.node, 'event', time, first
+        FROM sightings, LATERAL unnest(nodes) WITH ORDINALITY a (node, place),
+             LATERAL unnest(nodes) WITH ORDINALITY b (node, place)
+        WHERE cardinality(nodes) > 2 AND a.place < b.place
         UNION ALL
         SELECT weak, strong, how, time, sighting(time, event_id, source_id) FROM said_edges
     ) pairs
@@ -295,8 +295,9 @@ FROM unnest(%(profiles)s::bigint[], %(contested)s::bigint[]) AS a (profile_id, c
 WHERE p.profile_id = a.profile_id AND p.contested IS DISTINCT FROM nullif(a.contested, 0);
 
 -- name: hold_map
--- Whoever changes the map is alone from the first look at it to the commit.
-SELECT pg_advisory_xact_lock(hashtext('horizon.identity.map'));
+-- Whoever changes the map is alone from the first look at it to the commit. A query compiled for a few
+-- rows takes longer to compile.
+SELECT pg_advisory_xact_lock(hashtext('horizon.identity.map')), set_config('jit', 'off', true);
 
 -- name: hold_identity
 -- Senders share this lock: who was reached is asked of one state of the map.
@@ -312,7 +313,8 @@ SELECT rules FROM identity_rules ORDER BY version DESC LIMIT 1;
 
 -- name: counted
 SELECT coalesce(sum(events), 0)::bigint AS events,
-       (SELECT count(*) FROM sighted_nodes) AS nodes, (SELECT count(*) FROM fresh_nodes) AS identifiers, (SELECT count(*) FROM fresh_edges) AS edges
+       (SELECT count(*) FROM sighted_nodes) AS nodes, (SELECT count(*) FROM fresh_nodes) AS identifiers, (SELECT count(*) FROM fresh_edges) AS edges,
+       (SELECT count(*) FROM touched) AS touched
 FROM sightings;
 
 -- name: record_traits

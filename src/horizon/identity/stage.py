@@ -13,7 +13,15 @@ from horizon.events.nodes import node_of
 from horizon.events.sources import find_source
 from horizon.events.store import store
 from horizon.identity.gathering import gather
-from horizon.identity.mapping import QUERIES, Change, active_rules, make_room, redraw, touch
+from horizon.identity.mapping import (
+    QUERIES,
+    UNCHANGED,
+    Change,
+    active_rules,
+    make_room,
+    redraw,
+    touch,
+)
 from horizon.identity.wire import UuidArray
 from horizon.postgres.database import Connection
 from horizon.postgres.era import current_era
@@ -26,8 +34,10 @@ def run(
     parameters = window.parameters()
     rules = active_rules(tx)
     counted = gather(tx, window, rules, node_key, region)
-    change = redraw(tx, window.now, rules)
-    follow(tx, change, window.now, window.era, window.run_id)
+    change = UNCHANGED
+    if counted.identifiers or counted.touched:
+        change = redraw(tx, window.now, rules)
+        follow(tx, change, window.now, window.era, window.run_id)
     traits = tx.execute(QUERIES["record_traits"], parameters).rowcount
     consents = tx.execute(QUERIES["record_consents"], parameters).rowcount
     opt_ins = _record_opt_ins(tx, parameters, node_key)
