@@ -41,6 +41,8 @@ window = "month"
 blocked = ["bad.*"]
 [kinds.anonymous_id]
 priority = 80
+limit = 2
+window = "week"
 owners = 2
 [kinds.device_id]
 priority = 85
