@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from horizon.events.blocked import VALUES
-from tests.world import DAY, World
+from horizon.postgres.database import Role
+from tests.world import DAY, NOW, World
 
 
 def test_a_thousand_people_of_one_tablet_stay_a_thousand(world: World) -> None:
@@ -56,3 +57,24 @@ def test_values_that_nobody_owns_join_nobody(world: World) -> None:
         "SELECT array_agg(value ORDER BY value) AS has FROM nodes GROUP BY profile_id"
     )
     assert {tuple(row.has) for row in people} == wanted
+
+
+def test_a_late_event_of_one_identifier_moves_it_into_another_week(world: World) -> None:
+    """Of three within a week the third is too many; then it is heard that it came the week before."""
+    rules = "[kinds.user_id]\npriority = 1\n[kinds.anonymous_id]\npriority = 80\nlimit = 2\nwindow = 'week'"
+    with world.horizon.database.transaction(Role.OWNER) as tx:
+        tx.execute("INSERT INTO identity_rules (rules, adopted_at) VALUES (%s, %s)", [rules, NOW])
+    world.put(*(world.track("ann", (7 - at) * DAY, anonymousId=f"a{at}") for at in range(3)))
+    world.identify_all()
+    assert _together(world) == [["a0", "a1", "ann"], ["a2"]]
+    late = {"type": "page", "anonymousId": "a2", "timestamp": (NOW - 9 * DAY).isoformat()}
+    world.put(late)
+    world.identify_all()
+    assert _together(world) == [["a0", "a1", "a2", "ann"]]
+
+
+def _together(world: World) -> list[list[str]]:
+    rows = world.rows(
+        "SELECT array_agg(value ORDER BY value) AS has FROM nodes GROUP BY profile_id"
+    )
+    return sorted(row.has for row in rows)

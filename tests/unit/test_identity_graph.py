@@ -90,3 +90,15 @@ def solved(world: World, rules: Rules) -> Answer:
 @given(worlds(), RULES)
 def test_the_solver_agrees_with_the_definition(world: World, rules: Rules) -> None:
     assert solved(world, rules) == partition(world, rules)
+
+
+def test_of_what_is_one_by_alias_the_first_time_counts_for_a_window() -> None:
+    """Two names of one contract, of January and of March, and another one of January."""
+    kinds: dict[Hashable, str] = {0: "crm_id", 1: "crm_id", 2: "crm_id", 3: "anonymous_id"}
+    day = timedelta(days=1)
+    seen: dict[Hashable, datetime] = {0: START, 1: START + 40 * day, 2: START, 3: START}
+    ties = [Tie(1, 0, "alias", START), Tie(3, 0, "event", START), Tie(3, 2, "event", START + day)]
+    rules = Rules(kinds={"crm_id": Kind(priority=1, limit=1, window="month")})
+    assert solved(World(kinds, seen, ties), rules).profiles == {
+        frozenset({0, 1, 3}), frozenset({2})
+    }  # fmt: skip
