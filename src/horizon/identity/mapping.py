@@ -98,12 +98,12 @@ def read_known(tx: Connection, rules: Rules, *, everything: bool) -> Known:
     tx.execute(QUERIES["number_kinds"])
     kinds = tuple(row.kind for row in tx.execute(QUERIES["kinds"]))
     nodes, kind, profile, born_as, seen, dead = read(
-        tx, QUERIES["read_nodes"], "uuid", "int", "int", "int", "int", "int"
+        tx, QUERIES["read_nodes"], "uuid", "int", "int", "int", "time", "int"
     )
     order = order_of(nodes)
     nodes, kind, dead = nodes[order], kind[order], dead[order]
     edges = QUERIES["read_all_edges" if everything else "read_edges"]
-    weak, strong, time, how, state = read(tx, edges, "uuid", "uuid", "int", "int", "int")
+    weak, strong, time, how, state = read(tx, edges, "uuid", "uuid", "time", "int", "int")
     ends = places(nodes, weak), places(nodes, strong)
     whole = (ends[0] >= 0) & (ends[1] >= 0)
     blocked = _blocked(tx, rules, nodes, everything=everything)

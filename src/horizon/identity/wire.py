@@ -16,15 +16,18 @@ from horizon.postgres.database import Connection
 Ints = NDArray[np.int64]
 Digests = NDArray[np.bytes_]  # of 16 bytes; they compare as PostgreSQL's uuid does
 
-EPOCH_MICROS = 946_684_800_000_000  # 2000-01-01, where PostgreSQL's times begin
+_EPOCH_MICROS = 946_684_800_000_000  # 2000-01-01, where PostgreSQL's times begin
 _HEAD = 19  # of a binary COPY: signature, flags, length of an extension
 _TAIL = 2
 _ALIKE = 8  # digests that begin with the same 8 bytes: two of a million million have that
-_WIDTHS = {"uuid": ("S16", 16), "int": (">i8", 8)}
+_WIDTHS = {"uuid": ("S16", 16), "int": (">i8", 8), "time": (">i8", 8)}
 
 
 def read(tx: Connection, query: LiteralString, *columns: str) -> list[Any]:
-    """A query's columns, each ``uuid`` or ``int`` (bigint or timestamptz), none of them NULL."""
+    """A query's columns, each ``uuid``, ``int`` (a bigint) or ``time``, none of them NULL.
+
+    A time is in microseconds since 1970, UTC.
+    """
     fields: list[tuple[str, str]] = [("count", ">i2")]
     for at, column in enumerate(columns):
         fields += [(f"length{at}", ">i4"), (f"value{at}", _WIDTHS[column][0])]
@@ -32,10 +35,13 @@ def read(tx: Connection, query: LiteralString, *columns: str) -> list[Any]:
     with tx.cursor() as cursor, cursor.copy(statement) as copy:
         body = b"".join(copy)
     rows = np.frombuffer(body[_HEAD : len(body) - _TAIL], np.dtype(fields))
-    return [
-        rows[f"value{at}"].astype("S16" if column == "uuid" else np.int64)
-        for at, column in enumerate(columns)
-    ]
+    return [_told(rows[f"value{at}"], column) for at, column in enumerate(columns)]
+
+
+def _told(values: NDArray[Any], column: str) -> NDArray[Any]:
+    if column == "uuid":
+        return values.astype("S16")
+    return values.astype(np.int64) + (_EPOCH_MICROS if column == "time" else 0)
 
 
 class UuidArray:
