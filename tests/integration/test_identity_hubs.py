@@ -78,3 +78,8 @@ def _together(world: World) -> list[list[str]]:
         "SELECT array_agg(value ORDER BY value) AS has FROM nodes GROUP BY profile_id"
     )
     return sorted(row.has for row in rows)
+
+
+def test_an_alias_is_counted_as_an_event_of_its_run(world: World) -> None:
+    world.put({"type": "alias", "userId": "ann", "previousId": "a1"}, world.track("ann", DAY))
+    assert world.identify_all().figures["events"] == 2

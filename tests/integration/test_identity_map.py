@@ -257,30 +257,20 @@ PLAYS = (
 HEALTHY = [HealthCheck.function_scoped_fixture]
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=HEALTHY)
-@given(*PLAYS)
-def test_any_order_and_any_batches_give_the_defined_map(
-    world: World,
-    events: list[Said],
-    cuts: list[tuple[Named, Named]],
-    erased: list[Named],
-    chance: random.Random,
-) -> None:
+def _agree(world: World, *play: Any) -> None:
+    events, cuts, *_ = play
     wanted, _ = _by_digest(world, evidence(events, cuts))
-    answer = partition(wanted, rules_of.read(RULES))
-    assert _played(world, events, cuts, erased, chance) == answer
+    assert _played(world, *play) == partition(wanted, rules_of.read(RULES))
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=HEALTHY)
+@given(st.tuples(*PLAYS))
+def test_any_order_and_any_batches_give_the_defined_map(world: World, play: Any) -> None:
+    _agree(world, *play)
 
 
 @pytest.mark.slow
 @settings(max_examples=80, deadline=None, suppress_health_check=HEALTHY)
-@given(*PLAYS)
-def test_many_more_of_them(
-    world: World,
-    events: list[Said],
-    cuts: list[tuple[Named, Named]],
-    erased: list[Named],
-    chance: random.Random,
-) -> None:
-    wanted, _ = _by_digest(world, evidence(events, cuts))
-    answer = partition(wanted, rules_of.read(RULES))
-    assert _played(world, events, cuts, erased, chance) == answer
+@given(st.tuples(*PLAYS))
+def test_many_more_of_them(world: World, play: Any) -> None:
+    _agree(world, *play)

@@ -20,6 +20,7 @@ from horizon.stage import Window
 class _Found:
     """Nodes and edges, column by column as the queries take them."""
 
+    events: int = 0
     nodes: list[tuple[UUID, str, str, datetime]] = field(default_factory=list)
     edges: list[tuple[UUID, UUID, str, datetime, UUID | None, int | None]] = field(
         default_factory=list
@@ -66,13 +67,14 @@ def gather(
             if rules.of(row.kind).limit and rules.of(row.kind).window != "ever"
         ],
     )
-    return tx.execute(QUERIES["counted"]).fetchone()
+    return tx.execute(QUERIES["counted"], {"aliases": aliases.events}).fetchone()
 
 
 def _aliases(tx: Connection, window: Window) -> _Found:
     """Of an alias call its own identifier and the previous one, as both kinds that may be meant."""
     found = _Found()
     for row in tx.execute(QUERIES["aliases"], window.parameters()):
+        found.events += 1
         named = _named(row)
         found.nodes += [(node, kind, value, row.sighted_at) for node, kind, value in named]
         if not named:

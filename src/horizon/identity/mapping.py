@@ -13,7 +13,7 @@ import numpy as np
 from horizon.identity import rules as rules_of
 from horizon.identity.graph import JOINS, Bools, Graph, Solution, solve
 from horizon.identity.rules import Rules
-from horizon.identity.wire import Digests, IntArray, Ints, UuidArray, places, read
+from horizon.identity.wire import Digests, IntArray, Ints, UuidArray, places, read, uuids
 from horizon.identity.wire import order as order_of
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
@@ -281,9 +281,9 @@ def _told(
     for edge in np.flatnonzero(ties).tolist() if pointed else []:
         ends = int(graph.weak[edge]), int(graph.strong[edge])
         if before[ends[0]] != before[ends[1]]:
-            both = (_uuid(known.nodes[ends[0]]), _uuid(known.nodes[ends[1]]))
+            weak, strong = uuids(known.nodes[list(ends)])
             for end in ends:
-                by_profile.setdefault(int(before[end]), both)
+                by_profile.setdefault(int(before[end]), (weak, strong))
     merged = [Merged(profile, into, by_profile.get(profile)) for profile, into in pointed if into]
     revived = {profile for profile, into in pointed if not into}
     came = (before > 0) & (placing.profile > 0) & (placing.profile != before)
@@ -292,7 +292,3 @@ def _told(
     absorbed = {one.profile_id for one in merged}
     split = [(there, was) for there, was in pairs.T.tolist() if was not in absorbed]
     return replace(UNCHANGED, made=len(placing.made), merged=merged, split=split)
-
-
-def _uuid(digest: bytes) -> UUID:
-    return UUID(bytes=bytes(digest).ljust(16, b"\0"))

@@ -312,7 +312,7 @@ ORDER BY profile_id, first_seen, node;
 SELECT rules FROM identity_rules ORDER BY version DESC LIMIT 1;
 
 -- name: counted
-SELECT coalesce(sum(events), 0)::bigint AS events,
+SELECT coalesce(sum(events), 0)::bigint + %(aliases)s::bigint AS events,
        (SELECT count(*) FROM sighted_nodes) AS nodes, (SELECT count(*) FROM fresh_nodes) AS identifiers, (SELECT count(*) FROM fresh_edges) AS edges,
        (SELECT count(*) FROM touched) AS touched
 FROM sightings;

@@ -8,11 +8,20 @@ from uuid import UUID
 
 import numpy as np
 
-from horizon.identity.graph import Bools, Solution, solve
-from horizon.identity.mapping import HUB, QUERIES, Change, Known, make_room, read_known, redraw
+from horizon.identity.graph import JOINS, Bools, Solution, solve
+from horizon.identity.mapping import (
+    HUB,
+    QUERIES,
+    REFUSED,
+    Change,
+    Known,
+    make_room,
+    read_known,
+    redraw,
+)
 from horizon.identity.rules import Rules
 from horizon.identity.stage import follow
-from horizon.identity.wire import Ints
+from horizon.identity.wire import Ints, uuids
 from horizon.postgres.database import Connection
 from horizon.postgres.era import current_era
 
@@ -55,10 +64,10 @@ def compare(tx: Connection, rules: Rules) -> Comparison:
         profiles_after=_distinct(solution.group[~out]),
         merged=_beyond_one(pairs[1]),
         split=_beyond_one(pairs[0]),
-        refused_before=int((known.state == 1).sum()),
-        refused_after=int((solution.refused != 0).sum()),
-        hubs=_uuids(known, solution.hub & (known.dead != HUB)),
-        freed=_uuids(known, ~solution.hub & (known.dead == HUB)),
+        refused_before=int((known.state == REFUSED).sum()),
+        refused_after=int((solution.refused != JOINS).sum()),
+        hubs=uuids(known.nodes[solution.hub & (known.dead != HUB)]),
+        freed=uuids(known.nodes[~solution.hub & (known.dead == HUB)]),
         blocked=int((known.graph.blocked & (known.profile > 0)).sum()),
         largest_before=_largest(known, known.profile, known.profile > 0),
         largest_after=_largest(known, solution.group, ~out),
@@ -90,19 +99,11 @@ def _beyond_one(numbers: Ints) -> int:
     return len(numbers) - _distinct(numbers)
 
 
-def _largest(
-    known: Known, group: Ints, inside: np.ndarray[tuple[int], np.dtype[np.bool_]]
-) -> list[Size]:
+def _largest(known: Known, group: Ints, inside: Bools) -> list[Size]:
     members = np.flatnonzero(inside)
     order = np.lexsort((members, known.graph.seen[members]))
     members = members[order]
     _, first, count = np.unique(group[members], return_index=True, return_counts=True)
     largest = np.lexsort((first, -count))[:LARGEST]
-    return [
-        Size(UUID(bytes=bytes(known.nodes[members[first[at]]]).ljust(16, b"\0")), int(count[at]))
-        for at in largest.tolist()
-    ]
-
-
-def _uuids(known: Known, asked: Bools) -> list[UUID]:
-    return [UUID(bytes=bytes(one).ljust(16, b"\0")) for one in known.nodes[asked]]
+    nodes = uuids(known.nodes[members[first[largest]]])
+    return [Size(node, size) for node, size in zip(nodes, count[largest].tolist(), strict=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from typing import Any, LiteralString
+from uuid import UUID
 
 import numpy as np
 import psycopg
@@ -42,6 +43,10 @@ def _told(values: NDArray[Any], column: str) -> NDArray[Any]:
     if column == "uuid":
         return values.astype("S16")
     return values.astype(np.int64) + (_EPOCH_MICROS if column == "time" else 0)
+
+
+def uuids(digests: Digests) -> list[UUID]:
+    return [UUID(bytes=bytes(one).ljust(16, b"\0")) for one in digests]
 
 
 class UuidArray:
