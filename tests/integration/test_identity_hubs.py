@@ -35,6 +35,31 @@ def test_the_tablet_is_of_its_first_user_until_it_is_a_hub(world: World) -> None
         assert (tablet.dead, tablet.value) == ((None, "u0") if number < 10 else ("hub", None))
 
 
+def test_the_number_of_one_that_became_a_hub_leads_to_nobody(world: World) -> None:
+    """It led to the hub's first user, who is absorbed later: no number leads to an absorbed one."""
+    for first in ("old", "u0", "tablet"):
+        world.put({"type": "page", "anonymousId": first, "timestamp": (NOW - 9 * DAY).isoformat()})
+        world.identify_all()
+    old, u0, tablet = _numbers(world)
+    world.put({"type": "alias", "previousId": "u0", "anonymousId": "tablet", "userId": "ann"})
+    world.identify_all()
+    assert _led(world) == {old: None, u0: None, tablet: u0}
+    world.put(*(world.track(f"u{number}", DAY, anonymousId="tablet") for number in range(12)))
+    world.identify_all()
+    world.put({"type": "alias", "previousId": "old", "userId": "ann"})
+    world.identify_all()
+    led = _led(world)
+    assert (led[old], led[u0], led[tablet]) == (None, old, None)
+
+
+def _numbers(world: World) -> list[int]:
+    return [row.profile_id for row in world.rows("SELECT profile_id FROM profiles ORDER BY 1")]
+
+
+def _led(world: World) -> dict[int, int | None]:
+    return {row.profile_id: row.points_to for row in world.rows("SELECT * FROM profiles")}
+
+
 def test_values_that_nobody_owns_join_nobody(world: World) -> None:
     zeros = ["0", "0000-0000", "00000000-0000-0000-0000-000000000000"]
     wanted = set()

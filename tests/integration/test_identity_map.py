@@ -239,8 +239,8 @@ def _is_whole(tx: Connection) -> None:
         "SELECT FROM nodes n JOIN profiles p USING (profile_id) WHERE p.points_to IS NOT NULL"
     ).fetchall()
     assert not tx.execute(
-        "SELECT FROM profiles p JOIN nodes n ON n.born_as = p.profile_id AND n.profile_id IS NOT NULL"
-        " WHERE n.profile_id IS DISTINCT FROM coalesce(p.points_to, p.profile_id)"
+        "SELECT FROM profiles p JOIN nodes n ON n.born_as = p.profile_id"
+        " WHERE p.points_to IS DISTINCT FROM nullif(n.profile_id, p.profile_id)"
     ).fetchall()
 
 

@@ -241,10 +241,12 @@ def _reasons(known: Known, solution: Solution, edges: Ints) -> dict[str, Any]:
 def _point(tx: Connection, known: Known, placing: _Placing) -> list[tuple[int, int]]:
     """Each id that was there before: 0 where it holds, else the one that holds in its place.
 
-    Those that changed come back.
+    An id whose node went out holds as well, of nobody: what it led to is no longer tied to it and
+    may go on to merge. Those that changed come back.
     """
-    born = np.flatnonzero((known.born_as > 0) & (placing.profile > 0))
-    target = np.where(placing.profile[born] == known.born_as[born], 0, placing.profile[born])
+    born = np.flatnonzero(known.born_as > 0)
+    profile = placing.profile[born]
+    target = np.where(profile == known.born_as[born], 0, profile)
     rows = tx.execute(
         QUERIES["point"],
         {"profiles": IntArray(known.born_as[born]), "targets": IntArray(target)},
