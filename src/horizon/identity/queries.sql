@@ -81,10 +81,10 @@ FROM unnest(%(nodes)s::uuid[], %(kinds)s::text[], %(values)s::text[], %(times)s:
 -- name: look_up_nodes
 -- Those that are not there, and those that were seen earlier than was known. LATERAL and LIMIT here and
 -- below: a look into the index for each, so that a batch costs by its own size; the planner would read
--- the whole map and join it by hash.
+-- the whole map and join it by hash. In the index's order, since neighbours share its pages.
 INSERT INTO looked_up (node, kind, value, time, known)
 SELECT s.node, s.kind, s.value, s.time, n.first_seen IS NOT NULL
-FROM (SELECT node, min(kind) AS kind, min(value) AS value, min(time) AS time FROM sighted_nodes GROUP BY node) s
+FROM (SELECT node, min(kind) AS kind, min(value) AS value, min(time) AS time FROM sighted_nodes GROUP BY node ORDER BY node) s
 LEFT JOIN LATERAL (SELECT k.first_seen FROM nodes k WHERE k.node = s.node LIMIT 1) n ON true
 WHERE n.first_seen IS NULL OR s.time < n.first_seen;
 
@@ -139,7 +139,7 @@ FROM (
         UNION ALL
         SELECT weak, strong, how, time, sighting(time, event_id, source_id) FROM said_edges
     ) pairs
-    GROUP BY weak, strong, how
+    GROUP BY weak, strong, how ORDER BY weak, strong
 ) f
 LEFT JOIN LATERAL (
     SELECT k.time FROM edges k WHERE k.weak = f.weak AND k.strong = f.strong AND k.how = f.how LIMIT 1
