@@ -20,7 +20,7 @@ print("\n".join(extras[sys.argv[1]]))' "$1"
 
 compile pyproject.toml -o requirements.lock "$@"
 before="-c requirements.lock"
-for name in test engines models; do
+for name in test models; do
     # shellcheck disable=SC2086  # several words are meant
     extra "$name" | compile - $before -o "requirements/$name.lock" "$@"
     before="$before -c requirements/$name.lock"

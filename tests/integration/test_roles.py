@@ -43,6 +43,8 @@ GRANTS = {
     "history_open_messages": ("", "SIUD", "", ""),
     "history_passes":   ("", "SID", "", ""),
     "history_seals":    ("", "SI", "S", "S"),
+    "iceberg_namespace_properties": ("", "SIUD", "S", "S"),
+    "iceberg_tables":   ("", "SIUD", "S", "S"),
     "identity_rules":   ("", "SI", "SI", "S"),
     "message_responses": ("", "S", "S", "S"),
     "lineage_kept":     ("", "SID", "", ""),

@@ -1,0 +1,1 @@
+"""What runs a definition over lake and hot tail: DuckDB on one machine, Spark on many."""

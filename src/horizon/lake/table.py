@@ -1,0 +1,77 @@
+"""The table of events: who asks the catalog for it, and how it is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg.conninfo import conninfo_to_dict
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.table import StaticTable, Table
+from sqlalchemy import URL
+
+from horizon.lake import files
+from horizon.lake.schema import BY_DAY, PROPERTIES, SCHEMA
+from horizon.postgres.database import Connection, Database, Role
+from horizon.postgres.queries import Queries
+from horizon.settings import Settings
+
+QUERIES = Queries("horizon.lake")
+
+CATALOG: Final = "horizon"  # Spark's catalog has to have this name as well
+NAMESPACE: Final = "horizon"
+EVENTS: Final = "events"
+
+
+@dataclass(frozen=True)
+class Lake:
+    """Where the tables lie, and what its files are reached with."""
+
+    database: Database
+    warehouse: str  # a URL without a slash at its end
+    properties: dict[str, str]
+
+    @classmethod
+    def of(cls, settings: Settings, database: Database) -> Lake:
+        """Raises UsageError where LAKE_URL cannot be one."""
+        return cls(database, files.warehouse(settings), files.properties(settings))
+
+    def catalog(self) -> SqlCatalog:
+        """Iceberg's catalog in our database. Its own transactions commit what a writer made."""
+        url = URL.create(
+            "postgresql+psycopg",
+            query={name: str(value) for name, value
+                   in conninfo_to_dict(self.database.conninfo(Role.WORKER)).items()},
+        )  # fmt: skip
+        return SqlCatalog(
+            CATALOG,
+            **self.properties,
+            uri=url.render_as_string(hide_password=False),
+            warehouse=self.warehouse,
+            init_catalog_tables="false",
+        )
+
+    def for_writing(self) -> Table:
+        """The table as it is now, made where there is none, with all fields of the schema."""
+        catalog = self.catalog()
+        try:
+            table = catalog.load_table((NAMESPACE, EVENTS))
+        except NoSuchTableError:
+            catalog.create_namespace_if_not_exists(NAMESPACE)
+            table = catalog.create_table_if_not_exists(
+                (NAMESPACE, EVENTS), SCHEMA, partition_spec=BY_DAY, properties=PROPERTIES
+            )
+        if set(SCHEMA.column_names) - set(table.schema().column_names):
+            with table.update_schema() as update:
+                update.union_by_name(SCHEMA)
+        return table
+
+    def seen_by(self, tx: Connection) -> Table | None:
+        """The table as this transaction sees it; None before the first archive."""
+        row = tx.execute(
+            QUERIES["pointer"], {"catalog": CATALOG, "namespace": NAMESPACE, "table": EVENTS}
+        ).fetchone()
+        if row is None or row.metadata_location is None:
+            return None
+        return StaticTable.from_metadata(row.metadata_location, self.properties)
