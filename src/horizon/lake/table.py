@@ -9,7 +9,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import StaticTable, Table
-from sqlalchemy import URL
+from sqlalchemy import URL, NullPool, create_engine
 
 from horizon.lake import files
 from horizon.lake.schema import BY_DAY, PROPERTIES, SCHEMA
@@ -44,13 +44,15 @@ class Lake:
             query={name: str(value) for name, value
                    in conninfo_to_dict(self.database.conninfo(Role.WORKER)).items()},
         )  # fmt: skip
-        return SqlCatalog(
+        catalog = SqlCatalog(
             CATALOG,
             **self.properties,
             uri=url.render_as_string(hide_password=False),
             warehouse=self.warehouse,
             init_catalog_tables="false",
         )
+        catalog.engine = create_engine(url, poolclass=NullPool)  # nobody would close a pool's
+        return catalog
 
     def for_writing(self) -> Table:
         """The table as it is now, made where there is none, with all fields of the schema."""
