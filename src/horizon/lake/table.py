@@ -51,7 +51,9 @@ class Lake:
             warehouse=self.warehouse,
             init_catalog_tables="false",
         )
-        catalog.engine = create_engine(url, poolclass=NullPool)  # nobody would close a pool's
+        # A connection for each question: nobody tells when the last one was asked.
+        catalog.engine.dispose()
+        catalog.engine = create_engine(url, poolclass=NullPool)
         return catalog
 
     def for_writing(self) -> Table:

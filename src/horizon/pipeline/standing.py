@@ -30,7 +30,7 @@ from horizon.postgres.database import Connection, row_dicts
 from horizon.settings import Settings
 from horizon.stage import STAGES
 
-ORDER: Final = ("identity", "score", "alert", "campaign", "email", "seal", "retention")
+ORDER: Final = ("identity", "archive", "score", "alert", "campaign", "email", "seal", "retention")
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 

@@ -17,12 +17,12 @@ KEYWORDS = (
     "to_addr", "database", "forward", "head",
 )  # fmt: skip
 COUNTS = (
-    "asked", "attempts", "batches", "blocked", "complained", "consents", "count", "created",
-    "deferred", "dropped_ids", "dropped_rejected", "edges", "events", "failed", "freed",
-    "granted", "high", "histogram", "hubs", "identifiers", "inserted", "known", "left", "looped",
-    "low", "medium", "merged", "nodes", "nowhere", "null_mx", "opt_ins", "planned", "profiles",
-    "refused", "rejected", "resolved", "sealed", "sent", "skipped", "split", "suppressed",
-    "suspicious", "traits", "unanswered", "unknown", "users",
+    "asked", "attempts", "batches", "blocked", "bytes", "complained", "consents", "count",
+    "created", "deferred", "dropped_ids", "dropped_rejected", "edges", "events", "failed",
+    "files", "freed", "granted", "high", "histogram", "hubs", "identifiers", "inserted",
+    "known", "left", "looped", "low", "medium", "merged", "nodes", "nowhere", "null_mx",
+    "opt_ins", "planned", "profiles", "refused", "rejected", "resolved", "sealed", "sent",
+    "skipped", "split", "suppressed", "suspicious", "traits", "unanswered", "unknown", "users",
 )  # fmt: skip
 NUMBERS = ("score", "threshold", "window_days", "cooldown_days", "duration_s", "lag_s")
 FLAGS = ("aggregated",)
