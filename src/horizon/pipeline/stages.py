@@ -46,7 +46,8 @@ def identity_stage(keys: Keys, settings: Settings) -> Stage:
 
 def score_stage(settings: Settings) -> Stage:
     rules = ScoreRules(settings.WINDOW_DAYS, settings.SCORE_HIGH, settings.SCORE_MEDIUM)
-    return Stage("score", "scorer", partial(scoring.run, rules=rules))
+    run = partial(scoring.run, rules=rules, settings=settings)
+    return Stage("score", "scorer", run, one_snapshot=True)
 
 
 def alert_stage(settings: Settings, threshold: float | None = None) -> Stage:
