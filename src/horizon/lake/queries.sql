@@ -15,3 +15,11 @@ SELECT event_id, source_id, message_id, type, name, user_id, anonymous_id, email
        properties, traits, context, consent
 FROM events_between(%(until_era)s, %(until)s, %(era)s, %(seen)s)
 WHERE received_at >= %(first)s AND received_at < %(last)s;
+
+-- name: restored
+-- Whether a backup was brought back since.
+SELECT EXISTS (SELECT FROM restores WHERE restored_at >= %(since)s) AS found;
+
+-- name: pinned
+-- The lake's metadata files that backups since then name.
+SELECT lake FROM backups WHERE taken_at >= %(since)s AND lake IS NOT NULL;

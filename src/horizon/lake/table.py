@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
+from uuid import uuid4
 
 from psycopg.conninfo import conninfo_to_dict
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import StaticTable, Table
-from sqlalchemy import URL
+from sqlalchemy import URL, NullPool, create_engine
 
 from horizon.lake import files
 from horizon.lake.schema import BY_DAY, PROPERTIES, SCHEMA
@@ -44,13 +45,17 @@ class Lake:
             query={name: str(value) for name, value
                    in conninfo_to_dict(self.database.conninfo(Role.WORKER)).items()},
         )  # fmt: skip
-        return SqlCatalog(
+        catalog = SqlCatalog(
             CATALOG,
             **self.properties,
             uri=url.render_as_string(hide_password=False),
             warehouse=self.warehouse,
             init_catalog_tables="false",
         )
+        # A connection for each question: nobody tells when the last one was asked.
+        catalog.engine.dispose()
+        catalog.engine = create_engine(url, poolclass=NullPool)
+        return catalog
 
     def for_writing(self) -> Table:
         """The table as it is now, made where there is none, with all fields of the schema."""
@@ -60,12 +65,17 @@ class Lake:
         except NoSuchTableError:
             catalog.create_namespace_if_not_exists(NAMESPACE)
             table = catalog.create_table_if_not_exists(
-                (NAMESPACE, EVENTS), SCHEMA, partition_spec=BY_DAY, properties=PROPERTIES
+                (NAMESPACE, EVENTS), SCHEMA, self._new_place(), BY_DAY, properties=PROPERTIES
             )
         if set(SCHEMA.column_names) - set(table.schema().column_names):
             with table.update_schema() as update:
                 update.union_by_name(SCHEMA)
         return table
+
+    def _new_place(self) -> str:
+        """A folder of this table alone: two databases of one home would else clean up each other's
+        files, and a lake that is built anew the files of the one before."""
+        return f"{self.warehouse}/{NAMESPACE}/{EVENTS}-{uuid4().hex[:12]}"
 
     def seen_by(self, tx: Connection) -> Table | None:
         """The table as this transaction sees it; None before the first archive."""
