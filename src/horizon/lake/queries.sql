@@ -43,3 +43,11 @@ FROM nodes WHERE live GROUP BY get_byte(uuid_send(node), 15) & 15;
 -- name: dead
 -- For packed.py.
 SELECT string_agg(uuid_send(node), '') AS node FROM nodes WHERE dead IS NOT NULL GROUP BY get_byte(uuid_send(node), 15) & 15;
+
+-- name: restored
+-- Whether a backup was brought back since.
+SELECT EXISTS (SELECT FROM restores WHERE restored_at >= %(since)s) AS found;
+
+-- name: pinned
+-- The lake's metadata files that backups since then name.
+SELECT lake FROM backups WHERE taken_at >= %(since)s AND lake IS NOT NULL;
