@@ -1,69 +1,76 @@
-"""What tests ask of the lake: what is in it, and what should be."""
+"""A lake for tests: filled by the real archive, read by programs that know nothing of ours."""
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-from horizon.events.model import read_message
-from horizon.events.store import store
+import duckdb
+import pyarrow as pa
+from pyiceberg.table import Table
+
 from horizon.lake import archive
-from horizon.lake.table import Lake
-from horizon.lake.watermark import Watermark, watermark_of
-from horizon.pipeline.installation import Installation
-from horizon.pipeline.runner import QUERIES
-from horizon.postgres.database import Connection, Role, closing_connection
-from horizon.postgres.era import current_era
-from horizon.stage import Window
-from tests.world import NOW, World
+from horizon.lake.files import local_path
+from horizon.lake.table import EVENTS, NAMESPACE, Lake
+from horizon.pipeline.runner import Stage
+from horizon.stage import StageResult
+from tests.world import World
+
+# Count and checksum of a day.
+Sums = dict[date, tuple[int, int]]
 
 
-def lake_of(horizon: Installation) -> Lake:
-    return Lake.of(horizon.settings, horizon.database)
+@dataclass
+class LakeWorld:
+    world: World
+
+    @property
+    def lake(self) -> Lake:
+        return Lake.of(self.world.horizon.settings, self.world.horizon.database)
+
+    @property
+    def table(self) -> Table:
+        return self.lake.catalog().load_table((NAMESPACE, EVENTS))
+
+    def archive(self, now: datetime | None = None) -> StageResult:
+        stage = Stage("archive", "archiver", partial(archive.run, lake=self.lake))
+        return self.world.runner.run(stage, now or self.world.now)
+
+    def fill(self, steps: int, *, users: int = 5, days: int = 1) -> None:
+        """So many archived steps, each with an event of each user on each day."""
+        for step in range(steps):
+            self.world.put(*(
+                self.world.track(f"user{user}", timedelta(days=day, minutes=step))
+                for user in range(users) for day in range(days)
+            ))  # fmt: skip
+            self.archive()
+
+    def files(self) -> list[Path]:
+        paths = [local_path(task.file.file_path) for task in self.table.scan().plan_files()]
+        return [path for path in paths if path is not None]
+
+    def folder(self) -> Path:
+        path = local_path(self.table.location())
+        assert path is not None
+        return path
+
+    def by_pyiceberg(self) -> Sums:
+        return _sums(self.table.scan().to_arrow())
+
+    def by_duckdb(self) -> Sums:
+        with duckdb.connect() as session:
+            files = [str(path) for path in self.files()]
+            return _sums(session.read_parquet(files).to_arrow_table())
 
 
-def watermark(horizon: Installation) -> Watermark:
-    return watermark_of(lake_of(horizon).for_writing())
-
-
-def archived(horizon: Installation) -> Counter[str]:
-    """How often each message is in the lake."""
-    table = lake_of(horizon).for_writing()
-    return Counter(table.scan(selected_fields=("message_id",)).to_arrow()["message_id"].to_pylist())
-
-
-def stored(horizon: Installation) -> Counter[str]:
-    with horizon.database.transaction(Role.OWNER) as tx:
-        return Counter(row.message_id for row in tx.execute("SELECT message_id FROM events"))
-
-
-def all_there_once(horizon: Installation) -> bool:
-    found = stored(horizon)
-    return found == archived(horizon) and set(found.values()) <= {1}
-
-
-def put_open(world: World, tx: Connection, items: list[dict[str, Any]], **more: Any) -> list[str]:
-    """Stored by a transaction that stays open: their message ids."""
-    received = more.get("received_at", world.now)
-    events = [
-        read_message(
-            {"messageId": f"o{next(world.numbers)}", **item}, source=world.source(tx, "server"),
-            received_at=received, sent_at=received, node_key=world.horizon.keys.node,
-            kinds=world.horizon.kinds,
-        )
-        for item in items
-    ]  # fmt: skip
-    store(tx, events, era=current_era(tx))
-    return [event.message_id for event in events]
-
-
-def take_unlocked(horizon: Installation) -> int:
-    """An archive without the stage's lock, as of one who lost it with its connection."""
-    database = horizon.database
-    with closing_connection(database.connect(Role.WORKER, autocommit=True)) as tx:
-        row = tx.execute(QUERIES["window"], {"stage": "archive"}).fetchone()
-        assert row is not None
-        window = Window(NOW, uuid4(), uuid4(), current_era(tx), row.until)
-        results = list(archive.run(tx, window, lake=lake_of(horizon)))
-    return sum(result.figures["events"] for result in results)
+def _sums(rows: pa.Table) -> Sums:
+    with duckdb.connect() as session:
+        session.execute("SET TimeZone = 'UTC'")
+        session.register("lake", rows.select(sorted(rows.column_names)))
+        found: list[Any] = session.execute(
+            "SELECT time::date, count(*), sum(hash(lake::text)::hugeint) FROM lake GROUP BY 1"
+        ).fetchall()
+    return {day: (int(count), int(total)) for day, count, total in found}

@@ -8,6 +8,7 @@
     │   ├── MappingError         a file source's mapping cannot be used
     │   └── TemplateError        a mail template cannot be used
     ├── DatabaseError            the database cannot be reached or is not ours
+    ├── LakeError                the lake cannot be read: a file is missing or damaged
     ├── PortInUseError           another program listens where we would
     ├── AlreadyRunningError      another Horizon serves the same home
     ├── TransportError           a channel did not take a message
@@ -43,6 +44,10 @@ class TemplateError(UsageError):
 
 
 class DatabaseError(HorizonError):
+    pass
+
+
+class LakeError(HorizonError):
     pass
 
 

@@ -171,10 +171,18 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     S3_SECRET_ACCESS_KEY: Text | None = None
     LAKE_URL: Text | None = None
     ENGINE: Literal["duckdb", "spark"] = "duckdb"
+    ENGINE_MEMORY_BYTES: Annotated[
+        int, Meta(ge=50_000_000, description="a whole number of bytes, at least 50000000")
+    ] = 1_000_000_000  # of a query; what does not fit goes to ENGINE_SPILL
+    ENGINE_SPILL: Text = ""  # a folder; empty: spill in HORIZON_HOME
 
     @property
     def home(self) -> Path:
         return Path(self.HORIZON_HOME).expanduser().absolute()
+
+    @property
+    def spill_folder(self) -> Path:
+        return Path(self.ENGINE_SPILL).absolute() if self.ENGINE_SPILL else self.home / "spill"
 
     @property
     def log_path(self) -> Path:

@@ -15,7 +15,7 @@ from horizon.lake import archive, commit, writing
 from horizon.pipeline import stages
 from horizon.postgres.database import Role, closing_connection
 from horizon.stage import StageResult
-from tests.lake import all_there_once, archived, lake_of, put_open, take_unlocked, watermark
+from tests.archiving import all_there_once, archived, lake_of, put_open, take_unlocked, watermark
 from tests.world import DAY, NOW, World
 
 

@@ -24,8 +24,8 @@ from horizon.postgres import backup as backups
 from horizon.postgres.database import Connection, Database, Role
 from horizon.postgres.embedded import EmbeddedPostgres, binaries
 from horizon.postgres.era import open_era
+from tests.archiving import all_there_once, archived, put_open, take_unlocked, watermark
 from tests.conftest import _quickest_folder
-from tests.lake import all_there_once, archived, put_open, take_unlocked, watermark
 from tests.world import DAY, NOW, World
 
 # What the contract of the lake says, in words of its own: neither the query nor the function that

@@ -16,6 +16,7 @@ GRANTS = {
     #                  edge  worker console reader
     "alerts":           ("", "SI", "S", "S"),
     "audit":            ("", "I", "SI", ""),
+    "backups":          ("", "S", "", ""),
     "breakers":         ("", "SIU", "S", "S"),
     "campaign_runs":    ("", "SI", "S", "S"),
     "campaign_versions": ("", "S", "S", "S"),

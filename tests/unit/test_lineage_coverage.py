@@ -167,10 +167,10 @@ def test_addresses_are_masked_where_they_are_hashed(graph: Graph) -> None:
 
 def test_a_wrong_query_changes_the_lineage() -> None:
     queries = dict(named_queries())
-    right = "extract(epoch FROM %(now)s - coalesce(heard.last_activity, n.first_seen))::float8"
-    assert right in queries["scoring.write_scores"]
-    queries["scoring.write_scores"] = queries["scoring.write_scores"].replace(
-        right, "extract(epoch FROM %(now)s - n.first_seen)::float8"
+    right = "extract(epoch FROM %(now)s - coalesce(heard.last_activity, known.first_seen))::float8"
+    assert right in queries["scoring.scores"]
+    queries["scoring.scores"] = queries["scoring.scores"].replace(
+        right, "extract(epoch FROM %(now)s - known.first_seen)::float8"
     )
     sources = {
         str(one.source)
@@ -202,7 +202,7 @@ def test_text_and_json_tell_the_same(graph: Graph) -> None:
     column = graph.find("scores.score")
     text, told = as_text(graph, column), as_json(graph, column)
     assert "├─ events.time  [score: aggregation]" in text
-    assert "besides, in score: a constant, parameter now, parameter window_days" in text
+    assert "besides, in score: a constant, parameter now, parameter window_s" in text
     names = {one["column"] for one in told["up"]}
     assert names == {"events.time", "nodes.first_seen"}
     assert {one["column"] for one in told["down"]} == {

@@ -46,7 +46,8 @@ def identity_stage(keys: Keys, settings: Settings) -> Stage:
 
 def score_stage(settings: Settings) -> Stage:
     rules = ScoreRules(settings.WINDOW_DAYS, settings.SCORE_HIGH, settings.SCORE_MEDIUM)
-    return Stage("score", "scorer", partial(scoring.run, rules=rules))
+    run = partial(scoring.run, rules=rules, settings=settings)
+    return Stage("score", "scorer", run, one_snapshot=True)
 
 
 def alert_stage(settings: Settings, threshold: float | None = None) -> Stage:
@@ -82,6 +83,15 @@ def retention_stage(settings: Settings) -> Stage:
     return Stage("retention", "keeper", partial(retention.run, keep=_keep(settings)))
 
 
+def compact_stage(horizon: Installation) -> Stage:
+    # Iceberg, DuckDB and SQLAlchemy take 1 s to import, and every command would wait for them.
+    from horizon.lake import maintenance
+    from horizon.lake.table import Lake
+
+    lake = Lake.of(horizon.settings, horizon.database)
+    return Stage("compact", "compactor", partial(maintenance.run, lake=lake))
+
+
 def _keep(settings: Settings) -> retention.Keep:
     return retention.Keep(settings.REJECTED_DAYS, settings.IDS_DAYS)
 
@@ -99,6 +109,19 @@ def drop_what_is_over(horizon: Installation, now: datetime | None, correlation_i
         due = retention.is_due(tx, _keep(horizon.settings), now or clock.now())
     if due:
         horizon.runner.run(retention_stage(horizon.settings), now, correlation_id)
+
+
+def keep_lake(horizon: Installation, now: datetime | None, correlation_id: UUID) -> None:
+    """Once there is enough to do. Where it fails, the run's line says so, and events still come."""
+    from horizon.lake import maintenance
+    from horizon.lake.table import Lake
+
+    lake = Lake.of(horizon.settings, horizon.database)
+    with contextlib.suppress(HorizonError, psycopg.Error):
+        with horizon.database.transaction(Role.WORKER) as tx:
+            due = maintenance.is_due(lake, tx, now or clock.now())
+        if due:
+            horizon.runner.run(compact_stage(horizon), now, correlation_id)
 
 
 def score(
@@ -251,6 +274,7 @@ def _run_each(horizon: Installation, now: datetime | None, stop: Event | None, r
         send(horizon, run, stop=stop, now=now)
     finally:
         horizon.runner.run(seal_stage(), now, run)
+        keep_lake(horizon, now, run)
         drop_what_is_over(horizon, now, run)
     if mistakes:
         raise HorizonError(" ".join(mistakes))

@@ -19,8 +19,8 @@ _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 class Queries:
     """``Queries("horizon.scoring")["write_scores"]`` is a query's text, as psycopg takes it."""
 
-    def __init__(self, package: str) -> None:
-        text = (resources.files(package) / "queries.sql").read_text()
+    def __init__(self, package: str, file: str = "queries.sql") -> None:
+        text = (resources.files(package) / file).read_text()
         parts = _NAME.split(text)[1:]
         self._package = package
         self._texts = {
