@@ -19,7 +19,7 @@ from horizon.personal import looks_personal
 # find the names in a year's runs took 1 s.
 STAGES: Final = (
     "identity", "score", "alert", "campaign", "email", "seal", "retention", "domains", "ingest",
-    "compact",
+    "compact", "verify",
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from horizon.cli import (
     identity,
     ingest,
     keep,
+    lake,
     lineage,
     profile,
     serve,
@@ -61,7 +62,7 @@ def _root(
 
 for module in (
     serve, status, doctor, ship, ingest, data, forward, stages, explain, consent, keep, audit,
-    lineage, dashboards, profile, identity, tokens,
+    lineage, dashboards, profile, identity, tokens, lake,
 ):  # fmt: skip
     module.register(app)
 

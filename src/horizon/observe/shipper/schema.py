@@ -23,7 +23,7 @@ COUNTS = (
     "low", "medium", "merged", "nodes", "nowhere", "null_mx", "opt_ins", "planned", "profiles",
     "refused", "rejected", "resolved", "sealed", "sent", "skipped", "split", "suppressed",
     "suspicious", "traits", "unanswered", "unknown", "users",
-    "agreed", "bytes", "days", "differing", "dropped_events", "expired", "files", "freed_bytes",
+    "bytes", "days", "differing", "dropped_events", "expired", "files", "freed_bytes",
     "removed", "replaced",
 )  # fmt: skip
 NUMBERS = ("score", "threshold", "window_days", "cooldown_days", "duration_s", "lag_s")
