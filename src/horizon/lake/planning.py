@@ -12,7 +12,7 @@ from horizon.errors import LakeError
 from horizon.lake.view import File, Files
 from horizon.lake.watermark import Watermark, watermark_of
 
-COLUMNS = ("node", "nodes", "time", "received_at", "activity")
+COLUMNS = ("node", "nodes", "nodes.element", "time", "received_at", "activity")
 
 
 @dataclass(frozen=True)
