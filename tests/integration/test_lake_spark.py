@@ -11,6 +11,7 @@ import pkgutil
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from importlib import resources
@@ -26,6 +27,7 @@ from horizon.lake.engines.spark import Spark
 from horizon.postgres.queries import Queries
 from horizon.settings import Settings
 from tests.lake_worlds import archive_all, asked, postgres_says, view_of
+from tests.servers.s3 import s3_server
 from tests.spark import spark_environment as spark_environment
 from tests.world import DAY, NOW, World
 
@@ -154,6 +156,28 @@ def test_a_killed_query_leaves_a_folder_for_a_day(world: World, spark: Spark) ->
         (folder / "map").mkdir(parents=True)
     asked(world, SCORES, PARAMETERS, spark)
     assert left_in(world) == [new.name]
+
+
+def test_a_lake_at_s3(
+    world: World, spark_environment: dict[str, str], tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    """Nothing but Iceberg's own client, on the executors as well; the query's folder is gone."""
+    with s3_server(tmp_path, free_port()) as server:
+        server.put("lakes/begun", b"")
+        told = {**server.environment, **spark_environment, "LAKE_URL": "s3://lakes/one"}
+        settings = settings_of(world, told)
+        there = replace(world, horizon=replace(world.horizon, settings=settings))
+        there.people("anna", "bert", "carl")
+        there.identify_all()
+        archive_all(there)
+        there.people("dora")
+        there.identify_all()
+        expected = postgres_says(there, SCORES, PARAMETERS)
+        assert len(expected) == 4
+        assert asked(there, SCORES, PARAMETERS, Spark.of(settings)) == expected
+        objects = [path for path in (tmp_path / "objects").rglob("*") if path.is_file()]
+        assert any(path.suffix == ".parquet" for path in objects)
+        assert not [path for path in objects if FOLDER in path.parts]
 
 
 def test_the_command_scores_on_spark_as_on_duckdb(

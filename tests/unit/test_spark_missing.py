@@ -29,3 +29,5 @@ def test_s3_is_told_to_spark_in_its_own_words() -> None:
         "s3.secret-access-key": "b", "s3.path-style-access": "true",
     }  # fmt: skip
     assert session.for_spark({"s3.connect-timeout": "5"}) == {}
+    own = session.for_spark({"s3.endpoint": "https://s3.example"})
+    assert own["client.region"] == "us-east-1"

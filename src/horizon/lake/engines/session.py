@@ -75,6 +75,7 @@ def for_spark(properties: Mapping[str, str]) -> dict[str, str]:
         told["client.region"] = properties["s3.region"]
     if "s3.endpoint" in properties:  # not Amazon's: buckets need not be names of hosts there
         told["s3.path-style-access"] = "true"
+        told.setdefault("client.region", "us-east-1")  # has to be said, and nobody looks at it
     return told
 
 
