@@ -23,8 +23,11 @@ ORDER BY revoked_at IS NOT NULL, name, created_at
 SELECT n.profile_id, n.dead FROM nodes n WHERE n.node = %(node)s::uuid
 
 -- name: find_profile
--- The profile of this id, or the one that absorbed it.
-SELECT coalesce(p.points_to, p.profile_id) AS profile_id FROM profiles p WHERE p.profile_id = %(profile_id)s::bigint
+-- The profile of this id, or the one that absorbed it; none of who was erased, nor of a hub alone.
+SELECT found.profile_id
+FROM (SELECT coalesce(p.points_to, p.profile_id) AS profile_id FROM profiles p
+      WHERE p.profile_id = %(profile_id)s::bigint) found
+WHERE EXISTS (SELECT FROM nodes n WHERE n.profile_id = found.profile_id AND n.live)
 
 -- name: profile
 -- Of one that a merge is making just now there is no name yet, only its number.
@@ -93,13 +96,13 @@ SELECT s.score, s.tier, s.last_activity, s.silent_s, s.activities, s.window_days
 FROM current_scores s WHERE s.profile_id = %(profile_id)s
 
 -- name: messages
--- By the nodes that they were made for, so that they follow merges and splits.
+-- By the nodes that they were made for, so that they follow merges and splits; none of an erased one.
 SELECT m.message_id, m.campaign, c.channel, m.template, coalesce(o.state, m.status) AS status, m.reason,
        m.occasion, m.alert_id, m.tier, m.to_addr, m.planned_at, m.finished_at
 FROM nodes n JOIN messages m USING (node)
 LEFT JOIN outbox o USING (message_id)
 LEFT JOIN campaigns c ON c.campaign = m.campaign
-WHERE n.profile_id = %(profile_id)s
+WHERE n.profile_id = %(profile_id)s AND n.live
   AND (m.planned_at, m.message_id) < (%(time)s::timestamptz, %(id)s::uuid)
 ORDER BY m.planned_at DESC, m.message_id DESC LIMIT %(limit)s::int
 
