@@ -132,6 +132,19 @@ def test_a_profile_by_each_of_its_identifiers(api: Api) -> None:
     assert sorted(kinds) == ["anonymous_id", "email", "user_id"]
 
 
+def test_who_has_no_user_id_is_given_none(api: Api) -> None:
+    """And who has several is named by one that leads to them."""
+    world = api.world
+    world.put({"type": "page", "anonymousId": "c1"}, world.track("ada", 9 * DAY))
+    world.put(world.track("bob", DAY))
+    world.identify_all()
+    found = api.get("/v1/profiles/anonymous_id:c1")
+    assert found["user_id"] is None
+    assert api.ask(f"/v1/profiles/user_id:p{found['profile_id']}").status == 404
+    merging.merge(world, "bob", "ada")
+    assert api.get("/v1/profiles/user_id:bob")["user_id"] == "ada"
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -30,13 +30,14 @@ FROM (SELECT coalesce(p.points_to, p.profile_id) AS profile_id FROM profiles p
 WHERE EXISTS (SELECT FROM nodes n WHERE n.profile_id = found.profile_id AND n.live)
 
 -- name: profile
--- Of one that a merge is making just now there is no name yet, only its number.
-SELECT p.profile_id, p.created_at, coalesce(names.user_id, 'p' || p.profile_id) AS user_id,
+-- Its user id is the oldest it has, and none where it has none.
+SELECT p.profile_id, p.created_at, names.user_id,
        held.first_seen, held.identifiers,
        ARRAY(SELECT a.profile_id FROM profiles a WHERE a.points_to = p.profile_id
              ORDER BY a.profile_id DESC LIMIT 100) AS absorbed
 FROM profiles p
-LEFT JOIN LATERAL (SELECT v.user_id FROM profile_names v WHERE v.profile_id = p.profile_id) names ON true
+LEFT JOIN LATERAL (SELECT v.user_id FROM profile_names v
+                   WHERE v.profile_id = p.profile_id AND v.kind = 'user_id') names ON true
 LEFT JOIN LATERAL (SELECT min(n.first_seen) AS first_seen, count(*)::int AS identifiers FROM nodes n
                    WHERE n.profile_id = p.profile_id AND n.live) held ON true
 WHERE p.profile_id = %(profile_id)s
