@@ -41,13 +41,18 @@ def test_the_document_names_each_part() -> None:
 def api(world: World) -> Iterator[ProfileApi]:
     assert world.planned("ada") == 1
     world.put(*(world.track("ada", n * DAY, f"E{n}") for n in range(30)))
+    world.put({"type": "page", "anonymousId": "c1"})
     world.identify_all()
     with ProfileApi(world.horizon.settings) as running:
         yield running
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("identifier", ["", "user_id:ada"], ids=["anybody", "somebody"])
+@pytest.mark.parametrize(
+    "identifier",
+    ["", "user_id:ada", "anonymous_id:c1"],
+    ids=["anybody", "somebody", "somebody without a user id"],
+)
 def test_what_is_answered_is_what_the_document_says(
     world: World, api: ProfileApi, tmp_path: Path, identifier: str
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from horizon.cli import main
+from horizon.clock import utc_text
 from tests.identity_graph import Graph, ann_and_bob
 from tests.world import DAY, NOW, World
 
@@ -63,6 +64,16 @@ def test_each_identifier_names_the_event_it_was_first_seen_in(
     assert found["anonymous_id"]["event"]["name"] == "Signed Up"
     ids = {str(row.event_id) for row in graph.world.rows("SELECT event_id FROM events")}
     assert {one["event"]["event_id"] for one in found.values() if one["event"]} <= ids
+
+
+def test_known_since_its_first_event_and_not_since_a_run(
+    here: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here.put(here.track("ann", 40 * DAY), {**here.track("ann", 90 * DAY), "anonymousId": "c1"})
+    here.identify_all()
+    assert told(capsys, "show", "1")["first_seen"] == utc_text(here.now - 90 * DAY)
+    first = said(capsys, "show", "user_id:ann").splitlines()[0]
+    assert first == f"Profile 1, known since {utc_text(here.now - 90 * DAY)}."
 
 
 def test_an_identifier_that_nothing_ties_has_its_own_first_event(

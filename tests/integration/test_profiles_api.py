@@ -24,9 +24,12 @@ from horizon.postgres.database import Role, closing_connection
 from horizon.postgres.queries import Queries
 from horizon.serving import key_use, known_keys
 from horizon.settings import Settings
+from tests import merging
 from tests.e2e.horizon_command import wait_until
 from tests.servers.collector import Answer, Application, ProfileApi
 from tests.world import DAY, NOW, World
+
+ALL_PARTS = ("", "/traits", "/events", "/identifiers", "/segments", "/scores", "/messages")
 
 
 @pytest.fixture(autouse=True)
@@ -127,6 +130,19 @@ def test_a_profile_by_each_of_its_identifiers(api: Api) -> None:
     assert api.get(f"/v1/profiles/profile_id:{number}")["profile_id"] == number
     kinds = [one["kind"] for one in api.pages("/v1/profiles/user_id:ada/identifiers?limit=1")]
     assert sorted(kinds) == ["anonymous_id", "email", "user_id"]
+
+
+def test_who_has_no_user_id_is_given_none(api: Api) -> None:
+    """And who has several is named by one that leads to them."""
+    world = api.world
+    world.put({"type": "page", "anonymousId": "c1"}, world.track("ada", 9 * DAY))
+    world.put(world.track("bob", DAY))
+    world.identify_all()
+    found = api.get("/v1/profiles/anonymous_id:c1")
+    assert found["user_id"] is None
+    assert api.ask(f"/v1/profiles/user_id:p{found['profile_id']}").status == 404
+    merging.merge(world, "bob", "ada")
+    assert api.get("/v1/profiles/user_id:bob")["user_id"] == "ada"
 
 
 @pytest.mark.parametrize(
@@ -389,6 +405,45 @@ def test_a_dead_identifier_has_no_profile(api: Api, dead: str, code: str) -> Non
     assert [one["kind"] for one in api.pages("/v1/profiles/user_id:ada/identifiers")] == ["user_id"]
 
 
+def test_who_was_erased_has_no_profile_by_its_number_either(api: Api) -> None:
+    """Nor one that was absorbed by it. While an identifier lives, the others say nothing."""
+    world = api.world
+    assert world.planned("ada") == 1
+    world.put({**world.track("ada", DAY), "anonymousId": "c1"}, world.track("bob", DAY))
+    world.identify_all()
+    bob = merging.profile(world, "bob")
+    merging.merge(world, "ada", "bob")
+    number = merging.profile(world, "ada")
+    assert api.pages(f"/v1/profiles/profile_id:{number}/messages") != []
+    for value in ("ada", "bob", "ada@example.com"):
+        api.kill("email" if "@" in value else "user_id", value, "erased")
+    api.kill("anonymous_id", "bob", "erased")
+    left = {part: api.get(f"/v1/profiles/profile_id:{number}{part}") for part in ALL_PARTS}
+    assert left[""]["identifiers"] == 1
+    assert left["/traits"]["traits"] == {}
+    assert left["/messages"]["data"] == []
+    assert "ada" not in json.dumps([left["/identifiers"], left["/messages"]])
+    api.kill("anonymous_id", "c1", "erased")
+    for one in (number, bob):
+        for part in ALL_PARTS:
+            answer = api.ask(f"/v1/profiles/profile_id:{one}{part}")
+            assert (answer.status, error(answer)) == (404, "unknown_profile"), part
+
+
+def test_what_became_a_hub_has_no_profile_by_its_number_either(api: Api) -> None:
+    world = api.world
+    world.put({"type": "page", "anonymousId": "tablet"})
+    world.identify_all()
+    number = merging.profile(world, "tablet")
+    path = f"/v1/profiles/profile_id:{number}"
+    assert api.get(path)["identifiers"] == 1
+    world.put(*(world.track(f"u{n}", DAY, anonymousId="tablet") for n in range(12)))
+    world.identify_all()
+    for part in ALL_PARTS:
+        answer = api.ask(f"{path}{part}")
+        assert (answer.status, error(answer)) == (404, "unknown_profile"), part
+
+
 def basic(user: str) -> str:
     return "Basic " + base64.b64encode(user.encode()).decode()
 
@@ -397,8 +452,7 @@ def test_a_token_reads_what_its_scopes_say(api: Api) -> None:
     api.world.people("ada")
     api.world.identify_all()
     narrow = api.made("dashboard", [Scope.SCORES, Scope.SEGMENTS])
-    parts = ["", "/traits", "/events", "/identifiers", "/segments", "/scores", "/messages"]
-    answers = {part: api.ask(f"/v1/profiles/user_id:ada{part}", narrow) for part in parts}
+    answers = {part: api.ask(f"/v1/profiles/user_id:ada{part}", narrow) for part in ALL_PARTS}
     assert {part for part, answer in answers.items() if answer.status == 200} == {
         "/segments", "/scores"
     }  # fmt: skip
@@ -562,7 +616,15 @@ def test_each_question_finds_its_rows_by_an_index(world: World) -> None:
             "limit": 10, "most": 11, "most_bytes": 10, "include": None, "exclude": None,
             "types": None, "after": "", "received_from": NOW - DAY, "time_from": NOW - DAY,
         }  # fmt: skip
-        for name in ("find_node", "profile", "traits", "identifiers", "events", "messages"):
+        for name in (
+            "find_node",
+            "find_profile",
+            "profile",
+            "traits",
+            "identifiers",
+            "events",
+            "messages",
+        ):
             for events in ("first_node_events", "profile_events"):
                 text = queries[name].replace("{events}", events)
                 plan = "\n".join(row[0] for row in tx.execute("EXPLAIN " + text, values))

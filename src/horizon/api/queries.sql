@@ -23,17 +23,21 @@ ORDER BY revoked_at IS NOT NULL, name, created_at
 SELECT n.profile_id, n.dead FROM nodes n WHERE n.node = %(node)s::uuid
 
 -- name: find_profile
--- The profile of this id, or the one that absorbed it.
-SELECT coalesce(p.points_to, p.profile_id) AS profile_id FROM profiles p WHERE p.profile_id = %(profile_id)s::bigint
+-- The profile of this id, or the one that absorbed it; none of who was erased, nor of a hub alone.
+SELECT found.profile_id
+FROM (SELECT coalesce(p.points_to, p.profile_id) AS profile_id FROM profiles p
+      WHERE p.profile_id = %(profile_id)s::bigint) found
+WHERE EXISTS (SELECT FROM nodes n WHERE n.profile_id = found.profile_id AND n.live)
 
 -- name: profile
--- Of one that a merge is making just now there is no name yet, only its number.
-SELECT p.profile_id, p.created_at, coalesce(names.user_id, 'p' || p.profile_id) AS user_id,
+-- Its user id is the oldest it has, and none where it has none.
+SELECT p.profile_id, p.created_at, names.user_id,
        held.first_seen, held.identifiers,
        ARRAY(SELECT a.profile_id FROM profiles a WHERE a.points_to = p.profile_id
              ORDER BY a.profile_id DESC LIMIT 100) AS absorbed
 FROM profiles p
-LEFT JOIN LATERAL (SELECT v.user_id FROM profile_names v WHERE v.profile_id = p.profile_id) names ON true
+LEFT JOIN LATERAL (SELECT v.user_id FROM profile_names v
+                   WHERE v.profile_id = p.profile_id AND v.kind = 'user_id') names ON true
 LEFT JOIN LATERAL (SELECT min(n.first_seen) AS first_seen, count(*)::int AS identifiers FROM nodes n
                    WHERE n.profile_id = p.profile_id AND n.live) held ON true
 WHERE p.profile_id = %(profile_id)s
@@ -93,13 +97,13 @@ SELECT s.score, s.tier, s.last_activity, s.silent_s, s.activities, s.window_days
 FROM current_scores s WHERE s.profile_id = %(profile_id)s
 
 -- name: messages
--- By the nodes that they were made for, so that they follow merges and splits.
+-- By the nodes that they were made for, so that they follow merges and splits; none of an erased one.
 SELECT m.message_id, m.campaign, c.channel, m.template, coalesce(o.state, m.status) AS status, m.reason,
        m.occasion, m.alert_id, m.tier, m.to_addr, m.planned_at, m.finished_at
 FROM nodes n JOIN messages m USING (node)
 LEFT JOIN outbox o USING (message_id)
 LEFT JOIN campaigns c ON c.campaign = m.campaign
-WHERE n.profile_id = %(profile_id)s
+WHERE n.profile_id = %(profile_id)s AND n.live
   AND (m.planned_at, m.message_id) < (%(time)s::timestamptz, %(id)s::uuid)
 ORDER BY m.planned_at DESC, m.message_id DESC LIMIT %(limit)s::int
 

@@ -24,7 +24,9 @@ class Cursor(msgspec.Struct, frozen=True):
 
 class Profile(msgspec.Struct, frozen=True):
     profile_id: ProfileId
-    user_id: Annotated[str, Meta(description="Its name: a user id, or p and its number.")]
+    user_id: Annotated[
+        str | None, Meta(description="The oldest user id it has; null where it has none.")
+    ]
     created_at: datetime
     first_seen: datetime | None
     identifiers: Annotated[int, Meta(ge=0, description="How many it has.")]

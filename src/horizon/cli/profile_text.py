@@ -18,7 +18,8 @@ LISTED = 12  # identifiers of a profile, before and after a change
 def profile(found: Profile) -> None:
     """Without ids of events: they would fold each row; ``--json`` has them."""
     merged = f" (profile {found.asked} was merged into it)" if found.asked else ""
-    say(f"Profile {found.profile_id}, known since {utc_text(found.created_at)}{merged}.")
+    since = f", known since {utc_text(found.first_seen)}" if found.first_seen else ""
+    say(f"Profile {found.profile_id}{since}{merged}.")
     if found.score:
         score = found.score
         say(f"Score {score.score:.3f}, {score.tier}, of {utc_text(score.scored_at)}.")
@@ -29,7 +30,7 @@ def profile(found: Profile) -> None:
     ])  # fmt: skip
     _part("Last events", [{"time": one.time, **_event(one)} for one in found.last_events])
     _part("Absorbed", [
-        {"profile": one.profile_id, "known_since": one.created_at, "absorbed": one.absorbed_at}
+        {"profile": one.profile_id, "made": one.created_at, "absorbed": one.absorbed_at}
         for one in found.absorbed
     ])  # fmt: skip
     _part("Refused", [edge_row(one) for one in found.refused])

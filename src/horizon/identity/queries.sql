@@ -23,6 +23,10 @@ CREATE TEMP TABLE IF NOT EXISTS touched (node uuid) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS involved (
     node uuid, kind text, profile_id bigint, born_as bigint, dead text, time timestamptz
 ) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS again (
+    event_id uuid, type text, nodes uuid[], identifiers text, user_id text, email text, anonymous_id text,
+    group_id text, traits text, time timestamptz, received_at timestamptz, trusted boolean
+) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS numbered_kinds (kind text, number bigint) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS placed (
     node uuid, profile_id bigint, born_as bigint, dead text
@@ -317,6 +321,45 @@ SELECT coalesce(sum(events), 0)::bigint + %(aliases)s::bigint AS events,
        (SELECT count(*) FROM touched) AS touched
 FROM sightings;
 
+-- name: read_again
+-- What was said in events whose first live node may be another one now that these nodes have died or
+-- have come alive: of those that begin with one of them, or with dead ones before it, as in
+-- profile_events. Each by index.
+WITH turned AS MATERIALIZED (
+    SELECT t.node FROM unnest(%(nodes)s::uuid[]) t (node)
+), behind AS MATERIALIZED (
+    SELECT t.node, d.node AS dead FROM turned t, LATERAL dead_before(t.node) d
+    WHERE d.node NOT IN (SELECT node FROM turned)
+)
+INSERT INTO again (event_id, type, nodes, identifiers, user_id, email, anonymous_id, group_id, traits, time,
+                   received_at, trusted)
+SELECT event_id, type, nodes, identifiers, user_id, email, anonymous_id, group_id, traits, time, received_at, trusted
+FROM (
+    SELECT e.* FROM turned t, LATERAL (SELECT * FROM events k WHERE k.nodes[1] = t.node OFFSET 0) e
+    UNION ALL
+    SELECT e.*
+    FROM behind b, LATERAL (SELECT * FROM events k WHERE k.nodes[1] = b.dead AND k.nodes[2] = b.node OFFSET 0) e
+    UNION ALL
+    SELECT e.*
+    FROM behind b
+    JOIN behind b2 ON b2.node = b.node
+    JOIN edges g ON g.strong = b.dead AND g.weak = b2.dead AND g.how = 'event',
+         LATERAL (SELECT * FROM events k WHERE k.nodes[1] = b.dead AND k.nodes[2] = b2.dead OFFSET 0) e
+    WHERE b.node = ANY(e.nodes[3:])
+) e
+WHERE type IN ('identify', 'group') OR consent IS NOT NULL;
+
+-- name: move_consents
+-- An answer is of its event's first live node; of its first one where none is alive.
+UPDATE consents c SET node = coalesce(first_live(a.nodes), a.nodes[1])
+FROM again a
+WHERE c.event_id = a.event_id AND c.node = ANY(a.nodes) AND c.node <> coalesce(first_live(a.nodes), a.nodes[1]);
+
+-- name: move_opt_ins
+UPDATE opt_ins o SET node = coalesce(first_live(a.nodes), a.nodes[1])
+FROM again a
+WHERE o.event_id = a.event_id AND o.node = ANY(a.nodes) AND o.node <> coalesce(first_live(a.nodes), a.nodes[1]);
+
 -- name: record_traits
 -- The last write wins for each trait, by event time, of two at the same time the greater event id.
 -- The traits are of the event's first live node. What a source may not assert (a browser's e-mail
@@ -416,8 +459,9 @@ SELECT (SELECT count(*) FROM joined) AS memberships, (SELECT count(*) FROM descr
 
 -- name: record_consents
 -- Each answer to a question of consent as it came; an event counts once however often it is sent.
+-- One that no live node said counts for its address.
 INSERT INTO consents (node, address_hash, purpose, channel, granted, time, way, event_id)
-SELECT CASE WHEN d.node IS NULL THEN e.nodes[1] ELSE first_live(e.nodes) END,
+SELECT CASE WHEN d.node IS NULL THEN e.nodes[1] ELSE coalesce(first_live(e.nodes), e.nodes[1]) END,
        CASE WHEN e.email IS NOT NULL
             THEN node_of_kind('email', e.nodes, e.identifiers, e.user_id, e.email, e.anonymous_id) END,
        split_part(c.key, '.', 1), split_part(c.key, '.', 2), c.value::boolean, e.time, e.type, e.event_id
@@ -425,7 +469,6 @@ FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s) e
 LEFT JOIN nodes d ON d.node = e.nodes[1] AND d.dead IS NOT NULL
 CROSS JOIN LATERAL jsonb_each_text(e.consent::jsonb) c
 WHERE e.consent IS NOT NULL AND (e.trusted OR c.value = 'false') AND octet_length(c.key) <= 200
-  AND (d.node IS NULL OR first_live(e.nodes) IS NOT NULL)
 ON CONFLICT (event_id, purpose, channel) DO NOTHING;
 
 -- name: asked_opt_ins

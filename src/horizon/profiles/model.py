@@ -101,11 +101,13 @@ class Absorbed(Struct, frozen=True):
 
 
 class Profile(Struct, frozen=True):
-    """``asked`` names another profile where that one was absorbed by this."""
+    """``asked`` names another profile where that one was absorbed by this. ``created_at`` is the
+    time of the run that gave it its number, ``first_seen`` of its first event."""
 
     profile_id: int
     asked: int | None
     created_at: datetime
+    first_seen: datetime | None
     identifiers: Sequence[Identifier]
     more_identifiers: bool
     traits: Sequence[Trait]

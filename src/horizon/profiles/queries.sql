@@ -1,5 +1,8 @@
 -- name: profile
-SELECT profile_id, points_to, created_at, contested FROM profiles WHERE profile_id = %(profile_id)s;
+-- Since when it is known is told by what was seen of it, not by the run that made its row.
+SELECT p.profile_id, p.points_to, p.created_at, p.contested,
+       (SELECT min(n.first_seen) FROM nodes n WHERE n.profile_id = p.profile_id AND n.live) AS first_seen
+FROM profiles p WHERE p.profile_id = %(profile_id)s;
 
 -- name: absorbed
 -- Which profiles point to this one; when each came is told by the events of that name.

@@ -28,6 +28,7 @@ MOST_REFUSED = 100
 
 def gather(evidence: Evidence, person: Person, events: int) -> Profile:
     row = evidence.tx.execute(QUERIES["profile"], {"profile_id": person.profile_id}).fetchone()
+    assert row is not None, "a node names no profile without a row"
     nodes = evidence.profile_nodes(person.profile_id, MOST_SHOWN + 1)
     more, nodes = len(nodes) > MOST_SHOWN, nodes[:MOST_SHOWN]
     ids = [node.node for node in nodes]
@@ -35,7 +36,7 @@ def gather(evidence: Evidence, person: Person, events: int) -> Profile:
     refused = sorted((edge for edge in edges if edge.refused_by is not None), key=in_order)
     return Profile(
         profile_id=person.profile_id, asked=person.asked,
-        created_at=row.created_at if row else nodes[0].first_seen,
+        created_at=row.created_at, first_seen=row.first_seen,
         identifiers=_identifiers(evidence, nodes, edges), more_identifiers=more,
         traits=_traits(evidence, person.profile_id), score=_score(evidence, person.profile_id),
         last_events=_last_events(evidence, person.profile_id, events),
