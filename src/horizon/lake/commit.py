@@ -7,7 +7,9 @@ from typing import Final
 
 from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
 from pyiceberg.manifest import DataFile
-from pyiceberg.table import Table
+from pyiceberg.table import Table, Transaction
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.update import TableUpdate
 from sqlalchemy.exc import SQLAlchemyError
 
 from horizon.errors import LakeError
@@ -42,9 +44,25 @@ def append(table: Table, files: Sequence[DataFile], after: Watermark) -> bool:
     raise _taken(failed) from failed
 
 
+class _Change(Transaction):
+    """A transaction that brings the metadata up to date once for each of its changes.
+
+    pyiceberg's own does it whenever it is asked, sixteen times a commit, and each is a deep copy of
+    all snapshots: with five hundred of them 0.2 s.
+    """
+
+    _known: tuple[tuple[TableUpdate, ...], TableMetadata] | None = None
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        if self._known is None or self._known[0] is not self._updates:
+            self._known = (self._updates, super().table_metadata)
+        return self._known[1]
+
+
 def _append(table: Table, files: Sequence[DataFile], after: Watermark) -> None:
     with (
-        table.transaction() as change,
+        _Change(table) as change,
         change.update_snapshot(snapshot_properties=after.properties()).merge_append() as append,
     ):
         for file in files:
