@@ -170,3 +170,24 @@ UPDATE events SET nodes = ARRAY[nodes[1], md5('fresh' || event_id)::uuid], email
                   anonymous_id = 'fresh' || event_id
 WHERE message_id IN (SELECT 'm' || i FROM generate_series(%(first)s::bigint, %(last)s::bigint, %(apart)s::int) i)
   AND user_id IS NOT NULL AND user_id <> 'null'
+
+-- name: score_events
+INSERT INTO events (event_id, source_id, message_id, type, name, user_id, nodes, original_timestamp,
+                    time, received_at, trusted, activity, properties, era)
+SELECT md5('e' || i)::uuid, 1, 'm' || i, 'track', 'Product Viewed', 'user-' || i %% %(profiles)s,
+       ARRAY[md5('n' || i %% %(profiles)s)::uuid], happened, happened, happened, true, true, '{"price": 12.5}', 1
+FROM generate_series(1, %(events)s) i,
+     LATERAL (SELECT %(now)s - (i::bigint * 7919) %% 2592000 * interval '1 second' AS happened) t;
+
+-- name: score_nodes
+WITH made AS (
+    INSERT INTO profiles (created_at) SELECT %(now)s FROM generate_series(1, %(profiles)s) RETURNING profile_id
+)
+INSERT INTO nodes (node, kind, value, profile_id, first_seen)
+SELECT md5('n' || profile_id %% %(profiles)s)::uuid, 'user_id', 'user-' || profile_id %% %(profiles)s, profile_id,
+       %(now)s - interval '31 days'
+FROM made;
+
+-- name: bare_scores
+INSERT INTO bare (score_run, profile_id, last_activity, silent_s, activities, score, tier, ahead)
+SELECT 0, s.* FROM ({scores}) s (profile_id, last_activity, silent_s, activities, score, tier, ahead);
