@@ -24,7 +24,7 @@ STAGES = {
          "refused_traits", "traits"},
     ),
     "archive": ({"events", "iceberg_tables"}, set()),
-    "score": ({"events", "nodes", "score_runs", "scores"}, {"score_runs", "scores"}),
+    "score": ({"events", "nodes", "score_runs"}, {"score_runs", "scores"}),
     "alert": ({"alerts", "nodes", "score_runs", "scores"}, {"alerts"}),
     "campaign": (
         {"alerts", "breakers", "campaign_versions", "campaigns", "command", "consents", "messages", "nodes", "opt_ins",
