@@ -183,3 +183,24 @@ SELECT md5(%(name)s || i)::uuid, 1, 'm-' || md5(%(name)s || i), 'track',
        '{"page":{"url":"https://shop.example/p/' || i %% 5000 || '"},"library":{"name":"analytics.js"}}', 1
 FROM generate_series(1, %(events)s::bigint) i, LATERAL (SELECT i * 7919 %% 500000 AS p) person,
      LATERAL (SELECT %(received_at)s - (i %% %(days)s) * interval '1 day' AS at) happened;
+
+-- name: score_events
+INSERT INTO events (event_id, source_id, message_id, type, name, user_id, nodes, original_timestamp,
+                    time, received_at, trusted, activity, properties, era)
+SELECT md5('e' || i)::uuid, 1, 'm' || i, 'track', 'Product Viewed', 'user-' || i %% %(profiles)s,
+       ARRAY[md5('n' || i %% %(profiles)s)::uuid], happened, happened, happened, true, true, '{"price": 12.5}', 1
+FROM generate_series(1, %(events)s) i,
+     LATERAL (SELECT %(now)s - (i::bigint * 7919) %% 2592000 * interval '1 second' AS happened) t;
+
+-- name: score_nodes
+WITH made AS (
+    INSERT INTO profiles (created_at) SELECT %(now)s FROM generate_series(1, %(profiles)s) RETURNING profile_id
+)
+INSERT INTO nodes (node, kind, value, profile_id, first_seen)
+SELECT md5('n' || profile_id %% %(profiles)s)::uuid, 'user_id', 'user-' || profile_id %% %(profiles)s, profile_id,
+       %(now)s - interval '31 days'
+FROM made;
+
+-- name: bare_scores
+INSERT INTO bare (score_run, profile_id, last_activity, silent_s, activities, score, tier, ahead)
+SELECT 0, s.* FROM ({scores}) s (profile_id, last_activity, silent_s, activities, score, tier, ahead);

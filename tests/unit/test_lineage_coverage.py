@@ -24,7 +24,7 @@ STAGES = {
          "refused_traits", "traits"},
     ),
     "archive": ({"events", "iceberg_tables"}, set()),
-    "score": ({"events", "nodes", "score_runs", "scores"}, {"score_runs", "scores"}),
+    "score": ({"events", "nodes", "score_runs"}, {"score_runs", "scores"}),
     "alert": ({"alerts", "nodes", "score_runs", "scores"}, {"alerts"}),
     "campaign": (
         {"alerts", "breakers", "campaign_versions", "campaigns", "command", "consents", "messages", "nodes", "opt_ins",
@@ -167,10 +167,10 @@ def test_addresses_are_masked_where_they_are_hashed(graph: Graph) -> None:
 
 def test_a_wrong_query_changes_the_lineage() -> None:
     queries = dict(named_queries())
-    right = "extract(epoch FROM %(now)s - coalesce(heard.last_activity, known.first_seen))::float8"
+    right = "extract(epoch FROM %(now)s - coalesce(last_activity, first_seen))::float8"
     assert right in queries["scoring.scores"]
     queries["scoring.scores"] = queries["scoring.scores"].replace(
-        right, "extract(epoch FROM %(now)s - known.first_seen)::float8"
+        right, "extract(epoch FROM %(now)s - first_seen)::float8"
     )
     sources = {
         str(one.source)

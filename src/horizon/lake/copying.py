@@ -12,6 +12,7 @@ from psycopg import sql
 
 from horizon.postgres.database import Connection
 
+AT_ONCE: Final = 32_768  # rows: the server stores some while the next are made
 _EPOCH_MICROS: Final = 946_684_800_000_000  # 2000-01-01, where PostgreSQL's times begin
 _HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TAIL: Final = b"\xff\xff"
@@ -48,7 +49,9 @@ def _alike(columns: list[pa.Array], kinds: list[str]) -> Iterator[pa.Array]:
         elif column.null_count:
             sorts = sorts * 2 + column.is_null().to_numpy(zero_copy_only=False)
     for one in np.unique(sorts):
-        yield pa.array(np.flatnonzero(sorts == one))
+        rows = np.flatnonzero(sorts == one)
+        for start in range(0, len(rows), AT_ONCE):
+            yield pa.array(rows[start : start + AT_ONCE])
 
 
 def _rows(columns: list[pa.Array], kinds: list[str]) -> NDArray[np.void]:

@@ -11,20 +11,19 @@ FROM (
     SELECT profile_id, last_activity, activities, silent_s,
            least(1::float8, greatest(0::float8, silent_s) / %(window_s)s) AS score
     FROM (
-        SELECT known.profile_id, heard.last_activity, coalesce(heard.activities, 0)::int AS activities,
-               extract(epoch FROM %(now)s - coalesce(heard.last_activity, known.first_seen))::float8 AS silent_s
+        SELECT profile_id, last_activity, coalesce(activities, 0)::int AS activities,
+               extract(epoch FROM %(now)s - coalesce(last_activity, first_seen))::float8 AS silent_s
         FROM (
-            SELECT profile_id, min(first_seen) AS first_seen FROM map
-            WHERE first_seen <= %(now)s GROUP BY profile_id
-        ) known
-        LEFT JOIN (
-            SELECT m.profile_id, max(e.last_activity) AS last_activity, sum(e.activities) AS activities
-            FROM (
+            SELECT m.profile_id, min(m.first_seen) AS first_seen, max(heard.last_activity) AS last_activity,
+                   sum(heard.activities) AS activities
+            FROM map m
+            LEFT JOIN (
                 SELECT node, max(time) AS last_activity, count(*) FILTER (WHERE time > %(since)s) AS activities
                 FROM events WHERE activity AND least(time, received_at) <= %(now)s
                 GROUP BY node
-            ) e JOIN map m ON m.node = e.node
+            ) heard ON heard.node = m.node
             GROUP BY m.profile_id
-        ) heard ON heard.profile_id = known.profile_id
+        ) known
+        WHERE first_seen <= %(now)s
     ) silence
 ) scored

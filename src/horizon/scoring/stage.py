@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from psycopg import sql
 
 from horizon.lake.copying import copy
@@ -21,6 +22,7 @@ from horizon.stage import Line, StageResult, Window, logged_user, plain_number
 QUERIES = Queries("horizon.scoring")
 DEFINITIONS = Queries("horizon.scoring", "definitions.sql")
 
+TOP = 100
 COLUMNS = {
     "score_run": "int4", "profile_id": "int8", "last_activity": "time", "silent_s": "float8",
     "activities": "int4", "score": "float8", "tier": "text", "ahead": "bool",
@@ -37,12 +39,11 @@ def run(tx: Connection, window: Window, rules: ScoreRules, settings: Settings) -
     opened = tx.execute(QUERIES["open_run"], parameters).fetchone()
     assert opened is not None
     parameters["score_run"] = opened.score_run
-    write(tx, opened.score_run, scores(tx, window.now, rules, settings))
+    table = scores(tx, window.now, rules, settings)
+    write(tx, opened.score_run, table)
     tx.execute(QUERIES["close_run"], parameters)
-    summary = tx.execute(QUERIES["summary"], parameters).fetchone()
-    assert summary is not None
-    figures = {"window_days": plain_number(rules.window_days), **summary._asdict()}
-    return StageResult(figures, list(_details(tx, opened.score_run)))
+    figures = {"window_days": plain_number(rules.window_days), **_summary(table)}
+    return StageResult(figures, list(_details(tx, table)))
 
 
 def scores(tx: Connection, now: datetime, rules: ScoreRules, settings: Settings) -> pa.Table:
@@ -65,15 +66,26 @@ def write(tx: Connection, score_run: int, table: pa.Table) -> None:
     copy(tx, statement, table.append_column("score_run", run), COLUMNS)
 
 
-def _details(tx: Connection, score_run: int) -> Iterator[Line]:
+def _summary(table: pa.Table) -> dict[str, int]:
+    tiers = {one["values"]: one["counts"] for one in pc.value_counts(table["tier"]).to_pylist()}
+    counts = {tier: tiers.get(tier, 0) for tier in ("high", "medium", "low")}
+    ahead = pc.sum(table["ahead"]).as_py() or 0
+    return {"users": len(table), **counts, "suspicious": ahead}
+
+
+def _details(tx: Connection, table: pa.Table) -> Iterator[Line]:
     """The score detail that the dashboards need: 20 bins and the hundred most at risk."""
-    parameters = {"score_run": score_run, "bins": BINS}
-    histogram = [0] * BINS
-    for row in tx.execute(QUERIES["histogram"], parameters):
-        histogram[row.bin] = row.profiles
-    top = [
-        {"user_id": logged_user(row.user_id, row.profile_id), "score": round(row.score, 6),
-         "segment": row.tier}
-        for row in tx.execute(QUERIES["top"], parameters)
+    bins = np.minimum(table["score"].to_numpy() * BINS, BINS - 1).astype(
+        np.int64
+    )  # 1 is in the last
+    histogram = np.bincount(bins, minlength=BINS).tolist()
+    order = [("score", "descending"), ("silent_s", "descending"), ("profile_id", "ascending")]
+    top = table.take(pc.select_k_unstable(table, TOP, order)).to_pylist()
+    profiles = [row["profile_id"] for row in top]
+    names = dict(tx.execute(QUERIES["names"], {"profiles": profiles}).fetchall())
+    told = [
+        {"user_id": logged_user(names.get(row["profile_id"]), row["profile_id"]),
+         "score": round(row["score"], 6), "segment": row["tier"]}
+        for row in top
     ]  # fmt: skip
-    yield Line("score_detail", {"histogram": histogram, "top": top})
+    yield Line("score_detail", {"histogram": histogram, "top": told})

@@ -40,7 +40,7 @@ class DuckDB:
             try:
                 _relate(session, view)
                 query = carried(definition, self.name)
-                return session.sql(query, params=dict(parameters)).to_arrow_table()
+                return _plain(session.sql(query, params=dict(parameters)).to_arrow_table())
             except duckdb.OutOfMemoryException as exc:
                 raise LakeError(
                     f"The query needs more than memory and disk have ({exc}): give "
@@ -68,6 +68,15 @@ class DuckDB:
             yield session
         finally:
             session.close()
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Its booleans have a byte each, so that UUIDs are not text."""
+    for at, one in enumerate(table.schema):
+        if isinstance(one.type, pa.Bool8Type):
+            chunks = [chunk.storage.cast(pa.bool_()) for chunk in table.column(at).chunks]
+            table = table.set_column(at, one.name, pa.chunked_array(chunks, pa.bool_()))
+    return table
 
 
 def _relate(session: duckdb.DuckDBPyConnection, view: View) -> None:

@@ -28,14 +28,16 @@ def readable(
             continue
         system, there = _system(properties, file.location)
         if not session.filesystem_is_registered(_BY_US):
-            session.register_filesystem(_wrapped(system))
+            session.register_filesystem(_Wrapped(system, skip_instance_cache=True))
         yield f"{_BY_US}://{there}"
 
 
-def _wrapped(system: fs.FileSystem) -> ArrowFSWrapper:
-    wrapped = ArrowFSWrapper(system, skip_instance_cache=True)
-    wrapped.protocol = _BY_US
-    return wrapped
+class _Wrapped(ArrowFSWrapper):  # type: ignore[misc]
+    protocol = _BY_US
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return path.removeprefix(f"{_BY_US}://")
 
 
 def _system(properties: Mapping[str, str], location: str) -> tuple[fs.FileSystem, str]:
