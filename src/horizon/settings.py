@@ -113,6 +113,10 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     IDS_DAYS: Annotated[
         int, Meta(ge=30, le=3650, description="a whole number of days from 30 to 3650")
     ] = 30
+    HOT_DAYS: (
+        Annotated[int, Meta(ge=2, le=3650, description="a whole number of days from 2 to 3650")]
+        | None
+    ) = None  # of events in PostgreSQL; none: all, also when the lake has them
     PIPELINE_CRON: Named = "* * * * *"  # when the worker runs the stages: every minute
 
     SMTP_HOST: Text | None = None  # none: the local mail catcher
@@ -171,10 +175,18 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     S3_SECRET_ACCESS_KEY: Text | None = None
     LAKE_URL: Text | None = None
     ENGINE: Literal["duckdb", "spark"] = "duckdb"
+    ENGINE_MEMORY_BYTES: Annotated[
+        int, Meta(ge=50_000_000, description="a whole number of bytes, at least 50000000")
+    ] = 1_000_000_000  # of a query; what does not fit goes to ENGINE_SPILL
+    ENGINE_SPILL: Text = ""  # a folder; empty: spill in HORIZON_HOME
 
     @property
     def home(self) -> Path:
         return Path(self.HORIZON_HOME).expanduser().absolute()
+
+    @property
+    def spill_folder(self) -> Path:
+        return Path(self.ENGINE_SPILL).absolute() if self.ENGINE_SPILL else self.home / "spill"
 
     @property
     def log_path(self) -> Path:

@@ -18,8 +18,8 @@ from horizon.personal import looks_personal
 # Those that leave rows in ``runs``. Asked one by one, each last run is a look into an index; to
 # find the names in a year's runs took 1 s.
 STAGES: Final = (
-    "identity", "score", "alert", "campaign", "email", "seal", "retention", "domains", "ingest",
-    "compact", "verify",
+    "identity", "archive", "score", "alert", "campaign", "email", "seal", "retention", "domains",
+    "ingest", "compact", "verify",
 )  # fmt: skip
 
 

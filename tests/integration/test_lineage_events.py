@@ -61,7 +61,9 @@ def test_a_pass_of_the_pipeline_tells_of_each_stage(
     for event in found:
         check_event(event)
     ended = {event["job"]["name"]: event for event in found if event["eventType"] == "COMPLETE"}
-    assert ended.keys() == {"identity", "score", "alert", "campaign", "email", "seal", "pipeline"}
+    assert ended.keys() == {
+        "identity", "archive", "score", "alert", "campaign", "email", "seal", "pipeline",
+    }  # fmt: skip
     runs = defaultdict(list)
     for event in found:
         runs[event["run"]["runId"]].append(event["eventType"])

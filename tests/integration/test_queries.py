@@ -110,7 +110,7 @@ def understand(key: str, package: str, role: Role, database: Database) -> None:
             tx.execute("SELECT open_score_run(7)")
             text = text.replace("{scores}", "scores_7")
         text = text.replace("{events}", "profile_events")  # or a part of them
-        if key in COPIES:
+        if key in COPIES | {"scoring.write_scores"}:
             with tx.cursor().copy(text) as copy:
                 copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8) + b"\xff\xff")
         else:

@@ -55,7 +55,8 @@ def test_line_and_row_agree_also_of_failed_runs(world: World) -> None:
         row["ts"] = clock.utc_text(row.pop("finished_at"))
     assert told == kept
     assert [line["stage"] for line in told] == [
-        "identity", "score", "alert", "campaign", "campaign", "campaign", "email", "seal", "alert",
+        "identity", "archive", "score", "alert", "campaign", "campaign", "campaign", "email", "seal",
+        "alert",
     ]  # fmt: skip
     assert [line["status"] for line in told][-3:] == ["failed", "done", "failed"]
 

@@ -42,7 +42,9 @@ def test_before_the_first_run(world: World) -> None:
     late = clock.now() - timedelta(minutes=5)
     world.put(world.track("ann", DAY), received_at=late)
     found = standing(world)
-    assert list(found) == ["identity", "score", "alert", "campaign", "email", "seal", "retention"]
+    assert list(found) == [
+        "identity", "archive", "score", "alert", "campaign", "email", "seal", "retention",
+    ]  # fmt: skip
     assert {one.result for one in found.values()} == {"never ran"}
     assert found["identity"].lag == "1 event, 5 min"
     assert found["identity"].waits_for == "`horizon up`, which does not run"
@@ -137,7 +139,7 @@ def test_what_keeps_the_mails(world: World) -> None:
 def test_as_json_and_as_a_table(command: Command, world: World) -> None:
     stages.score(world.horizon)
     (told,) = json.loads(command("status", "--json").stdout)
-    assert [one["stage"] for one in told["stages"]][:2] == ["identity", "score"]
+    assert [one["stage"] for one in told["stages"]][:2] == ["identity", "archive"]
     assert {"stages", "runs", "messages", "breakers", "forwards", "hubs"} == set(told)
     table = command("status").stdout
     assert "waits_for" in table

@@ -23,6 +23,8 @@ STAGES = {
         {"consents", "edges", "group_traits", "memberships", "nodes", "opt_ins", "profiles", "reached",
          "refused_traits", "traits"},
     ),
+    "archive": ({"events", "iceberg_tables"}, set()),
+    "verify": ({"events", "lake_days"}, {"lake_days"}),
     "score": ({"events", "nodes", "score_runs", "scores"}, {"score_runs", "scores"}),
     "alert": ({"alerts", "nodes", "score_runs", "scores"}, {"alerts"}),
     "campaign": (
@@ -109,7 +111,7 @@ def test_every_column_of_a_table_is_written_by_somebody(jobs: Jobs) -> None:
         one.table for one in jobs.columns()
         if one not in written and one.table not in flows().outside
     }  # fmt: skip
-    # A trigger writes a campaign's versions, Iceberg its catalog; nothing erases yet.
+    # A trigger writes a campaign's versions, Iceberg's library its catalog; nothing erases yet.
     assert missing == {
         "audit", "campaign_versions", "eras", "erased_nodes", "iceberg_namespace_properties",
         "iceberg_tables", "installation",
@@ -166,10 +168,10 @@ def test_addresses_are_masked_where_they_are_hashed(graph: Graph) -> None:
 
 def test_a_wrong_query_changes_the_lineage() -> None:
     queries = dict(named_queries())
-    right = "extract(epoch FROM %(now)s - coalesce(heard.last_activity, n.first_seen))::float8"
-    assert right in queries["scoring.write_scores"]
-    queries["scoring.write_scores"] = queries["scoring.write_scores"].replace(
-        right, "extract(epoch FROM %(now)s - n.first_seen)::float8"
+    right = "extract(epoch FROM %(now)s - coalesce(heard.last_activity, known.first_seen))::float8"
+    assert right in queries["scoring.scores"]
+    queries["scoring.scores"] = queries["scoring.scores"].replace(
+        right, "extract(epoch FROM %(now)s - known.first_seen)::float8"
     )
     sources = {
         str(one.source)
@@ -201,7 +203,7 @@ def test_text_and_json_tell_the_same(graph: Graph) -> None:
     column = graph.find("scores.score")
     text, told = as_text(graph, column), as_json(graph, column)
     assert "├─ events.time  [score: aggregation]" in text
-    assert "besides, in score: a constant, parameter now, parameter window_days" in text
+    assert "besides, in score: a constant, parameter now, parameter window_s" in text
     names = {one["column"] for one in told["up"]}
     assert names == {"events.time", "nodes.first_seen"}
     assert {one["column"] for one in told["down"]} == {

@@ -10,6 +10,7 @@ from typer.exceptions import TyperException
 
 from horizon import __version__
 from horizon.cli import (
+    archive,
     audit,
     consent,
     dashboards,
@@ -61,8 +62,8 @@ def _root(
 
 
 for module in (
-    serve, status, doctor, ship, ingest, data, forward, stages, explain, consent, keep, audit,
-    lineage, dashboards, profile, identity, tokens, lake,
+    serve, status, doctor, ship, ingest, data, forward, stages, archive, explain, consent, keep,
+    audit, lineage, dashboards, profile, identity, tokens, lake,
 ):  # fmt: skip
     module.register(app)
 

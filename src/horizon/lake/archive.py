@@ -8,19 +8,21 @@ leaves files that no snapshot names; the next one reads the same rows again.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from psycopg import sql
-from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
+import duckdb
 from pyiceberg.table import Table
+from sqlalchemy.exc import SQLAlchemyError
 
 from horizon.errors import HorizonError
-from horizon.lake.reading import stream
+from horizon.lake import commit
+from horizon.lake.reading import statement, stream
 from horizon.lake.table import QUERIES, Lake
 from horizon.lake.watermark import Watermark, watermark_of
-from horizon.lake.writing import Written, write
+from horizon.lake.writing import Written, discard, write
 from horizon.postgres.database import Connection
 from horizon.stage import StageResult, Window
 
@@ -29,7 +31,7 @@ STEP_EVENTS = 1_000_000  # of whole days: a day that has more is one step all th
 
 @dataclass(frozen=True)
 class _Step:
-    """The window's rows of these days of receipt; ``after`` is the watermark that they bring."""
+    """The window's rows of these days of receipt, which move the watermark on."""
 
     first: datetime
     last: datetime
@@ -39,24 +41,54 @@ class _Step:
 
 def run(tx: Connection, window: Window, *, lake: Lake) -> Iterator[StageResult]:
     """One result a step; the watermark is the Iceberg snapshot's own."""
-    table = lake.for_writing()
-    before = _opened(watermark_of(table), window)
-    steps = _steps(tx, before)
-    if not steps:
-        yield StageResult({"events": 0, "files": 0, "bytes": 0})
+    with _told():
+        table = lake.for_writing()
+    mark = watermark_of(table)
+    if mark.until is not None:  # a window that was not finished, and then what came since
+        yield from _window(tx, lake, table, mark)
+        mark = _whole(mark)
+    yield from _window(tx, lake, table, replace(mark, until_era=window.era, until=window.until))
+
+
+def _window(tx: Connection, lake: Lake, table: Table, mark: Watermark) -> Iterator[StageResult]:
+    steps = _steps(tx, mark)
+    # Its transaction ends here: who makes a partition would wait as long as files are written.
+    yield StageResult({"events": 0, "files": 0, "bytes": 0})
     for step in steps:
-        written = write(table, stream(lake.database, _rows_of(tx, before, step)))
-        _commit(table, written, step.after)
+        values = {**_parameters(mark), "first": step.first, "last": step.last}
+        text = statement(tx, QUERIES["rows_of"], values)
+        with _told():
+            written = _take(lake, table, text, step)
         yield StageResult({
             "events": written.events, "files": len(written.files), "bytes": written.size_bytes,
         })  # fmt: skip
 
 
-def _opened(before: Watermark, window: Window) -> Watermark:
-    """With a window: the one that was not finished, or all that is there now."""
-    if before.until is not None:
-        return before
-    return replace(before, until_era=window.era, until=window.until)
+def _take(lake: Lake, table: Table, text: str, step: _Step) -> Written:
+    with stream(lake.database, text) as batches:
+        written = write(table, batches)
+    if written.events != step.events:
+        discard(table.io, written.files)
+        raise HorizonError(
+            f"{step.events:,} events were to be archived and {written.events:,} were read: some "
+            "were erased meanwhile; run `horizon archive` again."
+        )
+    if not commit.append(table, written.files, step.after):
+        discard(table.io, written.files)
+    return written
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Raises HorizonError for what disks, servers and catalogs say."""
+    try:
+        yield
+    except (OSError, SQLAlchemyError, duckdb.Error) as exc:
+        said = " ".join(str(exc).partition("\n")[0].split())
+        raise HorizonError(
+            f"The lake cannot be written ({said}): look at its disk or its server, then run "
+            "`horizon archive` again; what it had taken by then is kept."
+        ) from exc
 
 
 def _parameters(mark: Watermark) -> dict[str, Any]:
@@ -64,52 +96,27 @@ def _parameters(mark: Watermark) -> dict[str, Any]:
 
 
 def _steps(tx: Connection, mark: Watermark) -> list[_Step]:
-    assert mark.until is not None and mark.until_era is not None
-    rows = [
-        row for row in tx.execute(QUERIES["days"], _parameters(mark))
-        if mark.upto is None or _midnight(row.day) >= mark.upto
-    ]  # fmt: skip
+    """Of the rest of a window; its last one makes what ``until`` sees the watermark."""
+    days = tx.execute(QUERIES["days"], _parameters(mark)).fetchall()
+    left = [row for row in days if mark.upto is None or _midnight(row.day) >= mark.upto]
     groups: list[list[Any]] = []
-    for row in rows:
+    for row in left:
         if groups and sum(one.events for one in groups[-1]) + row.events <= STEP_EVENTS:
             groups[-1].append(row)
         else:
             groups.append([row])
     steps = []
-    for at, group in enumerate(groups):
-        last = _midnight(group[-1].day + timedelta(days=1))
-        after = replace(mark, upto=last)
-        if at == len(groups) - 1:
-            after = Watermark(mark.until_era, mark.until)
-        events = sum(row.events for row in group)
-        steps.append(_Step(_midnight(group[0].day), last, events, after))
+    for group in groups:
+        first, last = _midnight(group[0].day), _midnight(group[-1].day + timedelta(days=1))
+        after = _whole(mark) if group is groups[-1] else replace(mark, upto=last)
+        steps.append(_Step(first, last, sum(row.events for row in group), after))
     return steps
+
+
+def _whole(mark: Watermark) -> Watermark:
+    assert mark.until_era is not None and mark.until is not None
+    return Watermark(mark.until_era, mark.until)
 
 
 def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
-
-
-def _rows_of(tx: Connection, mark: Watermark, step: _Step) -> str:
-    """With its values in it: ADBC copies only a statement without parameters."""
-    values = {**_parameters(mark), "first": step.first, "last": step.last}
-    text = QUERIES["rows_of"].rstrip(";")
-    for name in values:
-        text = text.replace(f"%({name})s", f"{{{name}}}")
-    filled = sql.SQL(text).format(**{name: sql.Literal(value) for name, value in values.items()})
-    return filled.as_string(tx)
-
-
-def _commit(table: Table, written: Written, after: Watermark) -> None:
-    try:
-        with (
-            table.transaction() as change,
-            change.update_snapshot(snapshot_properties=after.properties()).merge_append() as append,
-        ):
-            for file in written.files:
-                append.append_data_file(file)
-    except (CommitFailedException, CommitStateUnknownException) as exc:
-        raise HorizonError(
-            f"The lake's catalog did not take the commit ({exc}): run `horizon archive` again, it "
-            "finds out how far it came."
-        ) from exc

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +69,10 @@ class _DurableFile(PyArrowFile):
 
 
 class _DurableStream:
-    """What Parquet's and Avro's writers ask of a stream, over a file of this machine."""
+    """What Parquet's and Avro's writers ask of a stream, over a file of this machine.
+
+    Raises OSError with the file's name: Arrow's own have none.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,13 +81,15 @@ class _DurableStream:
         self._file = fs.LocalFileSystem().open_output_stream(str(self._part))
 
     def write(self, data: bytes | pa.Buffer) -> int:
-        return int(self._file.write(data))
+        with self._named():
+            return int(self._file.write(data))
 
     def tell(self) -> int:
         return int(self._file.tell())
 
     def flush(self) -> None:
-        self._file.flush()
+        with self._named():
+            self._file.flush()
 
     @property
     def closed(self) -> bool:
@@ -89,10 +98,19 @@ class _DurableStream:
     def close(self) -> None:
         if self.closed:
             return
-        self._file.close()
-        _sync(self._part)
-        self._part.rename(self._path)
-        _sync(self._path.parent)
+        with self._named():
+            self._file.close()
+            _sync(self._part)
+            self._part.rename(self._path)
+            _sync(self._path.parent)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            number = exc.errno or errno.EIO
+            raise OSError(number, os.strerror(number), str(self._path)) from exc
 
     def __enter__(self) -> _DurableStream:
         return self
@@ -101,7 +119,8 @@ class _DurableStream:
         if kind is None:
             self.close()
         else:
-            self._file.close()
+            with contextlib.suppress(OSError):
+                self._file.close()
             self._part.unlink(missing_ok=True)
 
 

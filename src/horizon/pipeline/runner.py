@@ -47,6 +47,7 @@ class Stage:
     run: PlainRun | StepwiseRun
     fields: dict[str, Any] | None = None  # constant ones of its log lines
     windowed: bool = False  # reads only what came since its last run
+    one_snapshot: bool = False  # all that it reads is as of one moment
     lanes: int = 1  # how many of its generators take steps beside each other
 
 
@@ -120,6 +121,7 @@ class Runner:
             "now": now or clock.now(),
         }  # fmt: skip
         with closing_connection(self.database.connect(Role.WORKER)) as connection:
+            connection.isolation_level = _isolation(stage)
             try:
                 results = list(_results(stage.run(connection, _window(connection, parameters))))
             finally:
@@ -138,6 +140,7 @@ class Runner:
             closing_connection(self.database.connect(Role.WORKER, autocommit=True)) as connection,
             _stage_lock(connection, stage.name),
         ):
+            connection.isolation_level = _isolation(stage)
             span.started_at = clock.now()
             started = {**parameters, "clock": span.started_at}
             row = connection.execute(QUERIES["start_run"], started).fetchone()
@@ -229,6 +232,11 @@ class Runner:
         values = {"run_id": run_id, "clock": finished, "error": scrubbed(exc)}
         connection.execute(QUERIES["fail_run"], values)
         span.finished_at = finished
+
+
+def _isolation(stage: Stage) -> psycopg.IsolationLevel | None:
+    """Its stage's lock keeps away who would write the same rows: no run fails for what it saw."""
+    return psycopg.IsolationLevel.REPEATABLE_READ if stage.one_snapshot else None
 
 
 def _results(run: StageResult | Iterator[StageResult]) -> Iterator[StageResult]:

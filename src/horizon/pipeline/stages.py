@@ -50,7 +50,8 @@ def identity_stage(keys: Keys, settings: Settings) -> Stage:
 
 def score_stage(settings: Settings) -> Stage:
     rules = ScoreRules(settings.WINDOW_DAYS, settings.SCORE_HIGH, settings.SCORE_MEDIUM)
-    return Stage("score", "scorer", partial(scoring.run, rules=rules))
+    run = partial(scoring.run, rules=rules, settings=settings)
+    return Stage("score", "scorer", run, one_snapshot=True)
 
 
 def alert_stage(settings: Settings, threshold: float | None = None) -> Stage:
@@ -58,6 +59,24 @@ def alert_stage(settings: Settings, threshold: float | None = None) -> Stage:
     return Stage(
         "alert", "alerter", partial(alerts.run, rules=AlertRules(chosen, settings.COOLDOWN_DAYS))
     )
+
+
+def archive_stage(horizon: Installation) -> Stage:
+    # Iceberg, DuckDB and SQLAlchemy take 1 s to import, and every command would wait for them.
+    from horizon.lake import archive
+    from horizon.lake.table import Lake
+
+    lake = Lake.of(horizon.settings, horizon.database)
+    return Stage("archive", "archiver", partial(archive.run, lake=lake))
+
+
+def archive(
+    horizon: Installation,
+    now: datetime | None = None,
+    on_commit: Callable[[StageResult], None] = lambda _: None,
+    correlation_id: UUID | None = None,
+) -> StageResult:
+    return horizon.runner.run(archive_stage(horizon), now, correlation_id, on_commit)
 
 
 def seal_stage() -> Stage:
@@ -89,7 +108,7 @@ def verify_stage(
 
 
 def _keep(settings: Settings) -> retention.Keep:
-    return retention.Keep(settings.REJECTED_DAYS, settings.IDS_DAYS)
+    return retention.Keep(settings.REJECTED_DAYS, settings.IDS_DAYS, settings.HOT_DAYS)
 
 
 def drop_what_is_over(horizon: Installation, now: datetime | None, correlation_id: UUID) -> None:
@@ -116,8 +135,11 @@ def keep_lake(horizon: Installation, now: datetime | None, correlation_id: UUID)
     with contextlib.suppress(HorizonError, psycopg.Error):
         with horizon.database.transaction(Role.WORKER) as tx:
             due = maintenance.is_due(lake, tx, now or clock.now())
+            since = retention.verify_from(tx, _keep(horizon.settings), now or clock.now())
         if due:
             horizon.runner.run(compact_stage(horizon), now, correlation_id)
+        if since is not None:
+            horizon.runner.run(verify_stage(horizon, since), now, correlation_id)
 
 
 def score(
@@ -259,11 +281,13 @@ def run_all(
 
 
 def _run_each(horizon: Installation, now: datetime | None, stop: Event | None, run: UUID) -> None:
-    score(horizon, now, run)
+    horizon.runner.run(identity_stage(horizon.keys, horizon.settings), now, run)
+    mistakes = _archive_or_tell(horizon, now, run)
+    horizon.runner.run(score_stage(horizon.settings), now, run)
     horizon.runner.run(alert_stage(horizon.settings), now, run)
     with horizon.database.transaction(Role.WORKER) as tx:
         names = campaigns.active(tx)
-    mistakes = [told for name in names if (told := _plan_or_tell(horizon, name, now, run))]
+    mistakes += [told for name in names if (told := _plan_or_tell(horizon, name, now, run))]
     try:
         send(horizon, run, stop=stop, now=now)
     finally:
@@ -272,6 +296,15 @@ def _run_each(horizon: Installation, now: datetime | None, stop: Event | None, r
         drop_what_is_over(horizon, now, run)
     if mistakes:
         raise HorizonError(" ".join(mistakes))
+
+
+def _archive_or_tell(horizon: Installation, now: datetime | None, run: UUID) -> list[str]:
+    """A lake that is away holds nobody up: what it has not got, a query adds from the hot store."""
+    try:
+        archive(horizon, now, correlation_id=run)
+    except HorizonError as exc:  # the runner has logged it
+        return [str(exc)]
+    return []
 
 
 def _plan_or_tell(horizon: Installation, name: str, now: datetime | None, run: UUID) -> str | None:

@@ -30,7 +30,7 @@ from horizon.postgres.database import Connection, row_dicts
 from horizon.settings import Settings
 from horizon.stage import STAGES
 
-ORDER: Final = ("identity", "score", "alert", "campaign", "email", "seal", "retention")
+ORDER: Final = ("identity", "archive", "score", "alert", "campaign", "email", "seal", "retention")
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 
@@ -122,7 +122,7 @@ def _planner(tx: Connection, one: StageStanding) -> StageStanding:
 
 def _keeper(one: StageStanding) -> StageStanding:
     if one.result.startswith(("never", "done")):
-        return replace(one, waits_for="a day whose REJECTED_DAYS or IDS_DAYS are over")
+        return replace(one, waits_for="a day whose REJECTED_DAYS, IDS_DAYS or HOT_DAYS are over")
     return one
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import sqlglot
 
 import horizon
+from horizon.lake.engines.definitions import over_the_hot_store
 from horizon.observe.lineage.dictionary import (
     DIALECT,
     Dictionary,
@@ -91,6 +92,17 @@ def named_queries() -> Mapping[str, str]:
         package = ".".join(path.parent.relative_to(root).parts)
         queries = Queries(f"horizon.{package}")
         found.update({f"{package}.{name}": str(queries[name]) for name in queries.names()})
+    return {**found, **_definitions(root)}
+
+
+def _definitions(root: Path) -> dict[str, str]:
+    """``scoring.scores``, over the relations that engines give it."""
+    found = {}
+    for path in sorted(root.rglob("definitions.sql")):
+        package = ".".join(path.parent.relative_to(root).parts)
+        texts = Queries(f"horizon.{package}", path.name)
+        for name in texts.names():
+            found[f"{package}.{name}"] = over_the_hot_store(texts[name])
     return found
 
 
@@ -126,6 +138,7 @@ class Jobs:
         return jobs
 
     def _add(self, job: Job, query: str, text: str) -> None:
+        text = _plain(text)
         copied = _COPY.search(text)
         if copied:
             write = self._copied(job.name, copied[1], re.findall(r"\w+", copied[2]))
@@ -165,8 +178,7 @@ class Jobs:
         self._filled[write.table] = Relation(columns, write.whole | before.whole)
 
     def _read(self, query: str, text: str, job: str = "") -> tuple[Relation, Reader]:
-        for what, instead in _NOT_SQL:
-            text = text.replace(what, instead)
+        text = _plain(text)
         declared = self._parameters(query, job)
         parameters = {name: self.declared(flow) for name, flow in declared.items()}
         reader = Reader(self.known, parameters, expand=self._expand, filled=self._filled)
@@ -244,6 +256,12 @@ class Jobs:
 def read_jobs(*, expand: bool = False) -> Jobs:
     """This Horizon's, read once a process: 0.5 s."""
     return Jobs(expand=expand)
+
+
+def _plain(text: str) -> str:
+    for what, instead in _NOT_SQL:
+        text = text.replace(what, instead)
+    return text
 
 
 def _names(flow: str) -> list[str]:

@@ -1,0 +1,77 @@
+"""Where an engine finds the lake's files, and which one is to blame when a query failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+from fsspec.implementations.arrow import ArrowFSWrapper
+from pyarrow import fs
+from pyiceberg.io.pyarrow import PyArrowFileIO
+
+from horizon.lake.files import local_path
+from horizon.lake.view import File, Files, View
+
+_BY_US = "lake"  # a scheme that no extension of DuckDB answers for
+
+
+def readable(
+    session: duckdb.DuckDBPyConnection, properties: Mapping[str, str], files: Files
+) -> Iterator[str]:
+    """The files' names as DuckDB opens them; those elsewhere are read through Arrow's client."""
+    for file in files.files:
+        path = local_path(file.location)
+        if path is not None:
+            yield str(path)
+            continue
+        system, there = _system(properties, file.location)
+        if not session.filesystem_is_registered(_BY_US):
+            session.register_filesystem(_wrapped(system))
+        yield f"{_BY_US}://{there}"
+
+
+def _wrapped(system: fs.FileSystem) -> ArrowFSWrapper:
+    wrapped = ArrowFSWrapper(system, skip_instance_cache=True)
+    wrapped.protocol = _BY_US
+    return wrapped
+
+
+def _system(properties: Mapping[str, str], location: str) -> tuple[fs.FileSystem, str]:
+    scheme, netloc, path = PyArrowFileIO.parse_location(location, dict(properties))
+    return PyArrowFileIO(dict(properties)).fs_by_scheme(scheme, netloc), path
+
+
+def complaint(view: View, exc: Exception) -> str:
+    """What is wrong with which file: each is looked at, since a query does not always say."""
+    for files in view.lake:
+        for file in files.files:
+            wrong = _wrong_with(view.properties, file)
+            if wrong:
+                return (
+                    f"{file.location} {wrong}: bring it back from a backup, then run it again; "
+                    "`horizon lake verify` looks at all files."
+                )
+    said = " ".join(str(exc).split())
+    return f"The query over the lake failed ({said}), and no file is missing or damaged."
+
+
+def _wrong_with(properties: Mapping[str, str], file: File) -> str | None:
+    try:
+        system, path = _system(properties, file.location)
+        info = system.get_file_info(path)
+        if info.type != fs.FileType.File:
+            return "is missing"
+        if info.size != file.size_bytes:
+            return f"has {info.size:,} bytes and should have {file.size_bytes:,}"
+        with system.open_input_file(path) as source:
+            for _ in pq.ParquetFile(source).iter_batches(65_536):
+                pass
+    except (OSError, ValueError) as exc:
+        return f"cannot be read ({_short(exc)})"
+    return None
+
+
+def _short(exc: Any) -> str:
+    return " ".join(str(exc).split())[:200]
