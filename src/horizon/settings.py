@@ -113,6 +113,10 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     IDS_DAYS: Annotated[
         int, Meta(ge=30, le=3650, description="a whole number of days from 30 to 3650")
     ] = 30
+    HOT_DAYS: (
+        Annotated[int, Meta(ge=2, le=3650, description="a whole number of days from 2 to 3650")]
+        | None
+    ) = None  # of events in PostgreSQL; none: all, also when the lake has them
     PIPELINE_CRON: Named = "* * * * *"  # when the worker runs the stages: every minute
 
     SMTP_HOST: Text | None = None  # none: the local mail catcher

@@ -175,6 +175,7 @@ CONFIRM = "SELECT confirm_opt_in(gen_random_uuid(), now(), gen_random_uuid())"
 MAY = [
     (WORKER, "SELECT drop_days('rejected_events', '2020-01-01')"),
     (WORKER, "SELECT drop_days('event_ids', '2020-01-01')"),
+    (WORKER, "SELECT drop_hot_days('2020-01-01')"),
     (EDGE, EVENT),
     (EDGE, CONSENT),
     (EDGE, MESSAGE_TARGET),
@@ -237,6 +238,7 @@ MAY_NOT = [
         (role, "SELECT drop_days('rejected_events', '2020-01-01')")
         for role in (EDGE, CONSOLE, READER)
     ],
+    *[(role, "SELECT drop_hot_days('2020-01-01')") for role in (EDGE, CONSOLE, READER)],
     *[
         (WORKER, f"SELECT drop_days('{name}', '2020-01-01')")
         for name in ("events", "consents", "x")

@@ -24,6 +24,7 @@ STAGES = {
          "refused_traits", "traits"},
     ),
     "archive": ({"events", "iceberg_tables"}, set()),
+    "verify": ({"events", "lake_days"}, {"lake_days"}),
     "score": ({"events", "nodes", "score_runs"}, {"score_runs", "scores"}),
     "alert": ({"alerts", "nodes", "score_runs", "scores"}, {"alerts"}),
     "campaign": (

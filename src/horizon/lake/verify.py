@@ -135,9 +135,10 @@ class _Reading:
     def sums(self, task: FileScanTask) -> dict[date, Sums]:
         try:
             # As a whole: an exception within a reader loses what it says on its way through DuckDB.
-            rows = pa.Table.from_batches(
-                rows_of(self._table, [task]), self._table.schema().as_arrow()
-            )
+            batches = list(rows_of(self._table, [task]))
+            if not batches:
+                return {}
+            rows = pa.Table.from_batches(batches)
             with naming(task.file.file_path):
                 return self._computed(rows)
         except LakeError as exc:

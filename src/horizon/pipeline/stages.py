@@ -108,7 +108,7 @@ def verify_stage(
 
 
 def _keep(settings: Settings) -> retention.Keep:
-    return retention.Keep(settings.REJECTED_DAYS, settings.IDS_DAYS)
+    return retention.Keep(settings.REJECTED_DAYS, settings.IDS_DAYS, settings.HOT_DAYS)
 
 
 def drop_what_is_over(horizon: Installation, now: datetime | None, correlation_id: UUID) -> None:
@@ -135,8 +135,11 @@ def keep_lake(horizon: Installation, now: datetime | None, correlation_id: UUID)
     with contextlib.suppress(HorizonError, psycopg.Error):
         with horizon.database.transaction(Role.WORKER) as tx:
             due = maintenance.is_due(lake, tx, now or clock.now())
+            since = retention.verify_from(tx, _keep(horizon.settings), now or clock.now())
         if due:
             horizon.runner.run(compact_stage(horizon), now, correlation_id)
+        if since is not None:
+            horizon.runner.run(verify_stage(horizon, since), now, correlation_id)
 
 
 def score(

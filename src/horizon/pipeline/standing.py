@@ -122,7 +122,7 @@ def _planner(tx: Connection, one: StageStanding) -> StageStanding:
 
 def _keeper(one: StageStanding) -> StageStanding:
     if one.result.startswith(("never", "done")):
-        return replace(one, waits_for="a day whose REJECTED_DAYS or IDS_DAYS are over")
+        return replace(one, waits_for="a day whose REJECTED_DAYS, IDS_DAYS or HOT_DAYS are over")
     return one
 
 

@@ -17,7 +17,7 @@ KEYWORDS = (
     "to_addr", "database", "forward", "head",
 )  # fmt: skip
 COUNTS = (
-    "agreed", "asked", "attempts", "batches", "blocked", "bytes", "complained", "consents", "count",
+    "asked", "attempts", "batches", "blocked", "bytes", "complained", "consents", "count",
     "created", "days", "deferred", "differing", "dropped_events", "dropped_ids", "dropped_rejected",
     "edges", "events", "expired", "failed", "files", "freed", "freed_bytes", "granted", "high",
     "histogram", "hubs", "identifiers", "inserted", "known", "left", "looped", "low", "medium",
