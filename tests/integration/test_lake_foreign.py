@@ -17,7 +17,7 @@ from horizon.lake.table import Lake
 from horizon.lake.watermark import Watermark, watermark_of
 from horizon.postgres.database import Role
 from horizon.postgres.queries import Queries
-from tests.lake_worlds import archive_all, asked, postgres_says, view_of
+from tests.lake_worlds import archive, asked, postgres_says, view_of
 from tests.spark import jdbc_session
 from tests.spark import spark_environment as spark_environment
 from tests.world import DAY, NOW, World
@@ -51,7 +51,7 @@ def lake(world: World) -> Lake:
         for n in range(40)
     ))  # fmt: skip
     world.identify_all()
-    archive_all(world)
+    archive(world)
     return Lake.of(world.horizon.settings, world.horizon.database)
 
 
@@ -88,7 +88,7 @@ def test_sparks_commits_beside_ours_keep_the_watermark(
     session = jdbc_session(spark_environment, lake)
     mark = watermark_of(lake.for_writing())
     world.put(*(world.track("late", DAY) for _ in range(3)))
-    archive_all(world)
+    archive(world)
     assert watermark_of(lake.for_writing()) != mark
     mark = watermark_of(lake.for_writing())
 
@@ -112,8 +112,8 @@ def test_sparks_commits_beside_ours_keep_the_watermark(
 
     world.put(*(world.track("later", DAY) for _ in range(2)))
     assert view_of(world).tail.num_rows == 2
-    archive_all(world)
-    archive_all(world)
+    archive(world)
+    archive(world)
     assert view_of(world).tail.num_rows == 0
     ours = {row[0] for row in in_the_hot_store(world)}
     assert len(ours) == 45

@@ -26,7 +26,7 @@ from horizon.lake.engines.lent import FOLDER
 from horizon.lake.engines.spark import Spark
 from horizon.postgres.queries import Queries
 from horizon.settings import Settings
-from tests.lake_worlds import archive_all, asked, postgres_says, view_of
+from tests.lake_worlds import archive, asked, postgres_says, view_of
 from tests.servers.s3 import s3_server
 from tests.spark import spark_environment as spark_environment
 from tests.world import DAY, NOW, World
@@ -81,9 +81,9 @@ def generated(world: World, seed: int) -> None:
         world.identify_all()
 
     some(150)
-    archive_all(world)
+    archive(world)
     some(100)
-    archive_all(world)
+    archive(world)
     world.change(
         "UPDATE nodes SET dead = 'blocked', profile_id = NULL WHERE node IN "
         "(SELECT node FROM nodes ORDER BY md5(node::text || %s) LIMIT 12)", str(seed)
@@ -126,7 +126,7 @@ def test_before_the_first_archive_and_where_nobody_is_dead(world: World, spark: 
         expected = postgres_says(world, SCORES, PARAMETERS)
         assert len(expected) == 2
         assert asked(world, SCORES, PARAMETERS, spark) == expected
-        archive_all(world)
+        archive(world)
     assert view_of(world).tail.num_rows == 0
 
 
@@ -140,7 +140,7 @@ def test_a_missing_file_is_named_and_nothing_stays_in_the_lakes_folder(
 ) -> None:
     world.people("anna")
     world.identify_all()
-    archive_all(world)
+    archive(world)
     view = view_of(world)
     lost = view.lake[0].files[0].location
     Path(lost.removeprefix("file://")).unlink()
@@ -169,7 +169,7 @@ def test_a_lake_at_s3(
         there = replace(world, horizon=replace(world.horizon, settings=settings))
         there.people("anna", "bert", "carl")
         there.identify_all()
-        archive_all(there)
+        archive(there)
         there.people("dora")
         there.identify_all()
         expected = postgres_says(there, SCORES, PARAMETERS)
