@@ -361,13 +361,17 @@ FROM again a
 WHERE o.event_id = a.event_id AND o.node = ANY(a.nodes) AND o.node <> coalesce(first_live(a.nodes), a.nodes[1]);
 
 -- name: record_traits
--- The last write wins for each trait, by event time, of two at the same time the greater event id.
+-- The last write wins for each trait, by event time, of two at the same time the greater event id; a
+-- source that is not trusted says nothing later than its receipt, here and below: it would hold against
+-- what the server says until then.
 -- The traits are of the event's first live node. What a source may not assert (a browser's e-mail
 -- or phone) is no trait at all. jsonb orders an object's names by length, then bytes: the first 300
 -- of a call are the same ones whenever it is read.
 WITH heard AS MATERIALIZED (
     SELECT CASE WHEN d.node IS NULL THEN e.nodes[1] ELSE first_live(e.nodes) END AS node,
-           e.traits::jsonb AS traits, octet_length(e.traits) AS size, e.time, e.trusted, e.event_id, e.email IS NOT NULL AS has_email,
+           e.traits::jsonb AS traits, octet_length(e.traits) AS size,
+           CASE WHEN e.trusted THEN e.time ELSE least(e.time, e.received_at) END AS time,
+           e.trusted, e.event_id, e.email IS NOT NULL AS has_email,
            CASE WHEN e.email IS NULL THEN NULL
                 WHEN e.identifiers IS NULL THEN e.nodes[CASE WHEN unblocked(e.user_id) IS NULL THEN 1 ELSE 2 END]
                 ELSE node_of_kind('email', e.nodes, e.identifiers, e.user_id, e.email, e.anonymous_id) END AS email_node,
@@ -430,7 +434,8 @@ WHERE (excluded.time, excluded.event_id) > (old.time, old.event_id);
 -- else of what any did, so that no member's browser changes what the others' company is.
 WITH calls AS MATERIALIZED (
     SELECT CASE WHEN d.node IS NULL THEN e.nodes[1] ELSE first_live(e.nodes) END AS node,
-           e.group_id, e.traits, e.time, e.trusted, e.event_id
+           e.group_id, e.traits, CASE WHEN e.trusted THEN e.time ELSE least(e.time, e.received_at) END AS time,
+           e.trusted, e.event_id
     FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s) e
     LEFT JOIN nodes d ON d.node = e.nodes[1] AND d.dead IS NOT NULL
     WHERE e.type = 'group' AND unblocked(e.group_id) IS NOT NULL
@@ -464,7 +469,8 @@ INSERT INTO consents (node, address_hash, purpose, channel, granted, time, way, 
 SELECT CASE WHEN d.node IS NULL THEN e.nodes[1] ELSE coalesce(first_live(e.nodes), e.nodes[1]) END,
        CASE WHEN e.email IS NOT NULL
             THEN node_of_kind('email', e.nodes, e.identifiers, e.user_id, e.email, e.anonymous_id) END,
-       split_part(c.key, '.', 1), split_part(c.key, '.', 2), c.value::boolean, e.time, e.type, e.event_id
+       split_part(c.key, '.', 1), split_part(c.key, '.', 2), c.value::boolean,
+       CASE WHEN e.trusted THEN e.time ELSE least(e.time, e.received_at) END, e.type, e.event_id
 FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s) e
 LEFT JOIN nodes d ON d.node = e.nodes[1] AND d.dead IS NOT NULL
 CROSS JOIN LATERAL jsonb_each_text(e.consent::jsonb) c
