@@ -21,7 +21,7 @@ CREATE TEMP TABLE IF NOT EXISTS fresh_edges (
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS touched (node uuid) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS involved (
-    node uuid, kind text, profile_id bigint, born_as bigint, dead text, time timestamptz
+    node uuid, kind text, profile_id bigint, born_as bigint, dead text, erased boolean, time timestamptz
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS again (
     event_id uuid, type text, nodes uuid[], identifiers text, user_id text, email text, anonymous_id text,
@@ -171,14 +171,14 @@ WITH mine AS MATERIALIZED (
     SELECT other.profile_id
     FROM apart, LATERAL (SELECT k.profile_id FROM profiles k WHERE k.contested = apart.contested OFFSET 0) other
 )
-INSERT INTO involved (node, kind, profile_id, born_as, dead, time)
-SELECT n.node, n.kind, n.profile_id, n.born_as, n.dead, n.first_seen
+INSERT INTO involved (node, kind, profile_id, born_as, dead, erased, time)
+SELECT n.node, n.kind, n.profile_id, n.born_as, n.dead, n.erased, n.first_seen
 FROM all_of, LATERAL (SELECT k.* FROM nodes k WHERE k.profile_id = all_of.profile_id OFFSET 0) n;
 
 -- name: involve_neighbours
 -- What is out of matching and tied to these: it counts as a neighbour.
-INSERT INTO involved (node, kind, profile_id, born_as, dead, time)
-SELECT n.node, n.kind, n.profile_id, n.born_as, n.dead, n.first_seen
+INSERT INTO involved (node, kind, profile_id, born_as, dead, erased, time)
+SELECT n.node, n.kind, n.profile_id, n.born_as, n.dead, n.erased, n.first_seen
 FROM (
     SELECT e.strong AS node
     FROM involved i, LATERAL (SELECT k.strong FROM edges k WHERE k.weak = i.node OFFSET 0) e
@@ -190,8 +190,8 @@ FROM (
 WHERE n.profile_id IS NULL;
 
 -- name: involve_all
-INSERT INTO involved (node, kind, profile_id, born_as, dead, time)
-SELECT node, kind, profile_id, born_as, dead, first_seen FROM nodes;
+INSERT INTO involved (node, kind, profile_id, born_as, dead, erased, time)
+SELECT node, kind, profile_id, born_as, dead, erased, first_seen FROM nodes;
 
 -- name: number_kinds
 INSERT INTO numbered_kinds (kind, number)
@@ -211,10 +211,12 @@ WHERE %(all)s::boolean AND n.kind = ANY(%(kinds)s::text[]);
 -- name: read_nodes
 -- Of one width, so that they become arrays without a look at each: no NULLs.
 SELECT n.node, k.number, coalesce(n.profile_id, 0) AS profile_id, coalesce(n.born_as, 0) AS born_as, n.time,
-       CASE n.dead WHEN 'hub' THEN 1 WHEN 'blocked' THEN 2 WHEN 'erased' THEN 3 ELSE 0 END::bigint AS dead
+       CASE n.dead WHEN 'hub' THEN 1 WHEN 'blocked' THEN 2 WHEN 'erased' THEN 3 ELSE 0 END::bigint AS dead,
+       (n.erased OR n.dead IS NOT DISTINCT FROM 'erased')::int::bigint AS erased
 FROM (
-    SELECT node, kind, NULL::bigint AS profile_id, NULL::bigint AS born_as, time, NULL::text AS dead FROM fresh_nodes
-    UNION ALL SELECT node, kind, profile_id, born_as, time, dead FROM involved
+    SELECT node, kind, NULL::bigint AS profile_id, NULL::bigint AS born_as, time, NULL::text AS dead, false AS erased
+    FROM fresh_nodes
+    UNION ALL SELECT node, kind, profile_id, born_as, time, dead, erased FROM involved
 ) n
 JOIN numbered_kinds k USING (kind);
 
