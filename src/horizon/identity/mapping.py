@@ -34,6 +34,7 @@ class Known:
     profile: Ints  # 0: it is out, or fresh
     born_as: Ints
     dead: Ints
+    erased: Bools
     how: Ints  # of each edge
     state: Ints
     graph: Graph
@@ -99,8 +100,8 @@ def read_known(tx: Connection, rules: Rules, *, everything: bool) -> Known:
     """With everything, what is out of matching is asked anew as well."""
     tx.execute(QUERIES["number_kinds"])
     kinds = tuple(row.kind for row in tx.execute(QUERIES["kinds"]))
-    nodes, kind, profile, born_as, seen, dead = read(
-        tx, QUERIES["read_nodes"], "uuid", "int", "int", "int", "time", "int"
+    nodes, kind, profile, born_as, seen, dead, erased = read(
+        tx, QUERIES["read_nodes"], "uuid", "int", "int", "int", "time", "int", "int"
     )
     order = order_of(nodes)
     nodes, kind, dead = nodes[order], kind[order], dead[order]
@@ -118,9 +119,8 @@ def read_known(tx: Connection, rules: Rules, *, everything: bool) -> Known:
         weak=ends[0][whole], strong=ends[1][whole], contracts=how[whole] > 0, time=time[whole],
         cuts=np.stack(cuts, axis=1)[(cuts[0] >= 0) & (cuts[1] >= 0)],
     )  # fmt: skip
-    return Known(
-        kinds, nodes, profile[order], born_as[order], dead, how[whole], state[whole], graph
-    )
+    return Known(kinds, nodes, profile[order], born_as[order], dead, erased[order] > 0, how[whole],
+                 state[whole], graph)  # fmt: skip
 
 
 def _blocked(tx: Connection, rules: Rules, nodes: Digests, *, everything: bool) -> Bools:
@@ -163,7 +163,7 @@ def _place(tx: Connection, known: Known, rules: Rules, solution: Solution) -> _P
     born_as[without] = made
     profile = np.where(out, 0, oldest[group])
     dead = np.where(solution.hub, HUB, np.where(known.graph.blocked, BLOCKED, LIVE))
-    dead = np.where((known.dead == ERASED) & ~out, ERASED, dead)
+    dead = np.where(known.erased & ~out, ERASED, dead)
     return _Placing(profile, born_as, dead, made)
 
 
