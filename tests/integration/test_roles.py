@@ -109,7 +109,7 @@ def test_grants_are_those_of_the_table(module_database: Database) -> None:
 
 
 # Single columns: what an unsubscribe link needs, pausing a campaign, how a forward goes, and what
-# comes of an alert or a message; what was decided stays.
+# comes of an alert or a message, whom an answer is of when a node dies; what was decided stays.
 COLUMN_GRANTS = {
     **{("alerts", column): "horizon_worker=w"
        for column in ("status", "quiet_until", "notified_at", "resolved_at")},
@@ -126,6 +126,7 @@ COLUMN_GRANTS = {
     ("campaigns", "channel"): "horizon_edge=r",
     ("campaigns", "purpose"): "horizon_edge=r",
     ("campaigns", "status"): "horizon_worker=w",
+    ("consents", "node"): "horizon_worker=w",
     ("messages", "address_hash"): "horizon_edge=r",
     ("read_tokens", "last_used_at"): "horizon_reader=w",
     ("read_tokens", "revoked_at"): "horizon_worker=w,horizon_console=w",

@@ -18,8 +18,8 @@ WRITES = re.compile(r"\b(INSERT INTO|UPDATE \w|DELETE FROM|COPY)\b")
 # What each stage reads and writes, so that a change of either is seen by whoever makes it.
 STAGES = {
     "identity": (
-        {"alerts", "cuts", "edges", "events", "group_traits", "identity_rules", "memberships", "messages", "nodes",
-         "profiles", "purposes", "reached", "refused_traits", "sources", "traits"},
+        {"alerts", "consents", "cuts", "edges", "events", "group_traits", "identity_rules", "memberships", "messages",
+         "nodes", "opt_ins", "profiles", "purposes", "reached", "refused_traits", "sources", "traits"},
         {"consents", "edges", "group_traits", "memberships", "nodes", "opt_ins", "profiles", "reached",
          "refused_traits", "traits"},
     ),

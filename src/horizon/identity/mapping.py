@@ -60,11 +60,13 @@ class Change:
     merged: list[Merged]
     split: list[tuple[int, int]]  # the profile that is there (again), and the one it came out of
     moved: Digests  # nodes that were of another profile before
+    turned: Digests  # that have died, or have come alive again
     hubs: int  # new ones
     refused: int  # of the fresh edges
 
 
-UNCHANGED: Final = Change(0, [], [], np.zeros(0, "S16"), 0, 0)
+_NONE = np.zeros(0, "S16")
+UNCHANGED: Final = Change(0, [], [], _NONE, _NONE, 0, 0)
 
 
 def active_rules(tx: Connection) -> Rules:
@@ -209,9 +211,11 @@ def _write(tx: Connection, known: Known, rules: Rules, solution: Solution, now: 
     pointed = _point(tx, known, placing)
     _contest(tx, solution, placing)
     moved = (known.profile > 0) & (placing.profile != known.profile)
+    turned = ~known.fresh & ((known.dead == LIVE) != (placing.dead == LIVE))
     return replace(
         _told(known, solution, placing, pointed),
         moved=known.nodes[moved],
+        turned=known.nodes[turned],
         hubs=int((solution.hub & (known.dead != HUB)).sum()),
         refused=refused,
     )

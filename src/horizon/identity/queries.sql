@@ -23,6 +23,10 @@ CREATE TEMP TABLE IF NOT EXISTS touched (node uuid) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS involved (
     node uuid, kind text, profile_id bigint, born_as bigint, dead text, time timestamptz
 ) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS again (
+    event_id uuid, type text, nodes uuid[], identifiers text, user_id text, email text, anonymous_id text,
+    group_id text, traits text, time timestamptz, received_at timestamptz, trusted boolean
+) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS numbered_kinds (kind text, number bigint) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS placed (
     node uuid, profile_id bigint, born_as bigint, dead text
@@ -88,29 +92,29 @@ FROM (SELECT node, min(kind) AS kind, min(value) AS value, min(time) AS time FRO
 LEFT JOIN LATERAL (SELECT k.first_seen FROM nodes k WHERE k.node = s.node LIMIT 1) n ON true
 WHERE n.first_seen IS NULL OR s.time < n.first_seen;
 
+-- name: spelled
+-- Identifiers of which there may be another spelling: of one that was seen earlier, it was as well.
+SELECT node, kind, value, time FROM looked_up
+WHERE kind = 'phone' OR kind = 'email' AND value ~ '[^[:ascii:]]';
+
+-- name: look_up_more
+-- Those that were named after the first look; of one that was looked up before, the earlier look counts.
+INSERT INTO looked_up (node, kind, value, time, known)
+SELECT s.node, s.kind, s.value, s.time, n.first_seen IS NOT NULL
+FROM (SELECT node, min(kind) AS kind, min(value) AS value, min(time) AS time FROM sighted_nodes
+      WHERE node = ANY(%(nodes)s::uuid[]) GROUP BY node) s
+LEFT JOIN LATERAL (SELECT k.first_seen FROM nodes k WHERE k.node = s.node LIMIT 1) n ON true
+WHERE n.first_seen IS NULL OR s.time < n.first_seen;
+
 -- name: find_fresh_nodes
 INSERT INTO fresh_nodes (node, kind, value, time)
-SELECT node, kind, value, time FROM looked_up WHERE NOT known;
-
--- name: find_more_nodes
--- Of those that were named after the first look.
-INSERT INTO fresh_nodes (node, kind, value, time)
-SELECT s.node, min(s.kind), min(s.value), min(s.time)
-FROM sighted_nodes s
-WHERE s.node = ANY(%(nodes)s::uuid[]) AND NOT EXISTS (SELECT FROM nodes n WHERE n.node = s.node)
-  AND NOT EXISTS (SELECT FROM fresh_nodes f WHERE f.node = s.node)
-GROUP BY s.node;
-
--- name: spelled
--- Fresh identifiers of which there may be another spelling.
-SELECT node, kind, value, time FROM fresh_nodes
-WHERE kind = 'phone' OR kind = 'email' AND value ~ '[^[:ascii:]]';
+SELECT node, min(kind), min(value), min(time) FROM looked_up WHERE NOT known GROUP BY node;
 
 -- name: move_first_seen
 -- An event that comes late can only make it earlier.
 UPDATE nodes n SET first_seen = s.time
-FROM looked_up s
-WHERE s.known AND n.node = s.node
+FROM (SELECT node, min(time) AS time FROM looked_up WHERE known GROUP BY node) s
+WHERE n.node = s.node
 RETURNING n.node, n.kind;
 
 -- name: say_edges
@@ -317,6 +321,45 @@ SELECT coalesce(sum(events), 0)::bigint + %(aliases)s::bigint AS events,
        (SELECT count(*) FROM touched) AS touched
 FROM sightings;
 
+-- name: read_again
+-- What was said in events whose first live node may be another one now that these nodes have died or
+-- have come alive: of those that begin with one of them, or with dead ones before it, as in
+-- profile_events. Each by index.
+WITH turned AS MATERIALIZED (
+    SELECT t.node FROM unnest(%(nodes)s::uuid[]) t (node)
+), behind AS MATERIALIZED (
+    SELECT t.node, d.node AS dead FROM turned t, LATERAL dead_before(t.node) d
+    WHERE d.node NOT IN (SELECT node FROM turned)
+)
+INSERT INTO again (event_id, type, nodes, identifiers, user_id, email, anonymous_id, group_id, traits, time,
+                   received_at, trusted)
+SELECT event_id, type, nodes, identifiers, user_id, email, anonymous_id, group_id, traits, time, received_at, trusted
+FROM (
+    SELECT e.* FROM turned t, LATERAL (SELECT * FROM events k WHERE k.nodes[1] = t.node OFFSET 0) e
+    UNION ALL
+    SELECT e.*
+    FROM behind b, LATERAL (SELECT * FROM events k WHERE k.nodes[1] = b.dead AND k.nodes[2] = b.node OFFSET 0) e
+    UNION ALL
+    SELECT e.*
+    FROM behind b
+    JOIN behind b2 ON b2.node = b.node
+    JOIN edges g ON g.strong = b.dead AND g.weak = b2.dead AND g.how = 'event',
+         LATERAL (SELECT * FROM events k WHERE k.nodes[1] = b.dead AND k.nodes[2] = b2.dead OFFSET 0) e
+    WHERE b.node = ANY(e.nodes[3:])
+) e
+WHERE type IN ('identify', 'group') OR consent IS NOT NULL;
+
+-- name: move_consents
+-- An answer is of its event's first live node; of its first one where none is alive.
+UPDATE consents c SET node = coalesce(first_live(a.nodes), a.nodes[1])
+FROM again a
+WHERE c.event_id = a.event_id AND c.node = ANY(a.nodes) AND c.node <> coalesce(first_live(a.nodes), a.nodes[1]);
+
+-- name: move_opt_ins
+UPDATE opt_ins o SET node = coalesce(first_live(a.nodes), a.nodes[1])
+FROM again a
+WHERE o.event_id = a.event_id AND o.node = ANY(a.nodes) AND o.node <> coalesce(first_live(a.nodes), a.nodes[1]);
+
 -- name: record_traits
 -- The last write wins for each trait, by event time, of two at the same time the greater event id.
 -- The traits are of the event's first live node. What a source may not assert (a browser's e-mail
@@ -416,8 +459,9 @@ SELECT (SELECT count(*) FROM joined) AS memberships, (SELECT count(*) FROM descr
 
 -- name: record_consents
 -- Each answer to a question of consent as it came; an event counts once however often it is sent.
+-- One that no live node said counts for its address.
 INSERT INTO consents (node, address_hash, purpose, channel, granted, time, way, event_id)
-SELECT CASE WHEN d.node IS NULL THEN e.nodes[1] ELSE first_live(e.nodes) END,
+SELECT CASE WHEN d.node IS NULL THEN e.nodes[1] ELSE coalesce(first_live(e.nodes), e.nodes[1]) END,
        CASE WHEN e.email IS NOT NULL
             THEN node_of_kind('email', e.nodes, e.identifiers, e.user_id, e.email, e.anonymous_id) END,
        split_part(c.key, '.', 1), split_part(c.key, '.', 2), c.value::boolean, e.time, e.type, e.event_id
@@ -425,7 +469,6 @@ FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s) e
 LEFT JOIN nodes d ON d.node = e.nodes[1] AND d.dead IS NOT NULL
 CROSS JOIN LATERAL jsonb_each_text(e.consent::jsonb) c
 WHERE e.consent IS NOT NULL AND (e.trusted OR c.value = 'false') AND octet_length(c.key) <= 200
-  AND (d.node IS NULL OR first_live(e.nodes) IS NOT NULL)
 ON CONFLICT (event_id, purpose, channel) DO NOTHING;
 
 -- name: asked_opt_ins

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from horizon.events.message import email_in
@@ -26,6 +26,8 @@ from horizon.identity.wire import UuidArray
 from horizon.postgres.database import Connection
 from horizon.postgres.era import current_era
 from horizon.stage import StageResult, Window
+
+OF_WINDOW: Final = "events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s)"
 
 
 def run(
@@ -64,7 +66,9 @@ def resolve(tx: Connection, nodes: Iterable[UUID], now: datetime, run_id: UUID) 
 
 
 def follow(tx: Connection, change: Change, now: datetime, era: int, run_id: UUID) -> None:
-    """Carries on who was reached; tells whoever listens, by events of Horizon's own."""
+    """Carries on what is kept of people; tells whoever listens, by events of Horizon's own."""
+    if len(change.turned):
+        _rehome(tx, change)
     if len(change.moved):
         tx.execute(QUERIES["carry"], {"nodes": UuidArray(change.moved)})
     if not change.merged and not change.split:
@@ -95,6 +99,19 @@ def follow(tx: Connection, change: Change, now: datetime, era: int, run_id: UUID
         for profile, was in change.split
     ]  # fmt: skip
     store(tx, told, era=era)
+
+
+def _rehome(tx: Connection, change: Change) -> None:
+    """What was said through a node that is dead now is of the next one, as if it had come today.
+
+    Traits and groups are heard again from the events, since a node keeps of each only the last.
+    """
+    if not tx.execute(QUERIES["read_again"], {"nodes": UuidArray(change.turned)}).rowcount:
+        return
+    for name in ("record_traits", "record_groups"):
+        tx.execute(QUERIES[name].replace(OF_WINDOW, "again"))
+    tx.execute(QUERIES["move_consents"])
+    tx.execute(QUERIES["move_opt_ins"])
 
 
 def _record_opt_ins(tx: Connection, parameters: dict[str, Any], node_key: bytes) -> int:

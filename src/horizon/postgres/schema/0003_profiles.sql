@@ -160,7 +160,7 @@ INSERT INTO purposes (purpose, position) VALUES ('marketing', 1), ('tracking', 2
 -- Append-only: each change of consent as it came. The current state is derived.
 CREATE TABLE consents (
     consent_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    node uuid NOT NULL,
+    node uuid NOT NULL,  -- its event's first live one: another one when that dies
     address_hash uuid,  -- the node of the address it was given for
     purpose text NOT NULL,
     channel text NOT NULL,
@@ -295,5 +295,6 @@ GRANT INSERT, UPDATE ON profiles, nodes, traits, purposes, opt_ins, domains TO h
 GRANT INSERT, DELETE ON suppressed_domains TO horizon_worker;
 GRANT USAGE ON SEQUENCE profiles_profile_id_seq TO horizon_worker;  -- ids are drawn before their rows
 GRANT INSERT ON consents, suppressions, preferences TO horizon_worker, horizon_edge;
+GRANT UPDATE (node) ON consents TO horizon_worker;
 GRANT DELETE ON suppressions TO horizon_worker;
 GRANT SELECT ON suppressions, purposes, preferences TO horizon_edge;
