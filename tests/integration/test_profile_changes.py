@@ -11,6 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 from horizon.cli import main
 from horizon.errors import HorizonError
+from horizon.identity.rules import shipped_text
 from horizon.postgres.database import Role
 from horizon.profiles import changes
 from horizon.profiles.evidence import Evidence
@@ -182,7 +183,7 @@ def test_a_change_waits_for_a_run_that_goes_on(
     family: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The run has read the graph: what it writes would undo the cut."""
-    (tmp_path / "rules.toml").write_text("[kinds.user_id]\npriority = 1\nlimit = 2\n")
+    (tmp_path / "rules.toml").write_text(shipped_text().replace("limit = 1", "limit = 2"))
     impatient = make_conninfo(family.horizon.settings.PG_DSN, options="-c lock_timeout=200ms")
     monkeypatch.setenv("PG_DSN", impatient)
     with family.horizon.database.transaction(Role.WORKER) as stage:
@@ -191,7 +192,7 @@ def test_a_change_waits_for_a_run_that_goes_on(
             ("profile", "split", "1", "--cut", "email:cyd@example.com"),
             ("profile", "join", "1", "1"),
             ("profile", "uncut", "1"),
-            ("identity", "adopt", "rules.toml"),
+            ("identity", "adopt", "rules.toml", "--yes"),
         ):
             assert main.run(list(words)) == 1, words
     assert family.rows("SELECT * FROM cuts") == []

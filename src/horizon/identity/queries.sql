@@ -289,11 +289,10 @@ FROM unnest(%(weak)s::uuid[], %(strong)s::uuid[], %(how)s::text[], %(reasons)s::
 WHERE e.weak = r.weak AND e.strong = r.strong AND e.how = r.how AND e.refused_by IS DISTINCT FROM nullif(r.reason, '');
 
 -- name: point
--- Where each id that was given once leads now; those that changed.
+-- Where each id that was given once leads now.
 UPDATE profiles p SET points_to = nullif(a.target, 0)
 FROM unnest(%(profiles)s::bigint[], %(targets)s::bigint[]) AS a (profile_id, target)
-WHERE p.profile_id = a.profile_id AND p.points_to IS DISTINCT FROM nullif(a.target, 0)
-RETURNING p.profile_id, p.points_to;
+WHERE p.profile_id = a.profile_id AND p.points_to IS DISTINCT FROM nullif(a.target, 0);
 
 -- name: contest
 UPDATE profiles p SET contested = nullif(a.contested, 0)
