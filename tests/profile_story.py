@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "profiles.md"
+API_DOCUMENT = DOCUMENT.with_name("profiles-api.md")
 
 _BLOCK = re.compile(r"^```(?:jsonl (?P<file>\S+))?\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"^\$ (?P<typed>.*)\n(?P<answer>(?:(?!\$ ).*\n)*)", re.MULTILINE)
@@ -31,6 +32,12 @@ def commands() -> Iterator[tuple[str, str]]:
         if not block["file"]:
             for command in _COMMAND.finditer(block["body"]):
                 yield command["typed"], command["answer"]
+
+
+def api_commands() -> list[str]:
+    """What docs/profiles-api.md says to type into one shell."""
+    [block] = re.findall(r"^```sh\n(.*?)^```$", API_DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    return str(block).splitlines()
 
 
 def plain(answer: str) -> str:

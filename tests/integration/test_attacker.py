@@ -260,3 +260,40 @@ def test_where_nothing_is_verified_only_addresses_and_consent_are_safe_all_the_s
     assert addresses == [
         row for row in before["traits"] if row.startswith(("('email'", "('phone'"))
     ]
+
+
+def test_a_clock_that_is_ahead_does_not_beat_the_server(world: World) -> None:
+    """A browser's word of tomorrow, and then the server's of today; and the other way round."""
+    ahead = {**MINE, "userId": VICTIM, "timestamp": (world.now + timedelta(hours=20)).isoformat()}
+    traits = {"first_name": "Mallory", "plan": "free"}
+    no = {"consent": {"categoryPreferences": {"marketing.email": False}}}
+    world.put(
+        {**ahead, "type": "identify", "traits": traits, "context": no},
+        {**ahead, "type": "group", "groupId": "g", "traits": {"name": "Mallory's"}},
+        kind="public", received_at=world.now - timedelta(hours=1),
+    )  # fmt: skip
+    world.identify_all()
+    yes = world.identify(VICTIM, 0 * DAY, email=EMAIL, consent=True, first_name="Vic", plan="gold")
+    world.put(yes)
+    world.identify_all()
+    rows = world.rows("SELECT name, value FROM profile_traits")
+    assert {row.name: row.value for row in rows} == {
+        "first_name": "Vic", "plan": "gold", "email": EMAIL,
+    }  # fmt: skip
+    times = "SELECT time FROM consents UNION SELECT last_at FROM memberships UNION SELECT time FROM group_traits"
+    assert max(row.time for row in world.rows(times)) == world.now
+    [last] = world.rows("SELECT granted FROM consents ORDER BY time DESC, granted LIMIT 1")
+    assert last.granted
+
+
+def test_sql_itself_lets_no_untrusted_event_grant(world: World) -> None:
+    """The reader leaves such an answer out; here it stands in the row all the same."""
+    both = '{"marketing.email": true, "marketing.sms": false}'
+    item = world.identify(VICTIM, DAY)
+    world.put(item, kind="public")
+    world.change("UPDATE events SET consent = %s, traits = %s", both, json.dumps(POISON))
+    world.identify_all()
+    rows = world.rows("SELECT channel, granted FROM consents")
+    assert [tuple(row) for row in rows] == [("sms", False)]
+    names = [row.name for row in world.rows("SELECT name FROM traits ORDER BY 1")]
+    assert names == ["first_name", "plan"]

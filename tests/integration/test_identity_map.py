@@ -163,9 +163,10 @@ def _by_digest(world: World, found: Evidence) -> tuple[Evidence, dict[UUID, Name
 def the_map(tx: Connection) -> Answer:
     groups: dict[int, set[Hashable]] = {}
     hubs: set[Hashable] = set()
-    for row in tx.execute("SELECT node, profile_id, dead FROM nodes"):
+    for row in tx.execute("SELECT node, profile_id, dead, erased FROM nodes"):
         if row.dead == "hub":
             hubs.add(row.node)
+        assert (row.dead == "erased") == (row.erased and row.profile_id is not None)
         if row.profile_id is not None:
             groups.setdefault(row.profile_id, set()).add(row.node)
     refused: dict[Any, str] = {
@@ -232,6 +233,7 @@ def _cut(world: World, cut: tuple[Named, Named]) -> None:
 
 def _is_whole(tx: Connection) -> None:
     """What holds of every map: ids lead to one that is there, and each profile has its node."""
+    assert not tx.execute("SELECT FROM nodes WHERE live AND value = ''").fetchall()
     assert not tx.execute(
         "SELECT FROM profiles p JOIN profiles q ON q.profile_id = p.points_to WHERE q.points_to IS NOT NULL"
     ).fetchall()

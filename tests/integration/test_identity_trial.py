@@ -83,6 +83,23 @@ def test_what_is_adopted_is_what_was_tried_and_can_be_taken_back(world: World, t
         assert the_map(tx) == before
 
 
+@pytest.mark.parametrize("text", [FEW, FEW + 'blocked = [""]\n'])
+def test_who_was_erased_stays_so_when_rules_put_it_out_and_bring_it_back(
+    world: World, text: str
+) -> None:
+    _family(world)
+    world.change("UPDATE nodes SET dead = 'erased', value = '' WHERE value = 'tablet'")
+    states = []
+    for rules in (text, FEW, rules_of.shipped_text()):
+        _adopted(world, rules)
+        with world.horizon.database.transaction(Role.WORKER) as tx:
+            the_map(tx)
+        [tablet] = world.rows("SELECT * FROM nodes WHERE value = ''")
+        states.append((tablet.dead, tablet.live))
+    assert states[0][0] in ("hub", "blocked")
+    assert states[1:] == [("hub", False), ("erased", False)]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -11,6 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 from horizon.cli import main
 from horizon.errors import HorizonError
+from horizon.identity.rules import shipped_text
 from horizon.postgres.database import Role
 from horizon.profiles import changes
 from horizon.profiles.evidence import Evidence
@@ -105,6 +106,30 @@ def test_two_are_joined_though_no_event_does_it(
     assert profiles(here) == these("ann", "ann-b"), "a cut is stronger than a join"
 
 
+def test_a_profile_of_more_identifiers_than_are_listed_is_changed_like_others(
+    here: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the strongest nor what is cut is among the oldest, which alone are listed."""
+    cookies = [f"c{n}" for n in range(5)]
+    for n, cookie in enumerate(cookies):
+        seen = (here.now - (9 - n) * DAY).isoformat()
+        here.put({"type": "page", "anonymousId": cookie, "timestamp": seen})
+    here.put(*({**here.track("ann", DAY), "anonymousId": cookie} for cookie in cookies))
+    here.put(here.track("bob", DAY / 2))
+    here.identify_all()
+    monkeypatch.setattr(changes, "MOST_NODES", 2)
+    number = str(here.rows("SELECT profile_id FROM nodes WHERE value = 'ann'")[0].profile_id)
+    done = told(capsys, "split", number, "--cut", "anonymous_id:c4")
+    assert profiles(here) == these("ann c0 c1 c2 c3", "c4", "bob")
+    assert told(capsys, "cuts")[0]["anchor"]["value"] == "ann"
+    told(capsys, "uncut", str(done["cut_id"]))
+    assert profiles(here) == these("ann c0 c1 c2 c3 c4", "bob")
+    told(capsys, "join", "user_id:ann", "user_id:bob")
+    assert profiles(here) == these("ann bob c0 c1 c2 c3 c4")
+    assert profile("split", "user_id:ann", "--cut", "user_id:ann") == 2
+    assert "is the strongest identifier" in capsys.readouterr().err
+
+
 def test_a_merge_is_told_with_its_time(family: World, capsys: pytest.CaptureFixture[str]) -> None:
     family.put(family.track("ann", DAY))
     family.identify_all()
@@ -127,6 +152,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(
             "cannot be cut from itself",
         ),
         (("split", "user_id:bob", "--cut", "user_id:bob"), "is the only identifier"),
+        ((*mine, "email:ann@example.com"), "is the strongest identifier of profile"),
         (("join", "anonymous_id:laptop", "email:cyd@example.com"), "are one profile already"),
         (("uncut", "77"), "There is no cut 77 that stands"),
     ):
@@ -157,7 +183,7 @@ def test_a_change_waits_for_a_run_that_goes_on(
     family: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The run has read the graph: what it writes would undo the cut."""
-    (tmp_path / "rules.toml").write_text("[kinds.user_id]\npriority = 1\nlimit = 2\n")
+    (tmp_path / "rules.toml").write_text(shipped_text().replace("limit = 1", "limit = 2"))
     impatient = make_conninfo(family.horizon.settings.PG_DSN, options="-c lock_timeout=200ms")
     monkeypatch.setenv("PG_DSN", impatient)
     with family.horizon.database.transaction(Role.WORKER) as stage:
@@ -166,7 +192,7 @@ def test_a_change_waits_for_a_run_that_goes_on(
             ("profile", "split", "1", "--cut", "email:cyd@example.com"),
             ("profile", "join", "1", "1"),
             ("profile", "uncut", "1"),
-            ("identity", "adopt", "rules.toml"),
+            ("identity", "adopt", "rules.toml", "--yes"),
         ):
             assert main.run(list(words)) == 1, words
     assert family.rows("SELECT * FROM cuts") == []

@@ -16,9 +16,11 @@ from horizon.cli.output import many, print_json, say, show
 from horizon.cli.profile_options import Unmasked, evidence_in, reading
 from horizon.errors import UsageError
 from horizon.identity import trial
-from horizon.identity.rules import Rules, read
+from horizon.identity.mapping import active_rules
+from horizon.identity.rules import Rules, read_whole
+from horizon.pipeline.installation import Installation
 from horizon.postgres.audit import write_audit
-from horizon.postgres.database import Role
+from horizon.postgres.database import Connection, Role
 from horizon.profiles import changes
 from horizon.profiles.evidence import Evidence
 from horizon.profiles.in_force import keep_rules, rules_in_force, rules_of
@@ -56,41 +58,83 @@ def identity_try(
     database: DatabaseName = None,
 ) -> None:  # fmt: skip
     """What other rules would do to everybody, beside those that hold; nothing is changed."""
-    rules = _read(_text(file), file)
-    horizon = installed(database)
-    with horizon.database.transaction(Role.WORKER) as tx:
-        tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        found = trial.compare(tx, rules)
-        told = _told(evidence_in(tx, unmasked=unmasked), found)
-        tx.rollback()
+    told = _tried(installed(database), _text(file), file, unmasked=unmasked)
     if as_json:
         print_json(told)
-    else:
-        _say(told)
+        return
+    _say(told)
+    _say_largest(told["largest"])
+    say("\nNothing was changed; `horizon identity adopt FILE` does it.")
 
 
-def identity_adopt(file: RulesFile, as_json: AsJson = False, database: DatabaseName = None) -> None:
+def identity_adopt(
+    file: RulesFile,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask, though profiles would merge or split.")
+    ] = False,
+    unmasked: Unmasked = False, as_json: AsJson = False, database: DatabaseName = None,
+) -> None:  # fmt: skip
     """Write down a new version of the rules and solve everything by it; `try` it first."""
-    text = _text(file)
-    rules, now = _read(text, file), clock.now()
-    horizon = installed(database)
-    with horizon.database.transaction(Role.WORKER) as tx:
-        changes.lock(tx)
-        if rules_in_force(tx).text == text:
-            raise UsageError(f"{file} has the rules that hold already: nothing is to be adopted.")
-        version = keep_rules(tx, text, now)
-        done = trial.adopt(tx, rules, now, uuid4())
-        figures = {"version": version, "profiles": done.made, "merged": len(done.merged),
-                   "split": len(done.split), "hubs": done.hubs}  # fmt: skip
-        write_audit(tx, "identity:rules:adopted", str(version), figures)
+    text, horizon = _text(file), installed(database)
+    told = _tried(horizon, text, file, unmasked=unmasked, other=True)
+    if not as_json:
+        _say(told)
+    if not yes and (told["merged"] or told["split"] or told["rehomed"]):
+        _ask(file)
+    figures = _adopted(horizon, text, file)
     if as_json:
         print_json(figures)
         return
+    version = figures["version"]
     say(
-        f"Version {version} of the rules holds: {many(len(done.merged), 'profile')} merged, "
-        f"{len(done.split):,} came out of others, {many(done.hubs, 'new hub')}.\n"
+        f"Version {version} of the rules holds: {many(figures['merged'], 'profile')} merged, "
+        f"{figures['split']:,} came out of others, {many(figures['rehomed'], 'identifier')} "
+        f"changed owner, {many(figures['hubs'], 'new hub')}.\n"
         f"`horizon identity rules show --version {version - 1}` prints those before it."
     )
+
+
+def _tried(
+    horizon: Installation, text: str, file: Path, *, unmasked: bool, other: bool = False
+) -> dict[str, Any]:
+    """What these rules would do; with other they must not be those that hold."""
+    with horizon.database.transaction(Role.WORKER) as tx:
+        tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        rules = _read(tx, text, file)
+        if other:
+            _differs(tx, text, file)
+        told = _told(evidence_in(tx, unmasked=unmasked), trial.compare(tx, rules))
+        tx.rollback()
+    return told
+
+
+def _ask(file: Path) -> None:
+    try:
+        sure = typer.confirm(f"Adopt {file}?", err=True)
+    except typer.Abort:  # nobody is there to ask
+        sure = False
+    if not sure:
+        raise UsageError("Nothing was changed: `horizon identity adopt FILE --yes` does not ask.")
+
+
+def _adopted(horizon: Installation, text: str, file: Path) -> dict[str, int]:
+    now = clock.now()
+    with horizon.database.transaction(Role.WORKER) as tx:
+        changes.lock(tx)
+        _differs(tx, text, file)
+        rules = _read(tx, text, file)
+        version = keep_rules(tx, text, now)
+        done = trial.adopt(tx, rules, now, uuid4())
+        figures = {"version": version, "profiles": done.made, "merged": len(done.merged),
+                   "split": len(done.split), "rehomed": done.rehomed,
+                   "hubs": done.hubs}  # fmt: skip
+        write_audit(tx, "identity:rules:adopted", str(version), figures)
+    return figures
+
+
+def _differs(tx: Connection, text: str, file: Path) -> None:
+    if rules_in_force(tx).text == text:
+        raise UsageError(f"{file} has the rules that hold already: nothing is to be adopted.")
 
 
 def _text(file: Path) -> str:
@@ -104,9 +148,9 @@ def _text(file: Path) -> str:
         ) from exc
 
 
-def _read(text: str, file: Path) -> Rules:
+def _read(tx: Connection, text: str, file: Path) -> Rules:
     try:
-        return read(text)
+        return read_whole(text, active_rules(tx))
     except UsageError as exc:
         raise UsageError(f"{file}: {exc}") from exc
 
@@ -122,7 +166,7 @@ def _told(evidence: Evidence, found: trial.Comparison) -> dict[str, Any]:
 
     return {
         "profiles": {"before": found.profiles_before, "after": found.profiles_after},
-        "merged": found.merged, "split": found.split,
+        "merged": found.merged, "split": found.split, "rehomed": found.rehomed,
         "refused": {"before": found.refused_before, "after": found.refused_after},
         "blocked": found.blocked, "hubs": named(found.hubs), "freed": named(found.freed),
         "largest": {when: [_size(known, one) for one in rows] for when, rows in largest.items()},
@@ -141,6 +185,8 @@ def _say(told: dict[str, Any]) -> None:
         f"{many(profiles['before'], 'profile')} would become {profiles['after']:,}: "
         f"{told['merged']:,} would be taken in by others, {told['split']:,} come out of others."
     )
+    if told["rehomed"]:
+        say(f"Of another owner then: {many(told['rehomed'], 'identifier')}.")
     say(f"Refused ties: {refused['before']:,} now, {refused['after']:,} then.")
     if told["blocked"]:
         say(f"Newly blocked: {many(told['blocked'], 'identifier')}.")
@@ -148,12 +194,14 @@ def _say(told: dict[str, Any]) -> None:
         if names:
             more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
             say(f"{title}: {', '.join(names[:NAMED])}{more}.")
+
+
+def _say_largest(largest: Mapping[str, Any]) -> None:
     say("\nThe largest profiles, each by what was seen of it first")
     nothing: dict[str, Any] = {}
-    rows = zip_longest(told["largest"]["before"], told["largest"]["after"], fillvalue=nothing)
+    rows = zip_longest(largest["before"], largest["after"], fillvalue=nothing)
     show([
         {"now": now.get("identifier"), "identifiers": now.get("identifiers"),
          "then": then.get("identifier"), "identifiers then": then.get("identifiers")}
         for now, then in rows
     ], as_json=False, empty="Nobody is known yet.")  # fmt: skip
-    say("\nNothing was changed; `horizon identity adopt FILE` does it.")

@@ -11,6 +11,7 @@ from horizon.cli.output import many, print_json, say, show
 from horizon.clock import utc_text
 from horizon.profiles.changes import Change
 from horizon.profiles.model import Chain, Cut, Edge, Event, Identifier, Node, Profile
+from horizon.profiles.people import MOST_NODES
 
 LISTED = 12  # identifiers of a profile, before and after a change
 
@@ -104,7 +105,8 @@ def _builtins(nodes: Sequence[Node]) -> Any:
 def _listed(nodes: Sequence[Node]) -> str:
     more = len(nodes) - LISTED
     names = ", ".join(str(node) for node in nodes[:LISTED])
-    return f"{names} and {more:,} more" if more > 0 else names
+    least = "at least " if len(nodes) >= MOST_NODES else ""
+    return f"{names} and {least}{more:,} more" if more > 0 else names
 
 
 def cut_row(cut: Cut) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,7 +13,19 @@ import numpy as np
 from horizon.identity import rules as rules_of
 from horizon.identity.graph import JOINS, Bools, Graph, Solution, solve
 from horizon.identity.rules import Rules
-from horizon.identity.wire import Digests, IntArray, Ints, UuidArray, places, read, uuids
+from horizon.identity.telling import (
+    BLOCKED,
+    ERASED,
+    FRESH,
+    HUB,
+    LIVE,
+    REFUSED,
+    Change,
+    Known,
+    Placing,
+    tell,
+)
+from horizon.identity.wire import Digests, IntArray, Ints, UuidArray, places, read
 from horizon.identity.wire import order as order_of
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
@@ -21,52 +33,6 @@ from horizon.postgres.queries import Queries
 QUERIES = Queries("horizon.identity")
 
 HOWS: Final = ("event", "alias", "same", "manual")
-LIVE, HUB, BLOCKED, ERASED = range(4)  # how read_nodes tells of nodes
-REFUSED, FRESH = 1, 2  # and read_edges of edges
-
-
-@dataclass(frozen=True)
-class Known:
-    """Nodes in the order of their digests, and the edges between them, as the tables have them."""
-
-    kinds: tuple[str, ...]
-    nodes: Digests
-    profile: Ints  # 0: it is out, or fresh
-    born_as: Ints
-    dead: Ints
-    how: Ints  # of each edge
-    state: Ints
-    graph: Graph
-
-    @property
-    def fresh(self) -> Bools:
-        return np.asarray((self.profile == 0) & (self.dead == LIVE))
-
-
-@dataclass(frozen=True)
-class Merged:
-    """A profile that another one took in, and the edge that did it."""
-
-    profile_id: int
-    into: int
-    edge: tuple[UUID, UUID] | None
-
-
-@dataclass(frozen=True)
-class Change:
-    """What one redrawing did to the map."""
-
-    made: int  # profiles
-    merged: list[Merged]
-    split: list[tuple[int, int]]  # the profile that is there (again), and the one it came out of
-    moved: Digests  # nodes that were of another profile before
-    turned: Digests  # that have died, or have come alive again
-    hubs: int  # new ones
-    refused: int  # of the fresh edges
-
-
-_NONE = np.zeros(0, "S16")
-UNCHANGED: Final = Change(0, [], [], _NONE, _NONE, 0, 0)
 
 
 def active_rules(tx: Connection) -> Rules:
@@ -99,8 +65,8 @@ def read_known(tx: Connection, rules: Rules, *, everything: bool) -> Known:
     """With everything, what is out of matching is asked anew as well."""
     tx.execute(QUERIES["number_kinds"])
     kinds = tuple(row.kind for row in tx.execute(QUERIES["kinds"]))
-    nodes, kind, profile, born_as, seen, dead = read(
-        tx, QUERIES["read_nodes"], "uuid", "int", "int", "int", "time", "int"
+    nodes, kind, profile, born_as, seen, dead, erased = read(
+        tx, QUERIES["read_nodes"], "uuid", "int", "int", "int", "time", "int", "int"
     )
     order = order_of(nodes)
     nodes, kind, dead = nodes[order], kind[order], dead[order]
@@ -118,9 +84,8 @@ def read_known(tx: Connection, rules: Rules, *, everything: bool) -> Known:
         weak=ends[0][whole], strong=ends[1][whole], contracts=how[whole] > 0, time=time[whole],
         cuts=np.stack(cuts, axis=1)[(cuts[0] >= 0) & (cuts[1] >= 0)],
     )  # fmt: skip
-    return Known(
-        kinds, nodes, profile[order], born_as[order], dead, how[whole], state[whole], graph
-    )
+    return Known(kinds, nodes, profile[order], born_as[order], dead, erased[order] > 0, how[whole],
+                 state[whole], graph)  # fmt: skip
 
 
 def _blocked(tx: Connection, rules: Rules, nodes: Digests, *, everything: bool) -> Bools:
@@ -134,20 +99,11 @@ def _blocked(tx: Connection, rules: Rules, nodes: Digests, *, everything: bool) 
     return blocked
 
 
-@dataclass(frozen=True)
-class _Placing:
-    """Which profile each node has now; 0 for those that are out."""
-
-    profile: Ints
-    born_as: Ints
-    dead: Ints
-    made: Ints
-
-
-def _place(tx: Connection, known: Known, rules: Rules, solution: Solution) -> _Placing:
+def place(known: Known, rules: Rules, solution: Solution, draw: Callable[[int], Ints]) -> Placing:
     """A group's profile is the oldest that was made for one of its nodes; without one, a new one.
 
-    So whatever merges and splits, an id stays with the node that it was made for.
+    So whatever merges and splits, an id stays with the node that it was made for. ``draw`` gives
+    so many new ones.
     """
     out = solution.hub | known.graph.blocked
     group = solution.group
@@ -157,14 +113,14 @@ def _place(tx: Connection, known: Known, rules: Rules, solution: Solution) -> _P
     np.minimum.at(oldest, group[born], known.born_as[born])
     first = _first(known, rules, group, out)
     without = first[oldest[group[first]] == never]
-    made = _draw(tx, len(without))
+    made = draw(len(without))
     oldest[group[without]] = made
     born_as = known.born_as.copy()
     born_as[without] = made
     profile = np.where(out, 0, oldest[group])
     dead = np.where(solution.hub, HUB, np.where(known.graph.blocked, BLOCKED, LIVE))
-    dead = np.where((known.dead == ERASED) & ~out, ERASED, dead)
-    return _Placing(profile, born_as, dead, made)
+    dead = np.where(known.erased & ~out, ERASED, dead)
+    return Placing(profile, born_as, dead, made)
 
 
 def _first(known: Known, rules: Rules, group: Ints, out: Bools) -> Ints:
@@ -194,7 +150,7 @@ def _draw(tx: Connection, count: int) -> Ints:
 
 
 def _write(tx: Connection, known: Known, rules: Rules, solution: Solution, now: datetime) -> Change:
-    placing = _place(tx, known, rules, solution)
+    placing = place(known, rules, solution, partial(_draw, tx))
     tx.execute(QUERIES["make_profiles"], {"profiles": IntArray(placing.made), "now": now})
     differs = (
         known.fresh | (placing.profile != known.profile) | (placing.born_as != known.born_as)
@@ -207,29 +163,20 @@ def _write(tx: Connection, known: Known, rules: Rules, solution: Solution, now: 
     tx.execute(QUERIES["add_nodes"])
     if (differs & ~known.fresh).any():
         tx.execute(QUERIES["move_nodes"])
-    refused = _write_edges(tx, known, solution)
-    pointed = _point(tx, known, placing)
+    _write_edges(tx, known, solution)
+    _point(tx, known, placing)
     _contest(tx, solution, placing)
-    moved = (known.profile > 0) & (placing.profile != known.profile)
-    turned = ~known.fresh & ((known.dead == LIVE) != (placing.dead == LIVE))
-    return replace(
-        _told(known, solution, placing, pointed),
-        moved=known.nodes[moved],
-        turned=known.nodes[turned],
-        hubs=int((solution.hub & (known.dead != HUB)).sum()),
-        refused=refused,
-    )
+    return tell(known, solution, placing)
 
 
-def _write_edges(tx: Connection, known: Known, solution: Solution) -> int:
-    """All fresh ones, and of the others those that are refused now or were; how many fresh are."""
+def _write_edges(tx: Connection, known: Known, solution: Solution) -> None:
+    """All fresh ones, and of the others those that are refused now or were."""
     fresh = known.state == FRESH
     apart = solution.refused != JOINS
     tx.execute(QUERIES["keep_edges"], _reasons(known, solution, np.flatnonzero(fresh & apart)))
     told = np.flatnonzero(~fresh & (apart | (known.state == REFUSED)))
     if len(told):
         tx.execute(QUERIES["refuse"], _reasons(known, solution, told))
-    return int((fresh & apart).sum())
 
 
 def _reasons(known: Known, solution: Solution, edges: Ints) -> dict[str, Any]:
@@ -242,23 +189,22 @@ def _reasons(known: Known, solution: Solution, edges: Ints) -> dict[str, Any]:
     }
 
 
-def _point(tx: Connection, known: Known, placing: _Placing) -> list[tuple[int, int]]:
+def _point(tx: Connection, known: Known, placing: Placing) -> None:
     """Each id that was there before: 0 where it holds, else the one that holds in its place.
 
     An id whose node went out holds as well, of nobody: what it led to is no longer tied to it and
-    may go on to merge. Those that changed come back.
+    may go on to merge.
     """
     born = np.flatnonzero(known.born_as > 0)
     profile = placing.profile[born]
     target = np.where(profile == known.born_as[born], 0, profile)
-    rows = tx.execute(
+    tx.execute(
         QUERIES["point"],
         {"profiles": IntArray(known.born_as[born]), "targets": IntArray(target)},
     )
-    return [(row.profile_id, row.points_to or 0) for row in rows]
 
 
-def _contest(tx: Connection, solution: Solution, placing: _Placing) -> None:
+def _contest(tx: Connection, solution: Solution, placing: Placing) -> None:
     """Which profiles are held apart from which: they have the least id of all in common."""
     alive = placing.profile > 0
     component, profile = solution.component[alive], placing.profile[alive]
@@ -276,25 +222,3 @@ def _contest(tx: Connection, solution: Solution, placing: _Placing) -> None:
         QUERIES["contest"],
         {"profiles": IntArray(ids[old]), "contested": IntArray(contested[old])},
     )
-
-
-def _told(
-    known: Known, solution: Solution, placing: _Placing, pointed: list[tuple[int, int]]
-) -> Change:
-    graph, before = known.graph, known.profile
-    ties = (known.state == FRESH) & (solution.refused == JOINS)
-    by_profile: dict[int, tuple[UUID, UUID]] = {}
-    for edge in np.flatnonzero(ties).tolist() if pointed else []:
-        ends = int(graph.weak[edge]), int(graph.strong[edge])
-        if before[ends[0]] != before[ends[1]]:
-            weak, strong = uuids(known.nodes[list(ends)])
-            for end in ends:
-                by_profile.setdefault(int(before[end]), (weak, strong))
-    merged = [Merged(profile, into, by_profile.get(profile)) for profile, into in pointed if into]
-    revived = {profile for profile, into in pointed if not into}
-    came = (before > 0) & (placing.profile > 0) & (placing.profile != before)
-    came &= np.isin(placing.profile, np.array([*revived, *placing.made.tolist()], np.int64))
-    pairs = np.unique(np.stack((placing.profile[came], before[came])), axis=1)
-    absorbed = {one.profile_id for one in merged}
-    split = [(there, was) for there, was in pairs.T.tolist() if was not in absorbed]
-    return replace(UNCHANGED, made=len(placing.made), merged=merged, split=split)

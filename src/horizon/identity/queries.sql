@@ -21,7 +21,7 @@ CREATE TEMP TABLE IF NOT EXISTS fresh_edges (
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS touched (node uuid) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS involved (
-    node uuid, kind text, profile_id bigint, born_as bigint, dead text, time timestamptz
+    node uuid, kind text, profile_id bigint, born_as bigint, dead text, erased boolean, time timestamptz
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS again (
     event_id uuid, type text, nodes uuid[], identifiers text, user_id text, email text, anonymous_id text,
@@ -171,14 +171,14 @@ WITH mine AS MATERIALIZED (
     SELECT other.profile_id
     FROM apart, LATERAL (SELECT k.profile_id FROM profiles k WHERE k.contested = apart.contested OFFSET 0) other
 )
-INSERT INTO involved (node, kind, profile_id, born_as, dead, time)
-SELECT n.node, n.kind, n.profile_id, n.born_as, n.dead, n.first_seen
+INSERT INTO involved (node, kind, profile_id, born_as, dead, erased, time)
+SELECT n.node, n.kind, n.profile_id, n.born_as, n.dead, n.erased, n.first_seen
 FROM all_of, LATERAL (SELECT k.* FROM nodes k WHERE k.profile_id = all_of.profile_id OFFSET 0) n;
 
 -- name: involve_neighbours
 -- What is out of matching and tied to these: it counts as a neighbour.
-INSERT INTO involved (node, kind, profile_id, born_as, dead, time)
-SELECT n.node, n.kind, n.profile_id, n.born_as, n.dead, n.first_seen
+INSERT INTO involved (node, kind, profile_id, born_as, dead, erased, time)
+SELECT n.node, n.kind, n.profile_id, n.born_as, n.dead, n.erased, n.first_seen
 FROM (
     SELECT e.strong AS node
     FROM involved i, LATERAL (SELECT k.strong FROM edges k WHERE k.weak = i.node OFFSET 0) e
@@ -190,8 +190,8 @@ FROM (
 WHERE n.profile_id IS NULL;
 
 -- name: involve_all
-INSERT INTO involved (node, kind, profile_id, born_as, dead, time)
-SELECT node, kind, profile_id, born_as, dead, first_seen FROM nodes;
+INSERT INTO involved (node, kind, profile_id, born_as, dead, erased, time)
+SELECT node, kind, profile_id, born_as, dead, erased, first_seen FROM nodes;
 
 -- name: number_kinds
 INSERT INTO numbered_kinds (kind, number)
@@ -211,10 +211,12 @@ WHERE %(all)s::boolean AND n.kind = ANY(%(kinds)s::text[]);
 -- name: read_nodes
 -- Of one width, so that they become arrays without a look at each: no NULLs.
 SELECT n.node, k.number, coalesce(n.profile_id, 0) AS profile_id, coalesce(n.born_as, 0) AS born_as, n.time,
-       CASE n.dead WHEN 'hub' THEN 1 WHEN 'blocked' THEN 2 WHEN 'erased' THEN 3 ELSE 0 END::bigint AS dead
+       CASE n.dead WHEN 'hub' THEN 1 WHEN 'blocked' THEN 2 WHEN 'erased' THEN 3 ELSE 0 END::bigint AS dead,
+       (n.erased OR n.dead IS NOT DISTINCT FROM 'erased')::int::bigint AS erased
 FROM (
-    SELECT node, kind, NULL::bigint AS profile_id, NULL::bigint AS born_as, time, NULL::text AS dead FROM fresh_nodes
-    UNION ALL SELECT node, kind, profile_id, born_as, time, dead FROM involved
+    SELECT node, kind, NULL::bigint AS profile_id, NULL::bigint AS born_as, time, NULL::text AS dead, false AS erased
+    FROM fresh_nodes
+    UNION ALL SELECT node, kind, profile_id, born_as, time, dead, erased FROM involved
 ) n
 JOIN numbered_kinds k USING (kind);
 
@@ -287,11 +289,10 @@ FROM unnest(%(weak)s::uuid[], %(strong)s::uuid[], %(how)s::text[], %(reasons)s::
 WHERE e.weak = r.weak AND e.strong = r.strong AND e.how = r.how AND e.refused_by IS DISTINCT FROM nullif(r.reason, '');
 
 -- name: point
--- Where each id that was given once leads now; those that changed.
+-- Where each id that was given once leads now.
 UPDATE profiles p SET points_to = nullif(a.target, 0)
 FROM unnest(%(profiles)s::bigint[], %(targets)s::bigint[]) AS a (profile_id, target)
-WHERE p.profile_id = a.profile_id AND p.points_to IS DISTINCT FROM nullif(a.target, 0)
-RETURNING p.profile_id, p.points_to;
+WHERE p.profile_id = a.profile_id AND p.points_to IS DISTINCT FROM nullif(a.target, 0);
 
 -- name: contest
 UPDATE profiles p SET contested = nullif(a.contested, 0)
@@ -361,13 +362,17 @@ FROM again a
 WHERE o.event_id = a.event_id AND o.node = ANY(a.nodes) AND o.node <> coalesce(first_live(a.nodes), a.nodes[1]);
 
 -- name: record_traits
--- The last write wins for each trait, by event time, of two at the same time the greater event id.
+-- The last write wins for each trait, by event time, of two at the same time the greater event id; a
+-- source that is not trusted says nothing later than its receipt, here and below: it would hold against
+-- what the server says until then.
 -- The traits are of the event's first live node. What a source may not assert (a browser's e-mail
 -- or phone) is no trait at all. jsonb orders an object's names by length, then bytes: the first 300
 -- of a call are the same ones whenever it is read.
 WITH heard AS MATERIALIZED (
     SELECT CASE WHEN d.node IS NULL THEN e.nodes[1] ELSE first_live(e.nodes) END AS node,
-           e.traits::jsonb AS traits, octet_length(e.traits) AS size, e.time, e.trusted, e.event_id, e.email IS NOT NULL AS has_email,
+           e.traits::jsonb AS traits, octet_length(e.traits) AS size,
+           CASE WHEN e.trusted THEN e.time ELSE least(e.time, e.received_at) END AS time,
+           e.trusted, e.event_id, e.email IS NOT NULL AS has_email,
            CASE WHEN e.email IS NULL THEN NULL
                 WHEN e.identifiers IS NULL THEN e.nodes[CASE WHEN unblocked(e.user_id) IS NULL THEN 1 ELSE 2 END]
                 ELSE node_of_kind('email', e.nodes, e.identifiers, e.user_id, e.email, e.anonymous_id) END AS email_node,
@@ -430,7 +435,8 @@ WHERE (excluded.time, excluded.event_id) > (old.time, old.event_id);
 -- else of what any did, so that no member's browser changes what the others' company is.
 WITH calls AS MATERIALIZED (
     SELECT CASE WHEN d.node IS NULL THEN e.nodes[1] ELSE first_live(e.nodes) END AS node,
-           e.group_id, e.traits, e.time, e.trusted, e.event_id
+           e.group_id, e.traits, CASE WHEN e.trusted THEN e.time ELSE least(e.time, e.received_at) END AS time,
+           e.trusted, e.event_id
     FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s) e
     LEFT JOIN nodes d ON d.node = e.nodes[1] AND d.dead IS NOT NULL
     WHERE e.type = 'group' AND unblocked(e.group_id) IS NOT NULL
@@ -464,7 +470,8 @@ INSERT INTO consents (node, address_hash, purpose, channel, granted, time, way, 
 SELECT CASE WHEN d.node IS NULL THEN e.nodes[1] ELSE coalesce(first_live(e.nodes), e.nodes[1]) END,
        CASE WHEN e.email IS NOT NULL
             THEN node_of_kind('email', e.nodes, e.identifiers, e.user_id, e.email, e.anonymous_id) END,
-       split_part(c.key, '.', 1), split_part(c.key, '.', 2), c.value::boolean, e.time, e.type, e.event_id
+       split_part(c.key, '.', 1), split_part(c.key, '.', 2), c.value::boolean,
+       CASE WHEN e.trusted THEN e.time ELSE least(e.time, e.received_at) END, e.type, e.event_id
 FROM events_between(%(era)s, %(until)s, %(seen_era)s, %(seen)s) e
 LEFT JOIN nodes d ON d.node = e.nodes[1] AND d.dead IS NOT NULL
 CROSS JOIN LATERAL jsonb_each_text(e.consent::jsonb) c

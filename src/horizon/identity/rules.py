@@ -72,6 +72,22 @@ def read(text: str) -> Rules:
     return Rules(default, kinds, neighbours)
 
 
+def read_whole(text: str, in_force: Rules) -> Rules:
+    """Rules that shall take the place of those in force: what they leave out is not guessed."""
+    rules = read(text)
+    found = tomllib.loads(text)
+    for name, wanted in (("neighbours", "neighbours = 10_000"), ("default", "[default]")):
+        if name not in found:
+            raise UsageError(f"The rules have no {name}, and a file takes the place of all that "
+                             f"hold: write {wanted}.")  # fmt: skip
+    for name in sorted(in_force.kinds.keys() - rules.kinds.keys()):
+        raise UsageError(
+            f"The rules that hold name kinds.{name}, these do not: write [kinds.{name}], with "
+            "nothing below where it shall be as [default] says."
+        )
+    return rules
+
+
 def _kind(base: Kind, section: Any, place: str) -> Kind:
     found = _table(section, place)
     _only(found, {"priority", "limit", "window", "owners", "blocked"}, place)

@@ -15,13 +15,12 @@ from horizon.events.store import store
 from horizon.identity.gathering import gather
 from horizon.identity.mapping import (
     QUERIES,
-    UNCHANGED,
-    Change,
     active_rules,
     make_room,
     redraw,
     touch,
 )
+from horizon.identity.telling import UNCHANGED, Change
 from horizon.identity.wire import UuidArray
 from horizon.postgres.database import Connection
 from horizon.postgres.era import current_era

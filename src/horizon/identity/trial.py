@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import numpy as np
 
 from horizon.identity.graph import JOINS, Bools, Solution, solve
-from horizon.identity.mapping import (
-    HUB,
-    QUERIES,
-    REFUSED,
-    Change,
-    Known,
-    make_room,
-    read_known,
-    redraw,
-)
+from horizon.identity.mapping import QUERIES, make_room, place, read_known, redraw
 from horizon.identity.rules import Rules
 from horizon.identity.stage import follow
+from horizon.identity.telling import HUB, REFUSED, Change, Known, tell
 from horizon.identity.wire import Ints, uuids
 from horizon.postgres.database import Connection
 from horizon.postgres.era import current_era
@@ -38,12 +31,16 @@ class Size:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``merged``: profiles that others would take in; ``split``: that would come out of others."""
+    """``merged``: profiles that others would take in; ``split``: that would come out of others.
+
+    ``rehomed``: identifiers that would go over to another profile, of which neither is true.
+    """
 
     profiles_before: int
     profiles_after: int
     merged: int
     split: int
+    rehomed: int
     refused_before: int  # edges
     refused_after: int
     hubs: list[UUID]  # that would be, and are none now
@@ -57,13 +54,13 @@ def compare(tx: Connection, rules: Rules) -> Comparison:
     """Solves the whole graph with these rules; nothing is written but rooms of this transaction."""
     known, solution = _solved(tx, rules)
     out = solution.hub | known.graph.blocked
-    both = (known.profile > 0) & ~out
-    pairs = np.unique(np.stack((known.profile[both], solution.group[both])), axis=1)
+    change = tell(known, solution, place(known, rules, solution, partial(_unused, known)))
     return Comparison(
         profiles_before=_distinct(known.profile[known.profile > 0]),
         profiles_after=_distinct(solution.group[~out]),
-        merged=_beyond_one(pairs[1]),
-        split=_beyond_one(pairs[0]),
+        merged=len(change.merged),
+        split=len(change.split),
+        rehomed=change.rehomed,
         refused_before=int((known.state == REFUSED).sum()),
         refused_after=int((solution.refused != JOINS).sum()),
         hubs=uuids(known.nodes[solution.hub & (known.dead != HUB)]),
@@ -94,9 +91,9 @@ def _distinct(numbers: Ints) -> int:
     return len(np.unique(numbers))
 
 
-def _beyond_one(numbers: Ints) -> int:
-    """How many of these pairs there are more than different first halves."""
-    return len(numbers) - _distinct(numbers)
+def _unused(known: Known, count: int) -> Ints:
+    """Numbers for profiles that nobody makes: a sequence that is drawn from does not go back."""
+    return int(known.born_as.max(initial=0)) + 1 + np.arange(count, dtype=np.int64)
 
 
 def _largest(known: Known, group: Ints, inside: Bools) -> list[Size]:

@@ -1,7 +1,8 @@
 """What an operator says of who is who: a cut, a join, and lifting a cut.
 
 Each is a row that the identity stage respects from then on; the profiles it touches are solved
-again at once, in the same transaction. The solving is the stage's and is handed in.
+again at once, in the same transaction. The solving is the stage's and is handed in. What is of one
+profile is asked by its number; the lists are for showing, and end somewhere.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from horizon.postgres.database import Connection
 from horizon.profiles.evidence import QUERIES, Evidence
 from horizon.profiles.model import Node
 from horizon.profiles.people import MOST_NODES, Person
-from horizon.profiles.rules import anchor, ordered
+from horizon.profiles.rules import ordered
 
 Solve = Callable[[Connection, Sequence[UUID], datetime, UUID], object]
 
@@ -39,14 +40,14 @@ def split(
     evidence: Evidence, person: Person, node: Node, other: Node | None, solve: Solve, now: datetime
 ) -> Change:
     """``other`` is what the node shall never be of one profile with: if unset, the anchor."""
+    other = _kept(evidence, person, node, other)
     before = evidence.profile_nodes(person.profile_id, MOST_NODES)
-    other = _kept(before, person, node, other)
     row = evidence.tx.execute(
         QUERIES["add_cut"], {"node": node.node, "anchor": other.node, "now": now}
     ).fetchone()
     assert row is not None
-    change = _solved(evidence, before, solve, now, row.cut_id)
-    if _together(change.after, node, other):
+    change = _solved(evidence, [node, other], before, solve, now, row.cut_id)
+    if _together(evidence, node, other):
         raise HorizonError(
             f"{node} and {other} stay together, so nothing was changed: tell whoever maintains "
             "Horizon, with what `horizon profile explain` says of the two."
@@ -54,20 +55,25 @@ def split(
     return change
 
 
-def _kept(before: Sequence[Node], person: Person, node: Node, other: Node | None) -> Node:
-    members = {one.node: one for one in before}
-    if node.node not in members:
+def _kept(evidence: Evidence, person: Person, node: Node, other: Node | None) -> Node:
+    if node.profile_id != person.profile_id:
         raise UsageError(
             f"{node} is not of profile {person.profile_id}: `horizon profile show "
             f"{person.profile_id}` lists what is."
         )
     if other is not None and other.node == node.node:
         raise UsageError(f"{node} cannot be cut from itself: name another one with --from.")
-    if other is not None and other.node not in members:
+    if other is not None and other.profile_id != person.profile_id:
         raise UsageError(f"{other} is not of profile {person.profile_id}: they are apart already.")
-    kept = other or anchor(one for one in before if one.node != node.node)
+    kept = other or evidence.strongest(person.profile_id, but=node.node)
     if kept is None:
         raise UsageError(f"{node} is the only identifier of profile {person.profile_id}.")
+    if other is None and node.strength < kept.strength:
+        raise UsageError(
+            f"{node} is the strongest identifier of profile {person.profile_id}, so that others "
+            "would go and not it: name with --cut what is to go, or with --from what it is to be "
+            "parted from."
+        )
     return kept
 
 
@@ -92,8 +98,8 @@ def join(evidence: Evidence, one: Person, other: Person, solve: Solve, now: date
     evidence.tx.execute(
         QUERIES["add_manual_edge"], {"weak": weak.node, "strong": strong.node, "now": now}
     )
-    change = _solved(evidence, before, solve, now)
-    if not _together(change.after, one.node, other.node):
+    change = _solved(evidence, [weak, strong], before, solve, now)
+    if not _together(evidence, one.node, other.node):
         raise HorizonError(
             f"{one.node} and {other.node} stay apart, and nothing was changed: a cut within either "
             "profile excludes the other; `horizon profile cuts` lists them."
@@ -113,22 +119,26 @@ def uncut(evidence: Evidence, cut_id: int, solve: Solve, now: datetime) -> Chang
         for profile_id in {end.profile_id for end in ends.values() if end.profile_id is not None}
         for node in evidence.profile_nodes(profile_id, MOST_NODES)
     ]
-    return _solved(evidence, before, solve, now, cut_id)
+    return _solved(evidence, list(ends.values()), before, solve, now, cut_id)
 
 
 def _solved(
     evidence: Evidence,
+    ends: Sequence[Node],
     before: Sequence[Node],
     solve: Solve,
     now: datetime,
     cut_id: int | None = None,
 ) -> Change:
+    before = list({node.node: node for node in (*ends, *before)}.values())
     ids = [node.node for node in before]
     around = _around(evidence, before)
     solve(evidence.tx, ids, now, uuid4())
-    after = evidence.nodes(ids).values()
-    touched = {node.profile_id for node in after if node.profile_id is not None}
-    grown = [node for one in touched for node in evidence.profile_nodes(one, MOST_NODES)]
+    after = evidence.nodes(ids)
+    touched = {node.profile_id for node in after.values() if node.profile_id is not None}
+    for one in touched:
+        after |= {node.node: node for node in evidence.profile_nodes(one, MOST_NODES)}
+    grown = list(after.values())
     known = {node.node: node for node in (*around, *before)}
     was = {known[node.node].profile_id for node in (*grown, *before) if node.node in known}
     shown = [node for node in known.values() if node.profile_id in was]
@@ -150,7 +160,7 @@ def _by_profile(nodes: Sequence[Node]) -> dict[int, list[Node]]:
     return dict(sorted(found.items()))
 
 
-def _together(profiles: dict[int, list[Node]], one: Node, other: Node) -> bool:
-    return any(
-        {one.node, other.node} <= {node.node for node in nodes} for nodes in profiles.values()
-    )
+def _together(evidence: Evidence, one: Node, other: Node) -> bool:
+    """Now, whatever they were of when they were read."""
+    first, second = evidence.nodes([one.node, other.node]).values()
+    return first.profile_id is not None and first.profile_id == second.profile_id

@@ -11,7 +11,7 @@ from horizon.personal import masked
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
 from horizon.profiles.model import Cut, Edge, Event, Node
-from horizon.profiles.rules import Limits, no_limits, why
+from horizon.profiles.rules import Limits, anchor, no_limits, why
 
 QUERIES = Queries("horizon.profiles")
 
@@ -41,6 +41,12 @@ class Evidence:
         """The strongest first."""
         rows = self.tx.execute(QUERIES["profile_nodes"], {"profile_id": profile_id, "most": most})
         return sorted((self.node(row) for row in rows), key=lambda one: one.strength)
+
+    def strongest(self, profile_id: int, but: UUID | None = None) -> Node | None:
+        """The profile's strongest oldest identifier, of all that it has but one."""
+        values = {"profile_id": profile_id, "but": but}
+        rows = self.tx.execute(QUERIES["oldest_of_each_kind"], values)
+        return anchor(self.node(row) for row in rows)
 
     def edges(self, nodes: Iterable[UUID], known: Mapping[UUID, Node] | None = None) -> list[Edge]:
         """Every edge with an end among ``nodes``, without its event's name."""

@@ -9,9 +9,8 @@ from horizon.errors import UsageError
 from horizon.events.nodes import node_of
 from horizon.profiles.evidence import QUERIES, Evidence
 from horizon.profiles.model import Node
-from horizon.profiles.rules import anchor
 
-MOST_NODES = 10_000  # no component that is solved has more
+MOST_NODES = 10_000  # of a profile that are shown; it may have more
 
 _ID = re.compile(r"p?(\d{1,18})")
 
@@ -62,7 +61,7 @@ def _by_number(evidence: Evidence, asked: int) -> Person:
             f"There is no profile {asked}: `horizon profile show KIND:VALUE` finds one."
         )
     profile_id = row.points_to or asked
-    strongest = anchor(evidence.profile_nodes(profile_id, MOST_NODES))
+    strongest = evidence.strongest(profile_id)
     if strongest is None:
         raise UsageError(f"Profile {asked} has no identifier any more: ask for a person by one.")
     merged = asked if row.points_to else None

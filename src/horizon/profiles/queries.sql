@@ -15,6 +15,12 @@ SELECT node, kind, value, profile_id, dead, first_seen FROM nodes WHERE node = A
 SELECT node, kind, value, profile_id, dead, first_seen FROM nodes
 WHERE profile_id = %(profile_id)s ORDER BY first_seen, node LIMIT %(most)s;
 
+-- name: oldest_of_each_kind
+-- Of a profile, however many identifiers it has: one of these is its strongest.
+SELECT DISTINCT ON (kind) node, kind, value, profile_id, dead, first_seen FROM nodes
+WHERE profile_id = %(profile_id)s AND live AND node IS DISTINCT FROM %(but)s::uuid
+ORDER BY kind, first_seen, node;
+
 -- name: edges
 -- All that has an end among these nodes. The order makes a list that was cut off the same each time.
 SELECT e.weak, e.strong, e.how, e.time, e.event_id, e.refused_by, e.source_id, s.name AS source

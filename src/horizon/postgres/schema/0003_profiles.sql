@@ -19,6 +19,8 @@ CREATE TABLE nodes (
     -- hub: too many people share it; blocked: the rules name its value; erased: its person asked for it
     dead text CHECK (dead IN ('hub', 'blocked', 'erased')),
     live boolean NOT NULL GENERATED ALWAYS AS (dead IS NULL) STORED,
+    -- Without its value, whatever else it is out for: it does not come alive again.
+    erased boolean NOT NULL GENERATED ALWAYS AS (value = '') STORED,
     first_seen timestamptz NOT NULL,  -- the earliest event's time
     CHECK ((profile_id IS NULL) = (dead IS NOT NULL AND dead <> 'erased')),
     PRIMARY KEY (node) INCLUDE (first_seen)  -- of nearly all that an event names only this is asked
