@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import random
@@ -100,12 +101,13 @@ def killed_after(settings: Settings, after_s: float) -> bool:
     """Whether the run was killed, and not over before."""
     process = began(settings)
     process.join(after_s)
-    killed = process.is_alive()
-    if killed and process.pid is not None:
-        os.kill(process.pid, signal.SIGKILL)
+    late = process.is_alive()
+    if late and process.pid is not None:
+        with contextlib.suppress(ProcessLookupError):  # it was over a moment ago
+            os.kill(process.pid, signal.SIGKILL)
     process.join()
-    assert killed or process.exitcode == 0
-    return killed
+    assert late or process.exitcode == 0
+    return process.exitcode != 0
 
 
 def in_hot_store(world: World) -> Days:
