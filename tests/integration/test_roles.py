@@ -47,6 +47,7 @@ GRANTS = {
     "iceberg_namespace_properties": ("", "SIUD", "S", "S"),
     "iceberg_tables":   ("", "SIUD", "S", "S"),
     "identity_rules":   ("", "SI", "SI", "S"),
+    "lake_days":        ("", "SIUD", "S", "S"),
     "message_responses": ("", "S", "S", "S"),
     "lineage_kept":     ("", "SID", "", ""),
     "memberships":      ("", "SIU", "S", "S"),

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
@@ -36,6 +36,13 @@ class Watermark:
             "upto": self.upto.isoformat() if self.upto else "",
         }  # fmt: skip
         return {f"{_PREFIX}{name}": value for name, value in said.items()}
+
+    def parameters(self) -> dict[str, Any]:
+        """For queries."""
+        return {
+            "era": self.era, "seen": self.seen, "until_era": self.until_era, "until": self.until,
+            "upto": self.upto,
+        }  # fmt: skip
 
     @classmethod
     def read(cls, summary: Mapping[str, str]) -> Self | None:

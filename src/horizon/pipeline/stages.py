@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from threading import Event
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import psycopg
@@ -37,6 +38,9 @@ from horizon.scoring import stage as scoring
 from horizon.scoring.rules import ScoreRules
 from horizon.settings import Settings
 from horizon.stage import StageResult
+
+if TYPE_CHECKING:
+    from horizon.lake.verify import Verified
 
 
 def identity_stage(keys: Keys, settings: Settings) -> Stage:
@@ -90,6 +94,17 @@ def compact_stage(horizon: Installation) -> Stage:
 
     lake = Lake.of(horizon.settings, horizon.database)
     return Stage("compact", "compactor", partial(maintenance.run, lake=lake))
+
+
+def verify_stage(
+    horizon: Installation, since: date | None = None,
+    told: Callable[[Verified], None] = lambda _: None,
+) -> Stage:  # fmt: skip
+    from horizon.lake import verify
+    from horizon.lake.table import Lake
+
+    lake = Lake.of(horizon.settings, horizon.database)
+    return Stage("verify", "verifier", partial(verify.run, lake=lake, since=since, told=told))
 
 
 def _keep(settings: Settings) -> retention.Keep:
