@@ -155,7 +155,8 @@ def _kill_often(world: World, kills: int) -> None:
             done += killed
             most_s *= 1.3 if killed else 0.7  # so that about half of them end by themselves
             in_the_middle += watermark(world.horizon).until is not None
-            assert set(archived(world.horizon).values()) <= {1}
+            if done % 10 == 0:
+                assert set(archived(world.horizon).values()) <= {1}
     assert in_the_middle, "no kill was between two steps of a window"
     stages.archive(world.horizon)
     assert all_there_once(world.horizon)
