@@ -28,8 +28,8 @@ static const char *next, *end;
 static double *took, started;
 static long asked, answered, good, warm, timed;
 static double rate, opened; /* 0: as fast as they are answered */
-static struct line *idle[MOST];
-static int idles;
+static struct line *idle[MOST]; /* a ring: each gets its turn, since a server closes one that is silent */
+static unsigned rested, woken;
 
 static double now(void) {
     struct timespec t;
@@ -71,20 +71,20 @@ static void pull(struct line *l) {
     if (strncmp(l->in + 9, "200", 3) && answered - good < 3) fprintf(stderr, "%.300s\n", l->in);
     answered++;
     if (!rate) take(l);
-    else { l->body = NULL; idle[idles++] = l; }
+    else { l->body = NULL; idle[rested++ % MOST] = l; }
 }
 
 /* Sends what is due, and waits for an answer or for the next one that is. */
 static void pace(int poll_fd) {
     struct pollfd p = {.fd = poll_fd, .events = POLLIN};
     struct timespec wait = {60, 0};
-    while (rate && idles && next < end) {
+    while (rate && woken != rested && next < end) {
         double left = opened + asked / rate - now();
         if (left > 0) {
             wait = (struct timespec){(time_t)left, (long)((left - (time_t)left) * 1e9)};
             break;
         }
-        take(idle[--idles]);
+        take(idle[woken++ % MOST]);
     }
     if (ppoll(&p, 1, &wait, NULL) < 0 || (!rate && !p.revents)) fail("no answer within 60 s");
 }
@@ -117,7 +117,7 @@ int main(int argc, char **argv) {
     }
     opened = now();
     for (int i = 0; i < lines; i++) {
-        if (rate) idle[idles++] = &all[i];
+        if (rate) idle[rested++ % MOST] = &all[i];
         else take(&all[i]);
     }
     while (answered < asked || (rate && next < end)) {

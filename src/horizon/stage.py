@@ -19,7 +19,7 @@ from horizon.personal import looks_personal
 # find the names in a year's runs took 1 s.
 STAGES: Final = (
     "identity", "archive", "score", "alert", "campaign", "email", "seal", "retention", "domains",
-    "ingest",
+    "ingest", "compact", "verify",
 )  # fmt: skip
 
 

@@ -19,6 +19,8 @@ from horizon.doctor import configuration, database, folders, listeners, mail, na
 from horizon.doctor.clocks import compare
 from horizon.doctor.examine import CHECKS, examine, run_checks
 from horizon.doctor.finding import Case, Finding, Verdict, ok
+from horizon.events.secrets import new_secret
+from horizon.events.sources import add_source, find_source
 from horizon.observe.lineage.queue import queue_of
 from horizon.pipeline import processes
 from horizon.pipeline.installation import Installation
@@ -279,6 +281,22 @@ def test_a_transaction_that_is_open_for_long(
         late = Case(stored.settings, clock.now(), {}, stored.folder)
         told = list(database.check_database(late))
         says(told, WARNING, "(horizon_worker, idle in transaction)", "pg_terminate_backend(")
+
+
+def test_identities_that_nobody_can_sign(horizon: Installation, stored: Case) -> None:
+    with horizon.database.transaction(Role.OWNER) as tx:
+        add_source(tx, "shop", "public")
+        add_source(tx, "app", "public")
+        add_source(tx, "back", "server")
+        app = find_source(tx, "app")
+        assert app is not None
+        now = clock.now()
+        new_secret(tx, app.source_id, horizon.keys.link, now=now, old_until=now)
+    asked = changed(stored, VERIFIED_ONLY="user_id")
+    said = [one.found for one in database.check_database(asked) if "has no secret" in one.found]
+    assert len(said) == 1
+    assert said[0].startswith("VERIFIED_ONLY names user_id, and source shop has no secret: ")
+    assert "has no secret" not in str(list(database.check_database(stored)))
 
 
 def test_a_clock_that_was_set_back(horizon: Installation, stored: Case) -> None:

@@ -16,6 +16,7 @@ GRANTS = {
     #                  edge  worker console reader
     "alerts":           ("", "SI", "S", "S"),
     "audit":            ("", "I", "SI", ""),
+    "backups":          ("", "S", "", ""),
     "breakers":         ("", "SIU", "S", "S"),
     "campaign_runs":    ("", "SI", "S", "S"),
     "campaign_versions": ("", "S", "S", "S"),
@@ -46,6 +47,7 @@ GRANTS = {
     "iceberg_namespace_properties": ("", "SIUD", "S", "S"),
     "iceberg_tables":   ("", "SIUD", "S", "S"),
     "identity_rules":   ("", "SI", "SI", "S"),
+    "lake_days":        ("", "SIUD", "S", "S"),
     "message_responses": ("", "S", "S", "S"),
     "lineage_kept":     ("", "SID", "", ""),
     "memberships":      ("", "SIU", "S", "S"),

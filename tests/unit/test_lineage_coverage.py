@@ -202,7 +202,7 @@ def test_text_and_json_tell_the_same(graph: Graph) -> None:
     column = graph.find("scores.score")
     text, told = as_text(graph, column), as_json(graph, column)
     assert "├─ events.time  [score: aggregation]" in text
-    assert "besides, in score: a constant, parameter now, parameter window_days" in text
+    assert "besides, in score: a constant, parameter now, parameter window_s" in text
     names = {one["column"] for one in told["up"]}
     assert names == {"events.time", "nodes.first_seen"}
     assert {one["column"] for one in told["down"]} == {

@@ -21,6 +21,7 @@ from horizon.cli import (
     identity,
     ingest,
     keep,
+    lake,
     lineage,
     profile,
     serve,
@@ -62,7 +63,7 @@ def _root(
 
 for module in (
     serve, status, doctor, ship, ingest, data, forward, stages, archive, explain, consent, keep,
-    audit, lineage, dashboards, profile, identity, tokens,
+    audit, lineage, dashboards, profile, identity, tokens, lake,
 ):  # fmt: skip
     module.register(app)
 

@@ -73,7 +73,7 @@ def look_at(database: Database, case: Case) -> Iterator[Finding]:
             yield from _roles(database)
             yield from _at_work(tx, case.clock)
             yield from _forwards(tx)
-            yield from look_at_graph(tx)
+            yield from look_at_graph(tx, case.settings)
         yield from _clock(tx)
 
 

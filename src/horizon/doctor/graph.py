@@ -8,6 +8,7 @@ from typing import Final
 from horizon.doctor.finding import Finding, ok, warning
 from horizon.postgres.database import Connection
 from horizon.postgres.queries import Queries
+from horizon.settings import Settings
 
 PART: Final = "identity"
 QUERIES: Final = Queries("horizon.doctor")
@@ -15,7 +16,7 @@ STANDS_OUT: Final = 0.01  # of all ties
 FEWEST: Final = 100  # of fewer one in a hundred is nothing
 
 
-def look_at_graph(tx: Connection) -> Iterator[Finding]:
+def look_at_graph(tx: Connection, settings: Settings) -> Iterator[Finding]:
     hubs = tx.execute(QUERIES["hubs"]).fetchone()
     if hubs is not None and hubs.hubs:
         are = "identifier is quarantined as a hub" if hubs.hubs == 1 else (
@@ -27,6 +28,13 @@ def look_at_graph(tx: Connection) -> Iterator[Finding]:
                 PART, f"{row.refused:,} of {int(row.edges):,} ties between identifiers are refused "
                 f"by {row.refused_by}",
                 "Type `horizon identity status`, and `horizon identity try FILE` with other rules.",
+            )  # fmt: skip
+    if settings.VERIFIED_ONLY:
+        for row in tx.execute(QUERIES["without_secret"]):
+            yield warning(
+                PART, f"VERIFIED_ONLY names {settings.VERIFIED_ONLY}, and source {row.name} has no "
+                "secret: of its events such identifiers name nobody",
+                f"Type: horizon source secret {row.name}",
             )  # fmt: skip
 
 

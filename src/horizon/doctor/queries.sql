@@ -41,3 +41,9 @@ SELECT count(*) AS hubs FROM nodes WHERE dead = 'hub';
 -- How many ties each thing refuses, and how many there are.
 SELECT refused_by, count(*) AS refused, sum(count(*)) OVER () AS edges FROM edges
 GROUP BY refused_by ORDER BY refused DESC, refused_by;
+
+-- name: without_secret
+-- Public sources that nobody can sign an identity for.
+SELECT s.name FROM sources s
+WHERE s.kind = 'public' AND s.enabled AND NOT EXISTS (SELECT FROM source_secrets k WHERE k.source_id = s.source_id)
+ORDER BY s.name;

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import duckdb
+import psycopg
 from pyiceberg.exceptions import (
     CommitFailedException,
     CommitStateUnknownException,
     NoSuchTableError,
-    ServerError,
     ValidationException,
 )
 
@@ -27,9 +26,10 @@ _REFUSED: Final = frozenset({
 _MISSING: Final = frozenset({"RESOURCE_NOT_FOUND", "NO_SUCH_KEY"})
 _ANSWERS: Final = 200  # of somebody else's words, so many
 
-# What pyiceberg raises by itself and is no fault of a file.
+# What is no fault of a file.
 _NOT_OURS: Final = (
     CommitFailedException, CommitStateUnknownException, NoSuchTableError, ValidationException,
+    psycopg.Error,
 )  # fmt: skip
 
 
@@ -40,10 +40,7 @@ def naming(location: str) -> Iterator[None]:
         yield
     except (HorizonError, *_NOT_OURS):
         raise
-    except (
-        OSError, ValueError, EOFError, AssertionError, UnicodeError, LookupError, TypeError,
-        duckdb.Error, ServerError,
-    ) as exc:  # fmt: skip
+    except Exception as exc:  # a torn Avro file even brings a SystemError
         raise LakeError(sentence(location, exc)) from exc
 
 

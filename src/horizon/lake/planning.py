@@ -18,7 +18,7 @@ from horizon.lake.watermark import Watermark, watermark_of
 if TYPE_CHECKING:
     from horizon.lake.resting import Resting
 
-COLUMNS = ("node", "nodes", "time", "received_at", "activity")
+COLUMNS = ("node", "nodes", "nodes.element", "time", "received_at", "activity")
 _EPOCH = date(1970, 1, 1)
 
 

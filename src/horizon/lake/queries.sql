@@ -43,3 +43,60 @@ FROM nodes WHERE live GROUP BY get_byte(uuid_send(node), 15) & 15;
 -- name: dead
 -- For packed.py.
 SELECT string_agg(uuid_send(node), '') AS node FROM nodes WHERE dead IS NOT NULL GROUP BY get_byte(uuid_send(node), 15) & 15;
+
+-- name: restored
+-- Whether a backup was brought back since.
+SELECT EXISTS (SELECT FROM restores WHERE restored_at >= %(since)s) AS found;
+
+-- name: pinned
+-- The lake's metadata files that backups since then name.
+SELECT lake FROM backups WHERE taken_at >= %(since)s AND lake IS NOT NULL;
+
+-- name: day_sums
+-- What the hot store has of the lake's events, by the day that they were received: how many, and a
+-- checksum over all fields. The same as sums in duckdb.sql. Neither of the two separators stands in a
+-- usual value. A time as its epoch in floating point: both sides divide alike, and extract() costs 0.6 us.
+SELECT (received_at AT TIME ZONE 'UTC')::date AS day, count(*) AS events,
+       sum(('x' || left(md5(concat_ws(chr(31),
+           event_id, source_id, message_id, type, coalesce(name, chr(30)), coalesce(user_id, chr(30)),
+           coalesce(anonymous_id, chr(30)), coalesce(email, chr(30)), coalesce(previous_id, chr(30)),
+           coalesce(group_id, chr(30)), nodes[1], array_to_string(nodes, ','), coalesce(identifiers, chr(30)),
+           coalesce((date_part('epoch', original_timestamp) * 1e6)::bigint, -1), (date_part('epoch', time) * 1e6)::bigint,
+           (date_part('epoch', received_at) * 1e6)::bigint, coalesce(time_flag, chr(30)), trusted::int, activity::int,
+           coalesce(properties, chr(30)), coalesce(traits, chr(30)), coalesce(context, chr(30)),
+           coalesce(consent, chr(30)))), 15))::bit(60)::bigint) AS checksum
+FROM (
+    SELECT * FROM events_between(%(era)s, %(seen)s, 0, '1:1:')
+    UNION ALL
+    SELECT * FROM events_between(%(until_era)s, %(until)s, %(era)s, %(seen)s) WHERE received_at < %(upto)s
+) e
+WHERE received_at >= %(since)s GROUP BY 1;
+
+-- name: agreed_days
+-- What lake and hot store last agreed on.
+SELECT day, events, checksum FROM lake_days WHERE day >= %(since)s::date;
+
+-- name: agree
+-- A day that is still the same stays agreed since when it first was.
+INSERT INTO lake_days AS known (day, events, checksum, agreed_at, verified_at)
+SELECT day, events, checksum, %(clock)s, %(clock)s
+FROM unnest(%(days)s::date[], %(events)s::bigint[], %(checksums)s::numeric[]) found (day, events, checksum)
+ON CONFLICT (day) DO UPDATE SET events = excluded.events, checksum = excluded.checksum,
+    verified_at = excluded.verified_at,
+    agreed_at = CASE WHEN (known.events, known.checksum) = (excluded.events, excluded.checksum)
+                THEN known.agreed_at ELSE excluded.agreed_at END;
+
+-- name: disagree
+-- A day that differs may not be dropped, whatever was agreed before; of one that only the lake has, what
+-- was agreed stays, to compare with.
+DELETE FROM lake_days WHERE day = ANY (%(days)s);
+
+-- name: hot_only
+-- Events that the lake does not have yet; see events_between.
+SELECT count(*) AS events, min(received_at) AS since FROM (
+    SELECT received_at FROM events_between(%(era_now)s, pg_current_snapshot(), %(era)s, %(seen)s)
+    WHERE NOT coalesce(received_at < %(upto)s AND pg_visible_in_snapshot(tx, %(until)s::pg_snapshot), false)
+) hot;
+
+-- name: last_agreed
+SELECT count(*) AS days, max(verified_at) AS verified_at FROM lake_days;

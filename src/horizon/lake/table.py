@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
+from uuid import uuid4
 
 from psycopg.conninfo import conninfo_to_dict
 from pyiceberg.catalog.sql import SqlCatalog
@@ -65,12 +66,17 @@ class Lake:
         except NoSuchTableError:
             catalog.create_namespace_if_not_exists(NAMESPACE)
             table = catalog.create_table_if_not_exists(
-                (NAMESPACE, EVENTS), SCHEMA, partition_spec=BY_DAY, properties=PROPERTIES
+                (NAMESPACE, EVENTS), SCHEMA, self._new_place(), BY_DAY, properties=PROPERTIES
             )
         if set(SCHEMA.column_names) - set(table.schema().column_names):
             with table.update_schema() as update:
                 update.union_by_name(SCHEMA)
         return table
+
+    def _new_place(self) -> str:
+        """A folder of this table alone: two databases of one home would else clean up each other's
+        files, and a lake that is built anew the files of the one before."""
+        return f"{self.warehouse}/{NAMESPACE}/{EVENTS}-{uuid4().hex[:12]}"
 
     def seen_by(self, tx: Connection) -> Table | None:
         """The table as this transaction sees it; None before the first archive."""

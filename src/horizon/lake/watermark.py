@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
+
+from horizon.errors import LakeError
 
 _PREFIX: Final = "horizon."
 
@@ -35,6 +37,13 @@ class Watermark:
         }  # fmt: skip
         return {f"{_PREFIX}{name}": value for name, value in said.items()}
 
+    def parameters(self) -> dict[str, Any]:
+        """For queries."""
+        return {
+            "era": self.era, "seen": self.seen, "until_era": self.until_era, "until": self.until,
+            "upto": self.upto,
+        }  # fmt: skip
+
     @classmethod
     def read(cls, summary: Mapping[str, str]) -> Self | None:
         """None where the snapshot is not one of ours."""
@@ -51,15 +60,33 @@ class Watermark:
 
 def watermark_of(table: Table) -> Watermark:
     """The current snapshot's, or its nearest ancestor's that has one: another tool's commit, say a
-    compaction by Spark, repeats none and changes no rows."""
+    compaction by Spark, repeats none and changes no rows.
+
+    Raises LakeError where there are rows and none of them: from the start, all would come twice.
+    """
+    chain = bearer_of(table)
+    if not chain:
+        return Watermark()
+    found = Watermark.read(_summary(chain[-1]))
+    if found is None:
+        raise LakeError(
+            f"No snapshot that {table.metadata_location} still has says how far the lake came: let "
+            "no other tool expire snapshots; docs/lake.md says how to bring it back."
+        )
+    return found
+
+
+def bearer_of(table: Table) -> list[Snapshot]:
+    """From the current snapshot to the nearest ancestor that tells a watermark, or the oldest."""
+    chain: list[Snapshot] = []
     snapshot = table.current_snapshot()
     while snapshot is not None:
-        found = Watermark.read(_summary(snapshot))
-        if found is not None:
-            return found
+        chain.append(snapshot)
         parent = snapshot.parent_snapshot_id
-        snapshot = table.snapshot_by_id(parent) if parent is not None else None
-    return Watermark()
+        if Watermark.read(_summary(snapshot)) is not None or parent is None:
+            break
+        snapshot = table.snapshot_by_id(parent)
+    return chain
 
 
 def _summary(snapshot: Snapshot) -> Mapping[str, str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from threading import Event
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import psycopg
@@ -37,6 +38,9 @@ from horizon.scoring import stage as scoring
 from horizon.scoring.rules import ScoreRules
 from horizon.settings import Settings
 from horizon.stage import StageResult
+
+if TYPE_CHECKING:
+    from horizon.lake.verify import Verified
 
 
 def identity_stage(keys: Keys, settings: Settings) -> Stage:
@@ -83,6 +87,26 @@ def retention_stage(settings: Settings) -> Stage:
     return Stage("retention", "keeper", partial(retention.run, keep=_keep(settings)))
 
 
+def compact_stage(horizon: Installation) -> Stage:
+    # Iceberg, DuckDB and SQLAlchemy take 1 s to import, and every command would wait for them.
+    from horizon.lake import maintenance
+    from horizon.lake.table import Lake
+
+    lake = Lake.of(horizon.settings, horizon.database)
+    return Stage("compact", "compactor", partial(maintenance.run, lake=lake))
+
+
+def verify_stage(
+    horizon: Installation, since: date | None = None,
+    told: Callable[[Verified], None] = lambda _: None,
+) -> Stage:  # fmt: skip
+    from horizon.lake import verify
+    from horizon.lake.table import Lake
+
+    lake = Lake.of(horizon.settings, horizon.database)
+    return Stage("verify", "verifier", partial(verify.run, lake=lake, since=since, told=told))
+
+
 def _keep(settings: Settings) -> retention.Keep:
     return retention.Keep(settings.REJECTED_DAYS, settings.IDS_DAYS)
 
@@ -100,6 +124,19 @@ def drop_what_is_over(horizon: Installation, now: datetime | None, correlation_i
         due = retention.is_due(tx, _keep(horizon.settings), now or clock.now())
     if due:
         horizon.runner.run(retention_stage(horizon.settings), now, correlation_id)
+
+
+def keep_lake(horizon: Installation, now: datetime | None, correlation_id: UUID) -> None:
+    """Once there is enough to do. Where it fails, the run's line says so, and events still come."""
+    from horizon.lake import maintenance
+    from horizon.lake.table import Lake
+
+    lake = Lake.of(horizon.settings, horizon.database)
+    with contextlib.suppress(HorizonError, psycopg.Error):
+        with horizon.database.transaction(Role.WORKER) as tx:
+            due = maintenance.is_due(lake, tx, now or clock.now())
+        if due:
+            horizon.runner.run(compact_stage(horizon), now, correlation_id)
 
 
 def score(
@@ -252,6 +289,7 @@ def _run_each(horizon: Installation, now: datetime | None, stop: Event | None, r
         send(horizon, run, stop=stop, now=now)
     finally:
         horizon.runner.run(seal_stage(), now, run)
+        keep_lake(horizon, now, run)
         drop_what_is_over(horizon, now, run)
     if mistakes:
         raise HorizonError(" ".join(mistakes))

@@ -17,12 +17,13 @@ KEYWORDS = (
     "to_addr", "database", "forward", "head",
 )  # fmt: skip
 COUNTS = (
-    "asked", "attempts", "batches", "blocked", "bytes", "complained", "consents", "count",
-    "created", "deferred", "dropped_ids", "dropped_rejected", "edges", "events", "failed",
-    "files", "freed", "granted", "high", "histogram", "hubs", "identifiers", "inserted",
-    "known", "left", "looped", "low", "medium", "merged", "nodes", "nowhere", "null_mx",
-    "opt_ins", "planned", "profiles", "refused", "rejected", "resolved", "sealed", "sent",
-    "skipped", "split", "suppressed", "suspicious", "traits", "unanswered", "unknown", "users",
+    "agreed", "asked", "attempts", "batches", "blocked", "bytes", "complained", "consents", "count",
+    "created", "days", "deferred", "differing", "dropped_events", "dropped_ids", "dropped_rejected",
+    "edges", "events", "expired", "failed", "files", "freed", "freed_bytes", "granted", "high",
+    "histogram", "hubs", "identifiers", "inserted", "known", "left", "looped", "low", "medium",
+    "merged", "nodes", "nowhere", "null_mx", "opt_ins", "planned", "profiles", "refused",
+    "rejected", "removed", "replaced", "resolved", "sealed", "sent", "skipped", "split",
+    "suppressed", "suspicious", "traits", "unanswered", "unknown", "users",
 )  # fmt: skip
 NUMBERS = ("score", "threshold", "window_days", "cooldown_days", "duration_s", "lag_s")
 FLAGS = ("aggregated",)

@@ -44,7 +44,8 @@ CREATE TABLE installation (
 );
 
 CREATE TABLE backups (
-    taken_at timestamptz PRIMARY KEY
+    taken_at timestamptz PRIMARY KEY,
+    lake text  -- the lake's metadata file that it names: the lake keeps what that one needs
 );
 
 -- What a backup cannot know: whether anything was sent between it and its restore. While that
@@ -106,6 +107,7 @@ CREATE TABLE simulations (
     seed int NOT NULL
 );
 
+GRANT SELECT ON backups TO horizon_worker;
 GRANT SELECT ON eras, restores, runs, watermarks TO horizon_edge, horizon_worker, horizon_console, horizon_reader;
 GRANT INSERT, UPDATE ON runs, watermarks TO horizon_worker;
 GRANT SELECT, INSERT ON simulations TO horizon_worker;

@@ -19,3 +19,15 @@ CREATE TABLE iceberg_namespace_properties (
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON iceberg_tables, iceberg_namespace_properties TO horizon_worker;
 GRANT SELECT ON iceberg_tables, iceberg_namespace_properties TO horizon_console, horizon_reader;
+
+-- What the hot store and the lake agreed on of a day of receipt: a day may leave the hot store some
+-- time after, and is then compared with this.
+CREATE TABLE lake_days (
+    day date PRIMARY KEY,
+    events bigint NOT NULL,
+    checksum numeric NOT NULL,
+    agreed_at timestamptz NOT NULL,  -- since when events and checksum are these
+    verified_at timestamptz NOT NULL
+);
+GRANT SELECT, INSERT, UPDATE, DELETE ON lake_days TO horizon_worker;
+GRANT SELECT ON lake_days TO horizon_console, horizon_reader;
