@@ -17,6 +17,7 @@ from horizon.errors import LakeError
 from horizon.lake.engines import engine_of
 from horizon.lake.engines.duckdb import DuckDB
 from horizon.lake.files import local_path
+from horizon.pipeline import stages
 from tests.lake_worlds import (
     SCORES,
     archive,
@@ -245,3 +246,27 @@ def test_a_query_larger_than_memory_finishes(tmp_path: Path, world: World) -> No
     )  # fmt: skip
     assert found.to_pylist() == [{"n": 1_500_000}]
     assert not spill.exists() or not list(spill.iterdir())
+
+
+def test_maintenance_makes_the_summary(world: World) -> None:
+    world.put(*(world.track(f"u{n}", n * DAY) for n in range(40)))
+    world.identify_all()
+    archive(world)
+    world.runner.run(stages.compact_stage(world.horizon), world.now)
+    asks = score_parameters()
+    assert files_read(view_of(world, at_rest_before=asks["since"])) == 17
+    assert asked(world, SCORES, asks, at_rest_before=asks["since"]) == postgres_says(
+        world, SCORES, asks
+    )
+
+
+def test_a_summary_whose_file_is_gone_is_not_missed(world: World) -> None:
+    world.put(*(world.track(f"u{n}", n * DAY) for n in range(40)))
+    archive(world)
+    rest(world, NOW - 15 * DAY)
+    since = score_parameters()["since"]
+    (summary, _) = view_of(world, at_rest_before=since).lake
+    path = local_path(summary.files[0].location)
+    assert path is not None
+    path.unlink()
+    assert files_read(view_of(world, at_rest_before=since)) == 40

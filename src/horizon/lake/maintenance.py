@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from horizon.lake import cleaning, compaction
@@ -29,14 +29,20 @@ def is_due(lake: Lake, tx: Connection, now: datetime) -> bool:
     )  # fmt: skip
 
 
-def run(tx: Connection, window: Window, *, lake: Lake) -> Iterator[StageResult]:
-    """One result a commit. Whatever an archive does meanwhile, no row comes or goes."""
+def run(
+    tx: Connection, window: Window, *, lake: Lake, rest: Callable[[datetime], int] = lambda _: 0
+) -> Iterator[StageResult]:
+    """One result a commit. Whatever an archive does meanwhile, no row comes or goes.
+
+    ``rest`` makes the summary of resting.py anew, which believes no snapshot that is gone.
+    """
     if lake.seen_by(tx) is None:
         yield _result(Compacted())
         return
     table = lake.for_writing()
     for compacted in compaction.compact(table, compaction.FEW):
         yield _result(compacted)
+    rest(window.now)
     expired = cleaning.expire(table, window.now)
     removed = cleaning.Removed()
     if not _rests(tx, window.now):

@@ -39,8 +39,10 @@ def plan(
         return planned(events)
     from horizon.lake import resting
 
-    with naming(resting_pointer):
+    try:
         summary = resting.found(resting_pointer, properties, events)
+    except (OSError, ValueError, EOFError):
+        summary = None  # a restored database may name one whose files are gone: all can be read
     if summary is not None and summary[0].frontier > rests.astimezone(UTC).date():
         summary = None  # it says too little of the window
     return planned(events, summary)

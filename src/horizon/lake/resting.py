@@ -21,6 +21,8 @@ from pyiceberg.table import StaticTable, Table
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.types import BooleanType, ListType, NestedField, TimestamptzType, UUIDType
 
+from horizon import clock
+from horizon.lake import cleaning
 from horizon.lake.engines import Engine
 from horizon.lake.planning import planned
 from horizon.lake.table import NAMESPACE, RESTING, Lake
@@ -106,6 +108,9 @@ def found(
     resting = Resting.read(summary)
     if resting is None or not resting.holds_for(events):
         return None
+    for task in summary.scan().plan_files():
+        if not summary.io.new_input(task.file.file_path).exists():
+            return None
     return resting, summary
 
 
@@ -134,7 +139,21 @@ def refresh(lake: Lake, engine: Engine, before: datetime) -> int:
         pa.Table.from_batches(rows.cast(schema).to_batches(), schema),
         snapshot_properties=told.properties(),
     )
+    _forget(summary, clock.now())
     return int(rows.num_rows)
+
+
+def _forget(summary: Table, now: datetime) -> None:
+    """Its older snapshots, but those that a query may still read, and then their files."""
+    current = summary.metadata.current_snapshot_id
+    before_ms = (now - cleaning.READERS).timestamp() * 1000
+    old = [
+        one.snapshot_id for one in summary.metadata.snapshots
+        if one.snapshot_id != current and one.timestamp_ms < before_ms
+    ]  # fmt: skip
+    if old:
+        summary.maintenance.expire_snapshots().by_ids(old).commit()
+    cleaning.remove_unnamed(summary, [], now)
 
 
 def _believed(events: Table, summary: Table, frontier: datetime) -> tuple[Resting, Table] | None:

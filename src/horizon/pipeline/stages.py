@@ -89,11 +89,19 @@ def retention_stage(settings: Settings) -> Stage:
 
 def compact_stage(horizon: Installation) -> Stage:
     # Iceberg, DuckDB and SQLAlchemy take 1 s to import, and every command would wait for them.
-    from horizon.lake import maintenance
+    from horizon.lake import maintenance, resting
+    from horizon.lake.engines.duckdb import DuckDB
     from horizon.lake.table import Lake
 
     lake = Lake.of(horizon.settings, horizon.database)
-    return Stage("compact", "compactor", partial(maintenance.run, lake=lake))
+    engine = DuckDB.of(horizon.settings)
+    behind = timedelta(days=horizon.settings.WINDOW_DAYS + 1)  # a score of yesterday finds it too
+    rest = partial(_rest, partial(resting.refresh, lake, engine), behind)
+    return Stage("compact", "compactor", partial(maintenance.run, lake=lake, rest=rest))
+
+
+def _rest(refresh: Callable[[datetime], int], behind: timedelta, now: datetime) -> int:
+    return refresh(now - behind)
 
 
 def verify_stage(
