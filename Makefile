@@ -43,6 +43,7 @@ test-all:
 	@sh requirements/search-servers.sh
 	@sh requirements/s3-server.sh
 	@sh requirements/sdks.sh
+	@sh requirements/spark.sh
 	@$(PY) -m pytest -m "$(MARKERS)" $(ARGS)
 
 check:

@@ -6,14 +6,14 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from bench import delivery, files, forward, identity, ingest, profiles, score, ship
+from bench import delivery, files, forward, identity, ingest, lake, profiles, score, ship
 from bench.harness import Figure
 from horizon.errors import HorizonError
 
 BENCHES: dict[str, Callable[[bool], Iterator[Figure]]] = {
     "score": score.figures, "delivery": delivery.figures, "ship": ship.figures,
     "ingest": ingest.figures, "forward": forward.figures, "files": files.figures,
-    "identity": identity.figures, "profiles": profiles.figures,
+    "identity": identity.figures, "profiles": profiles.figures, "lake": lake.figures,
 }  # fmt: skip
 
 

@@ -170,3 +170,16 @@ UPDATE events SET nodes = ARRAY[nodes[1], md5('fresh' || event_id)::uuid], email
                   anonymous_id = 'fresh' || event_id
 WHERE message_id IN (SELECT 'm' || i FROM generate_series(%(first)s::bigint, %(last)s::bigint, %(apart)s::int) i)
   AND user_id IS NOT NULL AND user_id <> 'null'
+
+-- name: fill_lake
+-- Events of 500 bytes in the hot store, of half a million people; what happened is of so many days.
+INSERT INTO events (event_id, source_id, message_id, type, name, user_id, anonymous_id, nodes, original_timestamp, time,
+                    received_at, trusted, activity, properties, context, era)
+SELECT md5(%(name)s || i)::uuid, 1, 'm-' || md5(%(name)s || i), 'track',
+       (ARRAY['Product Viewed', 'Order Completed', 'Cart Viewed', 'Opened'])[1 + i %% 4], 'user-' || p, 'anon-' || p,
+       ARRAY[md5('n' || p)::uuid, md5('a' || p)::uuid], at, at, %(received_at)s, true, true,
+       '{"price":' || (i %% 1000) / 10.0 || ',"currency":"EUR","sku":"' || md5('s' || i %% 5000) || '","note":"'
+           || md5('x' || i) || md5('y' || i) || repeat('lorem ipsum ', 3) || '"}',
+       '{"page":{"url":"https://shop.example/p/' || i %% 5000 || '"},"library":{"name":"analytics.js"}}', 1
+FROM generate_series(1, %(events)s::bigint) i, LATERAL (SELECT i * 7919 %% 500000 AS p) person,
+     LATERAL (SELECT %(received_at)s - (i %% %(days)s) * interval '1 day' AS at) happened;

@@ -36,4 +36,7 @@ for sdk in analytics-python==1.4.post1 segment-analytics-python==2.2.3 \
     # shellcheck disable=SC2086  # several words are meant
     echo "$sdk" | compile - $shared -o "requirements/sdks/$sdk.lock" "$@"
 done
+# DuckDB with its own extension for Iceberg, of one version, which the tests read the lake with.
+printf '%s\n' duckdb-ext-iceberg duckdb-ext-avro |
+    compile - -o requirements/sdks/duckdb-iceberg.lock "$@"
 echo "uv" | compile - -o requirements/locks.lock "$@"

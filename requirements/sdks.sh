@@ -1,6 +1,7 @@
 #!/bin/sh
 # The SDKs of the tests, unmodified, into .venv/sdks:  sh requirements/sdks.sh
 # Python's each in a folder of its own, since several share an import name; npm's by their lock.
+# In the same way, DuckDB with its own extension for Iceberg, which is of another version than ours.
 # New versions: in locks.sh; in tests/sdks/package.json, then there
 # `npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved`; in
 # sdks/kotlin.xml, then `sh requirements/sdks.sh --lock`.

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 from psycopg import IsolationLevel
 
-from horizon.lake import archive
+from horizon.lake import resting
 from horizon.lake.engines import Engine, engine_of
 from horizon.lake.engines.definitions import over_the_hot_store
 from horizon.lake.table import Lake
 from horizon.lake.view import View, current_view
+from horizon.pipeline import stages
 from horizon.postgres.database import Role, closing_connection
-from horizon.postgres.era import current_era
-from horizon.stage import Window
-from tests.world import World
+from horizon.postgres.queries import Queries
+from tests.world import NOW, World
+
+SCORES = Queries("horizon.scoring", "definitions.sql")["scores"]
 
 
-def archive_all(world: World) -> None:
+def score_parameters(now: datetime = NOW, days: float = 14) -> dict[str, Any]:
+    since = now - timedelta(days=days)
+    return {"now": now, "since": since, "window_s": days * 86_400, "high": 0.7, "medium": 0.5}
+
+
+def archive(world: World) -> None:
     """Take all that is committed to the lake."""
-    horizon = world.horizon
-    lake = Lake.of(horizon.settings, horizon.database)
-    with closing_connection(horizon.database.connect(Role.WORKER)) as tx:
-        tx.isolation_level = IsolationLevel.REPEATABLE_READ
-        row = tx.execute("SELECT pg_current_snapshot()::text AS until").fetchone()
-        from uuid import uuid4
+    stages.archive(world.horizon, world.now)
 
-        window = Window(world.now, uuid4(), uuid4(), current_era(tx), row.until)
-        for _ in archive.run(tx, window, lake=lake):
-            pass
+
+def lake_of(world: World) -> Lake:
+    return Lake.of(world.horizon.settings, world.horizon.database)
+
+
+def rest(world: World, before: datetime) -> int:
+    """Make the summary of the events before that day."""
+    return resting.refresh(lake_of(world), engine_of(world.horizon.settings), before)
 
 
 def view_of(world: World, **more: Any) -> View:
@@ -59,15 +67,19 @@ def rows_of(table: pa.Table) -> list[tuple[Any, ...]]:
 
 
 def postgres_says(
-    world: World, definition: str, parameters: dict[str, Any]
+    world: World, definition: Any, parameters: dict[str, Any]
 ) -> list[tuple[Any, ...]]:
-    """The same by PostgreSQL over the hot store, which tests never drop anything of."""
+    """The same by PostgreSQL over the hot store, which tests drop nothing of."""
     with world.horizon.database.transaction(Role.WORKER) as tx:
         found = tx.execute(over_the_hot_store(definition), parameters).fetchall()
     return sorted((tuple(map(_plain, row)) for row in found), key=repr)
 
 
 def _plain(value: Any) -> Any:
-    if hasattr(value, "tzinfo"):
+    if isinstance(value, datetime):
         return pa.scalar(value, pa.timestamp("us", tz="UTC")).cast(pa.int64()).as_py()
     return value
+
+
+def files_read(view: View) -> int:
+    return sum(len(part.files) for part in view.lake)

@@ -179,6 +179,8 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
         int, Meta(ge=50_000_000, description="a whole number of bytes, at least 50000000")
     ] = 1_000_000_000  # of a query; what does not fit goes to ENGINE_SPILL
     ENGINE_SPILL: Text = ""  # a folder; empty: spill in HORIZON_HOME
+    SPARK_MASTER: Named = "local[*]"  # spark://HOST:7077, k8s://https://HOST:6443
+    SPARK_PROPERTIES: Text = ""  # a file of Spark's own form; empty: what Spark finds by itself
 
     @property
     def home(self) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,36 +11,12 @@ from typing import Any
 import pytest
 
 from horizon.errors import HorizonError
-from horizon.events.model import read_message
-from horizon.events.store import store
 from horizon.lake import archive, commit, writing
-from horizon.lake.table import Lake
-from horizon.lake.watermark import watermark_of
 from horizon.pipeline import stages
-from horizon.pipeline.installation import Installation
-from horizon.postgres.database import Connection, Role, closing_connection
+from horizon.postgres.database import Role, closing_connection
 from horizon.stage import StageResult
+from tests.archiving import all_there_once, archived, lake_of, put_open, take_unlocked, watermark
 from tests.world import DAY, NOW, World
-
-
-def lake_of(horizon: Installation) -> Lake:
-    return Lake.of(horizon.settings, horizon.database)
-
-
-def archived(horizon: Installation) -> Counter[str]:
-    """How often each message is in the lake."""
-    table = lake_of(horizon).for_writing()
-    return Counter(table.scan(selected_fields=("message_id",)).to_arrow()["message_id"].to_pylist())
-
-
-def stored(horizon: Installation) -> Counter[str]:
-    with horizon.database.transaction(Role.OWNER) as tx:
-        return Counter(row.message_id for row in tx.execute("SELECT message_id FROM events"))
-
-
-def all_there_once(horizon: Installation) -> bool:
-    found = stored(horizon)
-    return found == archived(horizon) and set(found.values()) <= {1}
 
 
 def run(world: World) -> StageResult:
@@ -50,19 +25,6 @@ def run(world: World) -> StageResult:
 
 def tracks(world: World, count: int, ago: timedelta = DAY) -> list[dict[str, Any]]:
     return [world.track(f"u{number}", ago) for number in range(count)]
-
-
-def put_open(world: World, tx: Connection, count: int) -> None:
-    """Stored by a transaction that stays open."""
-    events = [
-        read_message(
-            {"messageId": f"o{next(world.numbers)}", **item}, source=world.source(tx, "server"),
-            received_at=world.now, sent_at=world.now, node_key=world.horizon.keys.node,
-            kinds=world.horizon.kinds,
-        )
-        for item in tracks(world, count)
-    ]  # fmt: skip
-    store(tx, events, era=world.horizon.era())
 
 
 def test_every_row_once_over_several_windows(world: World) -> None:
@@ -118,7 +80,7 @@ def writing_of(location: str) -> Any:
 def test_an_open_transaction_s_rows_come_when_it_commits_and_hold_nothing_up(world: World) -> None:
     world.put(*tracks(world, 1))
     with closing_connection(world.horizon.database.connect(Role.WORKER)) as slow:
-        put_open(world, slow, 7)
+        put_open(world, slow, tracks(world, 7))
         for _ in range(3):
             world.put(*tracks(world, 5))
             run(world)
@@ -177,7 +139,7 @@ def test_a_failure_between_steps(
     world.put(*tracks(world, 2), received_at=NOW - DAY)  # a day that is archived already
     run(world)
     assert all_there_once(world.horizon)
-    assert watermark_of(lake_of(world.horizon).for_writing()).until is None
+    assert watermark(world.horizon).until is None
 
 
 def test_rows_of_the_default_partition_move_between_steps(
@@ -202,11 +164,11 @@ def test_rows_of_the_default_partition_move_between_steps(
 def test_a_clock_that_jumps_back_loses_nothing(world: World) -> None:
     world.put(*tracks(world, 3), received_at=NOW)
     run(world)
-    before = watermark_of(lake_of(world.horizon).for_writing())
+    before = watermark(world.horizon)
     world.put(*tracks(world, 3), received_at=NOW - 300 * DAY)
     world.now = NOW - 300 * DAY
     run(world)
-    after = watermark_of(lake_of(world.horizon).for_writing())
+    after = watermark(world.horizon)
     assert all_there_once(world.horizon)
     assert int(after.seen.split(":")[1]) > int(before.seen.split(":")[1])
 
@@ -241,25 +203,13 @@ def test_an_archiver_that_another_one_overtook_adds_nothing(
     def overtaken(*values: Any) -> Any:
         written = plain(*values)
         monkeypatch.setattr(archive, "write", plain)
-        unlocked(world)
+        take_unlocked(world.horizon)
         return written
 
     monkeypatch.setattr(archive, "write", overtaken)
     with pytest.raises(HorizonError, match="did not take the commit"):
         run(world)
     assert all_there_once(world.horizon)
-
-
-def unlocked(world: World) -> None:
-    """An archive beside the one that has the stage's lock."""
-    lake = lake_of(world.horizon)
-    with world.horizon.database.transaction(Role.WORKER) as tx:
-        from horizon.pipeline.runner import _window
-
-        window = _window(
-            tx, {"stage": "archive", "now": NOW, "run_id": None, "correlation_id": None}
-        )
-        list(archive.run(tx, window, lake=lake))
 
 
 def test_a_commit_whose_answer_was_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

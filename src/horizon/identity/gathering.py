@@ -50,12 +50,12 @@ def gather(
     aliases = _aliases(tx, window)
     aliases.write(tx)
     tx.execute(QUERIES["look_up_nodes"])
-    tx.execute(QUERIES["find_fresh_nodes"])
     spellings = _spellings(tx, node_key, region)
     if spellings.nodes:
         spellings.write(tx)
         named = {"nodes": [node for node, *_ in spellings.nodes]}
-        tx.execute(QUERIES["find_more_nodes"], named)
+        tx.execute(QUERIES["look_up_more"], named)
+    tx.execute(QUERIES["find_fresh_nodes"])
     moved = tx.execute(QUERIES["move_first_seen"]).fetchall()
     tx.execute(QUERIES["find_fresh_edges"])
     # A limit that counts by the calendar asks when a node was seen first.

@@ -88,29 +88,29 @@ FROM (SELECT node, min(kind) AS kind, min(value) AS value, min(time) AS time FRO
 LEFT JOIN LATERAL (SELECT k.first_seen FROM nodes k WHERE k.node = s.node LIMIT 1) n ON true
 WHERE n.first_seen IS NULL OR s.time < n.first_seen;
 
+-- name: spelled
+-- Identifiers of which there may be another spelling: of one that was seen earlier, it was as well.
+SELECT node, kind, value, time FROM looked_up
+WHERE kind = 'phone' OR kind = 'email' AND value ~ '[^[:ascii:]]';
+
+-- name: look_up_more
+-- Those that were named after the first look; of one that was looked up before, the earlier look counts.
+INSERT INTO looked_up (node, kind, value, time, known)
+SELECT s.node, s.kind, s.value, s.time, n.first_seen IS NOT NULL
+FROM (SELECT node, min(kind) AS kind, min(value) AS value, min(time) AS time FROM sighted_nodes
+      WHERE node = ANY(%(nodes)s::uuid[]) GROUP BY node) s
+LEFT JOIN LATERAL (SELECT k.first_seen FROM nodes k WHERE k.node = s.node LIMIT 1) n ON true
+WHERE n.first_seen IS NULL OR s.time < n.first_seen;
+
 -- name: find_fresh_nodes
 INSERT INTO fresh_nodes (node, kind, value, time)
-SELECT node, kind, value, time FROM looked_up WHERE NOT known;
-
--- name: find_more_nodes
--- Of those that were named after the first look.
-INSERT INTO fresh_nodes (node, kind, value, time)
-SELECT s.node, min(s.kind), min(s.value), min(s.time)
-FROM sighted_nodes s
-WHERE s.node = ANY(%(nodes)s::uuid[]) AND NOT EXISTS (SELECT FROM nodes n WHERE n.node = s.node)
-  AND NOT EXISTS (SELECT FROM fresh_nodes f WHERE f.node = s.node)
-GROUP BY s.node;
-
--- name: spelled
--- Fresh identifiers of which there may be another spelling.
-SELECT node, kind, value, time FROM fresh_nodes
-WHERE kind = 'phone' OR kind = 'email' AND value ~ '[^[:ascii:]]';
+SELECT node, min(kind), min(value), min(time) FROM looked_up WHERE NOT known GROUP BY node;
 
 -- name: move_first_seen
 -- An event that comes late can only make it earlier.
 UPDATE nodes n SET first_seen = s.time
-FROM looked_up s
-WHERE s.known AND n.node = s.node
+FROM (SELECT node, min(time) AS time FROM looked_up WHERE known GROUP BY node) s
+WHERE n.node = s.node
 RETURNING n.node, n.kind;
 
 -- name: say_edges

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-import duckdb
 from pyiceberg.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from horizon.errors import HorizonError
+from horizon.errors import LakeError
 from horizon.lake import commit
+from horizon.lake.faults import sentence
 from horizon.lake.reading import statement, stream
 from horizon.lake.table import QUERIES, Lake
 from horizon.lake.watermark import Watermark, watermark_of
@@ -41,7 +41,7 @@ class _Step:
 
 def run(tx: Connection, window: Window, *, lake: Lake) -> Iterator[StageResult]:
     """One result a step; the watermark is the Iceberg snapshot's own."""
-    with _told():
+    with _told(lake):
         table = lake.for_writing()
     mark = watermark_of(table)
     if mark.until is not None:  # a window that was not finished, and then what came since
@@ -57,7 +57,7 @@ def _window(tx: Connection, lake: Lake, table: Table, mark: Watermark) -> Iterat
     for step in steps:
         values = {**_parameters(mark), "first": step.first, "last": step.last}
         text = statement(tx, QUERIES["rows_of"], values)
-        with _told():
+        with _told(lake):
             written = _take(lake, table, text, step)
         yield StageResult({
             "events": written.events, "files": len(written.files), "bytes": written.size_bytes,
@@ -69,7 +69,7 @@ def _take(lake: Lake, table: Table, text: str, step: _Step) -> Written:
         written = write(table, batches)
     if written.events != step.events:
         discard(table.io, written.files)
-        raise HorizonError(
+        raise LakeError(
             f"{step.events:,} events were to be archived and {written.events:,} were read: some "
             "were erased meanwhile; run `horizon archive` again."
         )
@@ -79,16 +79,18 @@ def _take(lake: Lake, table: Table, text: str, step: _Step) -> Written:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Raises HorizonError for what disks, servers and catalogs say."""
+def _told(lake: Lake) -> Iterator[None]:
+    """Raises LakeError for what disks, servers and catalogs say."""
     try:
         yield
-    except (OSError, SQLAlchemyError, duckdb.Error) as exc:
+    except SQLAlchemyError as exc:
         said = " ".join(str(exc).partition("\n")[0].split())
-        raise HorizonError(
-            f"The lake cannot be written ({said}): look at its disk or its server, then run "
-            "`horizon archive` again; what it had taken by then is kept."
+        raise LakeError(
+            f"The lake's catalog in the database does not answer ({said}): run `horizon archive` "
+            "again, and see `horizon doctor` if it stays so."
         ) from exc
+    except OSError as exc:
+        raise LakeError(sentence(str(exc.filename or lake.warehouse), exc)) from exc
 
 
 def _parameters(mark: Watermark) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from horizon.errors import HorizonError
+from horizon.errors import LakeError
 from horizon.lake.watermark import Watermark, watermark_of
 
 TRIES: Final = 5  # against a compaction, which commits in between
@@ -23,7 +23,7 @@ def append(table: Table, files: Sequence[DataFile], after: Watermark) -> bool:
 
     Where it is refused or the answer was lost, the watermark in the catalog tells what became of
     it: whoever else moved it to ``after`` took the same rows. False says that somebody did, and
-    not with these files. Raises HorizonError where it was moved elsewhere.
+    not with these files. Raises LakeError where it was moved elsewhere.
     """
     before = watermark_of(table)
     for _ in range(TRIES):
@@ -57,9 +57,9 @@ def _names(table: Table, files: Sequence[DataFile]) -> bool:
     return not mine or any(task.file.file_path in mine for task in table.scan().plan_files())
 
 
-def _taken(exc: Exception) -> HorizonError:
+def _taken(exc: Exception) -> LakeError:
     said = " ".join(str(exc).split("\n")[0].split())
-    return HorizonError(
+    return LakeError(
         f"The lake's catalog did not take the commit ({said}): run `horizon archive` again, it "
         "finds out how far the lake has come."
     )

@@ -22,7 +22,7 @@ def read(
     tx: Connection, query: LiteralString, parameters: Mapping[str, Any], **kinds: str
 ) -> pa.Table:
     """A batch for each row that the query gives. A kind is uuid, int (a bigint), time or bool."""
-    schema = pa.schema([(name, _KINDS[kind][0]) for name, kind in kinds.items()])
+    schema = _schema(kinds)
     with tx.cursor(binary=True) as cursor:
         rows = cursor.execute(query, parameters).fetchall()
     batches = [
@@ -33,6 +33,14 @@ def read(
         for row in rows
     ]
     return pa.Table.from_batches(batches, schema=schema)
+
+
+def nothing(**kinds: str) -> pa.Table:
+    return _schema(kinds).empty_table()
+
+
+def _schema(kinds: Mapping[str, str]) -> pa.Schema:
+    return pa.schema([(name, _KINDS[kind][0]) for name, kind in kinds.items()])
 
 
 def _uuids(body: bytes) -> pa.Array:

@@ -23,6 +23,7 @@ QUERIES = Queries("horizon.lake")
 CATALOG: Final = "horizon"  # Spark's catalog has to have this name as well
 NAMESPACE: Final = "horizon"
 EVENTS: Final = "events"
+RESTING: Final = "resting"  # see resting.py
 
 
 @dataclass(frozen=True)

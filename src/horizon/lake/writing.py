@@ -24,8 +24,9 @@ from pyiceberg.table import Table
 from pyiceberg.table.locations import load_location_provider
 from pyiceberg.typedef import Record
 
-from horizon.errors import HorizonError
+from horizon.errors import LakeError
 from horizon.lake import checksum
+from horizon.lake.faults import naming
 from horizon.lake.schema import REPEATED
 
 # Of rows in memory; while one is sorted and written the next one is read.
@@ -47,8 +48,8 @@ class Written:
 def write(table: Table, batches: Iterable[pa.RecordBatch]) -> Written:
     """The files are on disk, and hold what was read; no snapshot names them yet.
 
-    Where that fails there are none. Raises OSError of the file that could not be written, and
-    HorizonError for one that holds something else.
+    Where that fails there are none. Raises LakeError, with the name of a file that could not be
+    written or holds something else.
     """
     written = Written()
     with ThreadPoolExecutor(1, "lake") as pool:
@@ -96,8 +97,10 @@ def _write_chunk(table: Table, batches: list[pa.RecordBatch], written: Written) 
         file = _write_file(table, day, events)
         written.files.append(file)
         files.append(file)
-    if checksum.of_files(table.io, [file.file_path for file in files]) != read:
-        raise HorizonError(
+    with naming(files[0].file_path):
+        found = checksum.of_files(table.io, [file.file_path for file in files])
+    if found != read:
+        raise LakeError(
             f"The lake's files {', '.join(file.file_path for file in files[:3])} do not hold what "
             "was written into them: look at the disk, then run `horizon archive` again; nothing "
             "was lost."
@@ -140,7 +143,7 @@ def _write_file(table: Table, day: date, events: pa.Table) -> DataFile:
     places = load_location_provider(metadata.location, metadata.properties)
     location = places.new_data_location(f"day={day}/{uuid4()}.parquet")
     output = table.io.new_output(location)
-    with output.create() as stream, pq.ParquetWriter(
+    with naming(location), output.create() as stream, pq.ParquetWriter(
         stream, events.schema, compression="zstd", compression_level=1, store_schema=False,
         use_dictionary=list(REPEATED), write_page_checksum=True,
     ) as writer:  # fmt: skip

@@ -48,7 +48,7 @@ def run(tx: Connection, window: Window, rules: ScoreRules, settings: Settings) -
 def scores(tx: Connection, now: datetime, rules: ScoreRules, settings: Settings) -> pa.Table:
     """Everybody's, as this transaction sees them; it has to be a REPEATABLE READ one."""
     since = now - timedelta(days=rules.window_days)
-    view = current_view(tx, settings)
+    view = current_view(tx, settings, at_rest_before=since)
     parameters = {
         "now": now, "since": since, "window_s": rules.window_days * DAY_S,
         "high": rules.high, "medium": rules.medium,

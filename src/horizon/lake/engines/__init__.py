@@ -36,6 +36,10 @@ class Engine(Protocol):
 
 def engine_of(settings: Settings) -> Engine:
     """The one that ENGINE names; only that one is imported."""
+    if settings.ENGINE == "spark":
+        from horizon.lake.engines.spark import Spark
+
+        return Spark.of(settings)
     from horizon.lake.engines.duckdb import DuckDB
 
     return DuckDB.of(settings)

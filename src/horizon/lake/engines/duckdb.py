@@ -64,7 +64,7 @@ class DuckDB:
             }
         )
         try:
-            session.execute("SET TimeZone = 'UTC'")
+            session.execute("SET TimeZone = 'UTC'; SET arrow_lossless_conversion = true")
             yield session
         finally:
             session.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
@@ -11,6 +10,7 @@ from fsspec.implementations.arrow import ArrowFSWrapper
 from pyarrow import fs
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
+from horizon.lake.faults import sentence
 from horizon.lake.files import local_path
 from horizon.lake.view import File, Files, View
 
@@ -48,30 +48,23 @@ def complaint(view: View, exc: Exception) -> str:
     for files in view.lake:
         for file in files.files:
             wrong = _wrong_with(view.properties, file)
-            if wrong:
-                return (
-                    f"{file.location} {wrong}: bring it back from a backup, then run it again; "
-                    "`horizon lake verify` looks at all files."
-                )
+            if wrong is not None:
+                return sentence(file.location, wrong)
     said = " ".join(str(exc).split())
     return f"The query over the lake failed ({said}), and no file is missing or damaged."
 
 
-def _wrong_with(properties: Mapping[str, str], file: File) -> str | None:
+def _wrong_with(properties: Mapping[str, str], file: File) -> Exception | None:
     try:
         system, path = _system(properties, file.location)
         info = system.get_file_info(path)
         if info.type != fs.FileType.File:
-            return "is missing"
+            return FileNotFoundError()
         if info.size != file.size_bytes:
-            return f"has {info.size:,} bytes and should have {file.size_bytes:,}"
+            return ValueError(f"{info.size:,} bytes, and should have {file.size_bytes:,}")
         with system.open_input_file(path) as source:
             for _ in pq.ParquetFile(source).iter_batches(65_536):
                 pass
     except (OSError, ValueError) as exc:
-        return f"cannot be read ({_short(exc)})"
+        return exc
     return None
-
-
-def _short(exc: Any) -> str:
-    return " ".join(str(exc).split())[:200]
