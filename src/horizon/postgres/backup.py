@@ -40,20 +40,28 @@ def backup(database: Database, home: Path, target: Path) -> None:
     half = target.with_name(f".{target.name}.half")
     half.touch(mode=0o600)  # it holds people's addresses; pg_dump keeps the mode
     half.chmod(0o600)
+    taken = {"taken_at": clock.now()}
     with database.transaction(Role.OWNER) as tx:
-        tx.execute(QUERIES["record_backup"], {"taken_at": clock.now()})
+        tx.execute(QUERIES["record_backup"], taken)
     try:
-        _dump(database, half)
+        # Of one moment: the lake keeps what the catalog in the dump names.
+        with database.transaction(Role.OWNER) as tx:
+            tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            row = tx.execute("SELECT pg_export_snapshot() AS id").fetchone()
+            assert row is not None
+            _dump(database, half, row.id)
+            tx.execute(QUERIES["note_lake"], taken)
         _write_keys(home, target)
         half.rename(target)
     finally:
         half.unlink(missing_ok=True)
 
 
-def _dump(database: Database, target: Path) -> None:
+def _dump(database: Database, target: Path, snapshot: str) -> None:
     dsn, environment = database.for_program()
     done = subprocess.run(
-        [str(binaries() / "pg_dump"), "--format=custom", "--no-owner", f"--file={target}", dsn],
+        [str(binaries() / "pg_dump"), "--format=custom", "--no-owner", f"--snapshot={snapshot}",
+         f"--file={target}", dsn],
         capture_output=True, text=True, check=False, env=environment,
     )  # fmt: skip
     if done.returncode != 0:

@@ -2,6 +2,11 @@
 -- Written before the dump, so that the dump tells when it was taken.
 INSERT INTO backups (taken_at) VALUES (%(taken_at)s)
 
+-- name: note_lake
+-- The lake's metadata file, as the transaction that the dump shares sees it.
+UPDATE backups SET lake = (SELECT max(metadata_location) FROM iceberg_tables WHERE table_name = 'events')
+WHERE taken_at = %(taken_at)s
+
 -- name: record_restore
 INSERT INTO restores (restored_at, backup_at, nothing_sent_since)
 VALUES (%(now)s, %(taken_at)s, %(nothing_sent_since)s)
