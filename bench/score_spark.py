@@ -81,13 +81,7 @@ def _figure(settings: Settings, view: View, now: datetime, size: int) -> Figure:
     return Figure("score.spark", round(value, 3), "s", round(reference, 3), size)
 
 
-def _plain(rows: pa.Table) -> pa.Table:
-    """In one order and in types that both have."""
-    ordered = rows.sort_by("profile_id")
-    return ordered.cast(pa.schema([(field.name, _type(field.type)) for field in ordered.schema]))
-
-
-def _type(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_timestamp(kind):
-        return pa.timestamp("us", tz="UTC")
-    return pa.string() if pa.types.is_large_string(kind) else kind
+def _plain(rows: pa.Table) -> list[dict[str, Any]]:
+    """In one order, by their values: each engine has Arrow types of its own for them."""
+    ordered: list[dict[str, Any]] = rows.sort_by("profile_id").to_pylist()
+    return ordered
