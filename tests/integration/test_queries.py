@@ -21,7 +21,9 @@ from horizon.postgres.queries import Queries
 from tests.parts import debian_postgres
 
 # What EXPLAIN does not take: these are carried out, with nothing to copy.
-COPIES = {"events.copy_ids", "events.copy_events", "events.copy_rejected"}
+COPIES = {
+    "events.copy_ids", "events.copy_events", "events.copy_rejected", "scoring.write_scores",
+}  # fmt: skip
 
 # Parameters are NULL, but for those whose type no operator tells.
 TYPED: dict[str, object] = {
@@ -110,7 +112,7 @@ def understand(key: str, package: str, role: Role, database: Database) -> None:
             tx.execute("SELECT open_score_run(7)")
             text = text.replace("{scores}", "scores_7")
         text = text.replace("{events}", "profile_events")  # or a part of them
-        if key in COPIES | {"scoring.write_scores"}:
+        if key in COPIES:
             with tx.cursor().copy(text) as copy:
                 copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8) + b"\xff\xff")
         else:
