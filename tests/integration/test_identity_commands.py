@@ -69,6 +69,14 @@ def test_how_the_graph_stands(graph: Graph, capsys: pytest.CaptureFixture[str]) 
     assert "limit:user_id" in text
 
 
+def test_a_number_whose_identifier_is_blocked_is_no_profile(
+    graph: Graph, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph.profile(9)
+    graph.node("user_id:test", None, "blocked")
+    assert told(capsys, "status")["profiles"] == 2
+
+
 def test_the_rules_that_hold_can_be_read(graph: Graph, capsys: pytest.CaptureFixture[str]) -> None:
     shipped = said(capsys, "rules", "show")
     assert "[kinds.user_id]" in shipped
