@@ -89,7 +89,7 @@ def test_status_and_doctor_name_hubs_and_what_is_refused_too_often(
     assert main.run(["status"]) == 0
     assert "1 hub; `horizon identity hubs`" in capsys.readouterr().out
     with graph.world.horizon.database.transaction(Role.OWNER) as tx:
-        [hubs] = doctor.look_at_graph(tx)
+        [hubs] = doctor.look_at_graph(tx, graph.world.horizon.settings)
         assert (hubs.verdict, hubs.found[:44]) == (
             Verdict.OK,
             "1 identifier is quarantined as a hub; `horiz",
@@ -99,7 +99,7 @@ def test_status_and_doctor_name_hubs_and_what_is_refused_too_often(
             "gen_random_uuid(), 'event', '2026-06-01', CASE WHEN n > 500 THEN 'cut' END "
             "FROM generate_series(1, 600) n"
         )
-        _, warned = doctor.look_at_graph(tx)
+        _, warned = doctor.look_at_graph(tx, graph.world.horizon.settings)
     assert warned.verdict is Verdict.WARNING
     assert warned.found == "100 of 606 ties between identifiers are refused by cut"
 
