@@ -175,8 +175,10 @@ def test_nothing_yet(here: World, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_comparison_counts_what_is_left(here: World, capsys: pytest.CaptureFixture[str]) -> None:
-    assert forward("add", URL, "--key", "k", "--allow-private", "--name", "old") == 0
     here.now = datetime.now(UTC)
+    here.put(here.track("eve", timedelta(0)), here.track("fay", timedelta(0)))  # before it
+    assert forward("add", URL, "--key", "k", "--allow-private", "--name", "old") == 0
+    assert told(capsys, "compare", "old") == []
     here.put(here.track("ann", timedelta(0)), here.identify("ann"))
     rows = told(capsys, "compare", "old")
     assert {row["type"]: row["left"] for row in rows} == {"track": 1, "identify": 1}
