@@ -126,7 +126,12 @@ def test_a_name_is_given_once(here: World, capsys: pytest.CaptureFixture[str]) -
 def test_another_address_needs_its_key(here: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert forward("add", URL, "--key", "k", "--allow-private", "--name", "old") == 0
     assert forward("set", "old", "--url", "https://192.0.2.8") == 2
-    assert forward("set", "old", "--url", "https://192.0.2.8", "--key", "k", "--allow-private") == 0
+    assert (
+        forward(
+            "set", "old", "--url", "https://192.0.2.8", "--key", "k", "--allow-private", "--no-try"
+        )
+        == 0
+    )
     assert told(capsys, "list")[0]["url"] == "https://192.0.2.8"
 
 
@@ -141,7 +146,7 @@ def test_another_address_is_not_private_because_the_last_one_was(
     assert allowed()
     assert forward("set", "old", "--key", "k", "--url", "http://127.0.0.1:9") == 2
     assert "Or say --allow-private." in capsys.readouterr().err
-    assert forward("set", "old", "--key", "k", "--url", "https://93.184.216.34") == 0
+    assert forward("set", "old", "--key", "k", "--url", "https://93.184.216.34", "--no-try") == 0
     assert not allowed()
 
 
@@ -156,6 +161,10 @@ def test_a_key_that_the_endpoint_refuses_is_told_at_once(
         assert not here.rows("SELECT FROM forwards")
         assert not actions(here)
         assert forward(*words, "--no-try") == 0
+        kept = here.rows("SELECT box FROM forward_keys")
+        assert forward("set", "old", "--key", "k2") == 2
+        assert "does not take this key (it answers 401)" in capsys.readouterr().err
+        assert here.rows("SELECT box FROM forward_keys") == kept
         assert forward("remove", "old") == 0
         for status, odd in ((200, False), (400, False), (404, True), (503, True)):
             there.judge = lambda _, status=status: answer(status)
@@ -175,8 +184,10 @@ def test_nothing_yet(here: World, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_comparison_counts_what_is_left(here: World, capsys: pytest.CaptureFixture[str]) -> None:
-    assert forward("add", URL, "--key", "k", "--allow-private", "--name", "old") == 0
     here.now = datetime.now(UTC)
+    here.put(here.track("eve", timedelta(0)), here.track("fay", timedelta(0)))  # before it
+    assert forward("add", URL, "--key", "k", "--allow-private", "--name", "old") == 0
+    assert told(capsys, "compare", "old") == []
     here.put(here.track("ann", timedelta(0)), here.identify("ann"))
     rows = told(capsys, "compare", "old")
     assert {row["type"]: row["left"] for row in rows} == {"track": 1, "identify": 1}

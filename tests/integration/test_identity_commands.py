@@ -69,6 +69,14 @@ def test_how_the_graph_stands(graph: Graph, capsys: pytest.CaptureFixture[str]) 
     assert "limit:user_id" in text
 
 
+def test_a_number_whose_identifier_is_blocked_is_no_profile(
+    graph: Graph, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph.profile(9)
+    graph.node("user_id:test", None, "blocked")
+    assert told(capsys, "status")["profiles"] == 2
+
+
 def test_the_rules_that_hold_can_be_read(graph: Graph, capsys: pytest.CaptureFixture[str]) -> None:
     shipped = said(capsys, "rules", "show")
     assert "[kinds.user_id]" in shipped
@@ -81,7 +89,7 @@ def test_status_and_doctor_name_hubs_and_what_is_refused_too_often(
     assert main.run(["status"]) == 0
     assert "1 hub; `horizon identity hubs`" in capsys.readouterr().out
     with graph.world.horizon.database.transaction(Role.OWNER) as tx:
-        [hubs] = doctor.look_at_graph(tx)
+        [hubs] = doctor.look_at_graph(tx, graph.world.horizon.settings)
         assert (hubs.verdict, hubs.found[:44]) == (
             Verdict.OK,
             "1 identifier is quarantined as a hub; `horiz",
@@ -91,7 +99,7 @@ def test_status_and_doctor_name_hubs_and_what_is_refused_too_often(
             "gen_random_uuid(), 'event', '2026-06-01', CASE WHEN n > 500 THEN 'cut' END "
             "FROM generate_series(1, 600) n"
         )
-        _, warned = doctor.look_at_graph(tx)
+        _, warned = doctor.look_at_graph(tx, graph.world.horizon.settings)
     assert warned.verdict is Verdict.WARNING
     assert warned.found == "100 of 606 ties between identifiers are refused by cut"
 

@@ -70,7 +70,7 @@ def test_what_cannot_be_is_said(
 
 
 def test_the_document_s_commands_do_what_it_says(here: World, tmp_path: Path) -> None:
-    here.people("ada")
+    here.people("ann")
     here.identify_all()
     (block,) = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     settings = here.horizon.settings
@@ -88,7 +88,7 @@ def test_the_document_s_commands_do_what_it_says(here: World, tmp_path: Path) ->
         for line in done.stdout.splitlines()
         if line.startswith("{")
     ]
-    assert answers[0]["user_id"] == "ada"
-    assert answers[1]["traits"]["email"] == "ada@example.com"
+    assert answers[0]["user_id"] == "ann"
+    assert answers[1]["traits"]["email"] == "ann@example.com"
     assert [one["event"] for one in answers[2]["data"]] == ["Product Viewed"]
     assert "The token of support is revoked." in done.stdout

@@ -34,6 +34,9 @@ Key = Annotated[
         help="The receiver's write key; in the environment nobody else on the machine sees it.",
     ),
 ]  # fmt: skip
+Try = Annotated[
+    bool, typer.Option("--try/--no-try", help="Ask the endpoint first whether it takes the key.")
+]
 AllowPrivate = Annotated[
     bool,
     typer.Option(
@@ -78,10 +81,7 @@ def forward_add(
         typer.Option("--from", metavar="now|TIME", help="Send what was received from then on."),
     ] = "now",
     allow_private: AllowPrivate = False,
-    try_: Annotated[
-        bool,
-        typer.Option("--try/--no-try", help="Ask the endpoint first whether it takes the key."),
-    ] = True,
+    try_: Try = True,
 ) -> None:
     """Send events on from now on, or from a time on. `horizon up` does it while it runs."""
     horizon = installed()
@@ -96,9 +96,13 @@ def forward_add(
         details = {"to": place_of(url), "source": source, "from": from_at}
         write_audit(tx, "forward:added", added, details)
     forwarder.wanted_file(horizon.settings.home).touch()
+    _say_untried(odd)
+    say(f"{added} is added; `horizon forward status` shows how far it is.")
+
+
+def _say_untried(odd: str | None) -> None:
     if odd:
         say(f"The endpoint could not be tried ({odd}): what comes is kept for it until it answers.")
-    say(f"{added} is added; `horizon forward status` shows how far it is.")
 
 
 def forward_list(as_json: AsJson = False) -> None:
@@ -154,14 +158,22 @@ def forward_set(
             "--allow-private/--no-allow-private", help="Whether it may be private or without TLS."
         ),
     ] = None,
+    try_: Try = True,
 ) -> None:
     """Give it another key, or another address and its key. It goes on where it was."""
     horizon = installed()
+    private = bool(allow_private)
     if url is not None:
-        check_address(horizon.settings, url, allow_private=bool(allow_private))
+        check_address(horizon.settings, url, allow_private=private)
+    with horizon.database.transaction(Role.WORKER) as tx:
+        known = book.find(tx, name)
+    if url is None and allow_private is None:
+        private = known.allow_private
+    odd = try_key(horizon.settings, url or known.url, key, allow_private=private) if try_ else None
     with horizon.database.transaction(Role.OWNER) as tx:
         book.change(tx, horizon.keys, name, key=key, url=url, allow_private=allow_private)
         write_audit(tx, "forward:changed", name, {"to": place_of(url) if url else None})
+    _say_untried(odd)
     say(f"{name} is changed; `horizon forward status` shows whether it goes.")
 
 

@@ -11,15 +11,17 @@ ON CONFLICT (forward_id) DO UPDATE SET box = excluded.box;
 -- name: add_live
 -- From now on: what is under way now and commits later is not seen here, so it is sent. From a time
 -- on: all that was received since, in one line with what comes.
-INSERT INTO forward_spans (forward_id, again, from_at, to_at, era, seen, asked_at)
+INSERT INTO forward_spans (forward_id, again, from_at, to_at, began_era, began, era, seen, asked_at)
 SELECT %(forward_id)s, false, coalesce(%(from_at)s::timestamptz, '-infinity'), 'infinity',
-       CASE WHEN %(from_at)s::timestamptz IS NULL THEN (SELECT max(era) FROM eras) ELSE 0 END,
-       CASE WHEN %(from_at)s::timestamptz IS NULL THEN pg_current_snapshot() ELSE '1:1:'::pg_snapshot END, %(clock)s;
+       b.era, b.seen, b.era, b.seen, %(clock)s
+FROM (SELECT max(era) AS era, pg_current_snapshot() AS seen FROM eras HAVING %(from_at)s::timestamptz IS NULL
+      UNION ALL
+      SELECT 0, '1:1:' WHERE %(from_at)s::timestamptz IS NOT NULL) b;
 
 -- name: add_replay
 -- All that is committed now and was received in that time, from its first on.
-INSERT INTO forward_spans (forward_id, again, from_at, to_at, era, seen, until_era, until, asked_at)
-SELECT forward_id, true, %(from_at)s, %(to_at)s, 0, '1:1:', (SELECT max(era) FROM eras), pg_current_snapshot(), %(clock)s
+INSERT INTO forward_spans (forward_id, again, from_at, to_at, began_era, began, era, seen, until_era, until, asked_at)
+SELECT forward_id, true, %(from_at)s, %(to_at)s, 0, '1:1:', 0, '1:1:', (SELECT max(era) FROM eras), pg_current_snapshot(), %(clock)s
 FROM forwards WHERE name = %(name)s
 RETURNING span_id;
 
@@ -151,14 +153,18 @@ LEFT JOIN LATERAL (
 WHERE f.name = %(name)s ORDER BY r.noted_at DESC, r.event_id LIMIT %(most)s;
 
 -- name: compare
--- Of the days from first_day to last_day what was accepted here, counted anew, and what came of it.
+-- Of the days from first_day to last_day what was accepted here and is to be sent, counted anew, and what
+-- came of it. What was there before the forward is no part of it.
 SELECT coalesce(a.day, d.day) AS day, coalesce(a.type, d.type) AS type, coalesce(a.accepted, 0)::bigint AS accepted,
        coalesce(d.sent, 0)::bigint AS sent, coalesce(d.refused, 0)::bigint AS refused,
        coalesce(d.looped, 0)::bigint AS looped, coalesce(d.sent_again, 0)::bigint AS sent_again
 FROM (
     SELECT (e.received_at AT TIME ZONE 'UTC')::date AS day, e.type, count(*) AS accepted
-    FROM events e
-    WHERE e.received_at >= %(first_day)s::timestamp AT TIME ZONE 'UTC'
+    FROM forwards f
+    JOIN forward_spans l ON l.forward_id = f.forward_id AND NOT l.again
+    JOIN events e ON e.received_at >= l.from_at
+                 AND (e.era > l.began_era OR (e.era = l.began_era AND NOT pg_visible_in_snapshot(e.tx, l.began)))
+    WHERE f.name = %(name)s AND e.received_at >= %(first_day)s::timestamp AT TIME ZONE 'UTC'
       AND e.received_at < (%(last_day)s::timestamp + interval '1 day') AT TIME ZONE 'UTC'
       AND e.source_id = ANY(%(sources)s::int[])
     GROUP BY 1, 2

@@ -129,7 +129,9 @@ FROM nodes GROUP BY kind ORDER BY nodes DESC, kind;
 SELECT how, refused_by, count(*) AS edges FROM edges GROUP BY how, refused_by ORDER BY edges DESC, how, refused_by;
 
 -- name: profile_counts
-SELECT count(*) FILTER (WHERE points_to IS NULL) AS profiles, count(*) FILTER (WHERE points_to IS NOT NULL) AS absorbed,
+-- A number whose own identifier is out of matching is of nobody.
+SELECT count(*) FILTER (WHERE points_to IS NULL
+                          AND EXISTS (SELECT FROM nodes n WHERE n.profile_id = profiles.profile_id AND n.live)) AS profiles, count(*) FILTER (WHERE points_to IS NOT NULL) AS absorbed,
        count(*) FILTER (WHERE contested IS NOT NULL AND points_to IS NULL) AS contested FROM profiles;
 
 -- name: last_runs

@@ -34,6 +34,8 @@ CREATE TABLE forward_spans (
     again boolean NOT NULL,
     from_at timestamptz NOT NULL,
     to_at timestamptz NOT NULL,
+    began_era int NOT NULL,
+    began pg_snapshot NOT NULL,  -- what this sees of began_era and before was there already, and is not sent
     era int NOT NULL,
     seen pg_snapshot NOT NULL,
     until_era int,
