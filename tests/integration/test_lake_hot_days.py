@@ -168,9 +168,7 @@ def test_the_pipeline_verifies_once_a_day_and_only_where_days_are_to_leave(
     count = "SELECT FROM runs WHERE stage = 'verify'"
     stages.keep_lake(horizon, now, uuid4())
     assert filled.world.rows(count) == []
-    horizon = type(horizon)(
-        **{**vars(horizon), "settings": horizon.settings.changed(HOT_DAYS=KEPT)}
-    )
+    horizon = replace(horizon, settings=horizon.settings.changed(HOT_DAYS=KEPT))
     for _ in range(2):
         stages.keep_lake(horizon, now, uuid4())
     assert len(filled.world.rows(count)) == 1
