@@ -125,8 +125,8 @@ def test_what_a_forward_has_not_sent_yet_stays(filled: LakeWorld) -> None:
         "VALUES ('f', 'https://example.com', false, now())"
     )
     filled.world.change(
-        "INSERT INTO forward_spans (forward_id, again, from_at, to_at, era, seen, asked_at) "
-        "SELECT forward_id, false, now(), 'infinity', 1, '1:1:', now() FROM forwards"
+        "INSERT INTO forward_spans (forward_id, again, from_at, to_at, began_era, began, era, seen, asked_at) "
+        "SELECT forward_id, false, now(), 'infinity', 1, '1:1:', 1, '1:1:', now() FROM forwards"
     )
     drop(filled)
     assert hot(filled) == list(AGO)
