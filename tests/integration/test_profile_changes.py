@@ -94,7 +94,7 @@ def test_the_one_it_is_kept_from_can_be_named(
 def test_two_are_joined_though_no_event_does_it(
     here: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    here.put(here.track("ann", DAY), here.track("ann-b", DAY))
+    here.put(here.track("ann", 2 * DAY), here.track("ann-b", DAY))
     here.identify_all()
     assert profiles(here) == these("ann", "ann-b")
     told(capsys, "join", "user_id:ann", "user_id:ann-b")
