@@ -198,7 +198,8 @@ def test_the_log_of_the_run_agrees(demo: Demo) -> None:
     demo.again()
     shown = demo.gather()
     by_stage = {line.stage: line.figures for line in shown.log.lines}
-    assert list(by_stage) == ["identity", "score", "alert", "campaign", "email", "seal"]
+    stages_run = ["identity", "archive", "score", "alert", "campaign", "email", "seal"]
+    assert list(by_stage) == stages_run
     assert by_stage["alert"]["created"] == shown.alerts.created
     assert shown.log.details == {"score_detail": 1, "alert_created": 4, "message": 6}
     assert all(json.loads(line.raw)["correlation_id"] == str(demo.run) for line in shown.log.lines)

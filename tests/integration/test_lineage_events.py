@@ -118,7 +118,7 @@ def check_score(event: Event, world: World) -> None:
     ]
     newer = scores["facets"]["lineage"]
     from_job = [one for one in newer["fields"]["score"]["inputs"] if one["type"] == "JOB"]
-    assert "parameter window_days" in from_job[0]["transformations"][0]["description"]
+    assert "parameter window_s" in from_job[0]["transformations"][0]["description"]
     decides = {one["field"] for one in scores["facets"]["columnLineage"]["dataset"]}
     assert "activity" in decides
 

@@ -21,9 +21,8 @@ from horizon.postgres.queries import Queries
 from tests.parts import debian_postgres
 
 # What EXPLAIN does not take: these are carried out, with nothing to copy.
-COPIES = {
-    "events.copy_ids", "events.copy_events", "events.copy_rejected", "scoring.write_scores",
-}  # fmt: skip
+INTAKE_COPIES = {"events.copy_ids", "events.copy_events", "events.copy_rejected"}
+COPIES = {*INTAKE_COPIES, "scoring.write_scores"}
 
 # Parameters are NULL, but for those whose type no operator tells.
 TYPED: dict[str, object] = {
@@ -40,7 +39,7 @@ ROLES = {
 EDGE_TOO = {
     "events.missing_partitions", "events.make_partitions", "events.claim_ids",
     "events.keyed_sources", "events.source_by_key", "events.source_by_name",
-    "events.note_key_use", *COPIES,
+    "events.note_key_use", *INTAKE_COPIES,
 }  # fmt: skip
 WORKER_ALONE = {"api.add_token", "api.revoke_token", "api.tokens"}  # commands
 # No process that runs by itself may make a campaign, or forget one.
