@@ -73,5 +73,6 @@ def test_the_demo_tells_of_every_stage(tmp_path: Path, settings: Settings) -> No
     assert set(map(tuple, runs.values())) == {("START", "COMPLETE")}
     jobs = {name.split()[0] for name in runs}
     assert jobs == {
-        "ingest", "identity", "score", "alert", "campaign", "email", "seal", "pipeline",
+        "ingest", "identity", "archive", "score", "alert", "campaign", "email", "seal",
+        "pipeline",
     }  # fmt: skip
