@@ -1,9 +1,10 @@
-"""The score stage: [score.sql] over hot events; [score.lake], [score.memory] and [score.history]
-over archived ones."""
+"""The score stage: [score.sql] over hot events; [score.lake], [score.memory], [score.spark] and
+[score.history] over archived ones."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import resource
 import statistics
 import uuid
@@ -18,6 +19,7 @@ from adbc_driver_postgresql import dbapi
 from psycopg import sql
 from pyiceberg.table import Table
 
+from bench import score_spark
 from bench.harness import Figure, medians, scratch_installation, seconds
 from horizon import clock
 from horizon.lake import commit, resting, writing
@@ -82,6 +84,7 @@ def _lake(horizon: Installation, now: datetime, events: int, profiles: int) -> I
     view = _view(horizon)
     today = now.astimezone(UTC).date()
     _fill(table, view, events, [today - timedelta(days=n) for n in range(1, DAYS + 1)])
+    os.sync()
     stage = score_stage(horizon.settings)
     view = _view(horizon)
     value, reference = medians(
@@ -90,8 +93,10 @@ def _lake(horizon: Installation, now: datetime, events: int, profiles: int) -> I
     yield Figure("score.lake", round(value, 3), "s", round(reference, 3), events)
     peak_mb = _peak_mb(horizon.settings, now)
     yield Figure("score.memory", peak_mb, "MB", 2000, events)
+    yield from score_spark.figures(horizon, now, events)
     history = [today - timedelta(days=n) for n in range(DAYS + 1, 11 * DAYS + 1)]
     _fill(table, view, 10 * events, history)
+    os.sync()  # what was just written is not this stage's to write out
     refresh = seconds(
         lambda: resting.refresh(lake, engine_of(horizon.settings), now - timedelta(days=15))
     )

@@ -89,3 +89,7 @@ BEGIN
 END $$;
 REVOKE EXECUTE ON FUNCTION day_is_read(date), days_to_leave(date), drop_hot_days(date) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION days_to_leave(date), drop_hot_days(date) TO horizon_worker;
+
+-- view.py takes the nodes out in sixteenths. Without this the planner sorts them first, which takes
+-- longer than all the rest of it.
+CREATE STATISTICS nodes_by_sixteenth ON (get_byte(uuid_send(node), 15) & 15) FROM nodes;
