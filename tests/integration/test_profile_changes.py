@@ -16,6 +16,7 @@ from horizon.postgres.database import Role
 from horizon.profiles import changes
 from horizon.profiles.evidence import Evidence
 from horizon.profiles.people import find, find_node
+from tests import merging
 from tests.world import DAY, World
 
 Profiles = set[frozenset[str]]
@@ -81,6 +82,46 @@ def test_a_split_holds_against_later_events_until_it_is_taken_back(
     assert told(capsys, "cuts")[0]["lifted_at"] is not None
     number = next(iter(done["before"]))
     assert actions(family) == [("profile:split", number), ("profile:uncut", str(cut["cut_id"]))]
+
+
+def _desk(world: World, address: str) -> None:
+    """Eleven people sign in with one address, which is a hub from then on."""
+    world.put(*(world.identify(f"u{n}", DAY, email=address) for n in range(11)))
+    world.identify_all()
+    assert world.rows("SELECT dead FROM nodes WHERE value = %s", address)[0].dead == "hub"
+
+
+def test_a_split_holds_when_what_it_is_kept_from_becomes_a_hub(
+    family: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = told(capsys, "split", "anonymous_id:laptop", "--cut", "email:cyd@example.com")
+    _desk(family, "ann@example.com")
+    mine = frozenset({"laptop"}), frozenset({"cyd@example.com"})
+    again = {"type": "identify", "anonymousId": "laptop", "traits": {"email": "cyd@example.com"}}
+    family.put(again)
+    family.identify_all()
+    assert profiles(family).issuperset(mine)
+    [cut] = told(capsys, "cuts")
+    assert cut["anchor"]["value"] == "laptop", "it is told what the cut is held against now"
+    assert profile("join", "email:cyd@example.com", "anonymous_id:laptop") == 2
+    assert "Cut 1 keeps the two apart" in capsys.readouterr().err
+    assert profile("uncut", str(done["cut_id"])) == 0
+    assert frozenset({"laptop", "cyd@example.com"}) in profiles(family)
+
+
+def test_also_where_no_event_ties_it_to_the_two_any_more(family: World) -> None:
+    """While the desk's address is somebody's, the cut is against that alone."""
+    family.put(family.identify("u0", 2 * DAY, email="desk@example.com"))
+    family.identify_all()
+    names = ("cyd@example.com", "desk@example.com", "laptop")
+    node, anchor, stand_in = (merging.node(family, name) for name in names)
+    family.rows("INSERT INTO cuts (node, anchor, stand_ins, made_at) VALUES (%s, %s, %s, %s) RETURNING 1",
+                node, anchor, [stand_in], family.now)  # fmt: skip
+    family.put({**family.track("u0", DAY), "anonymousId": "laptop-2"})
+    family.identify_all()
+    assert frozenset(("laptop", "ann@example.com", "cyd@example.com")) in profiles(family)
+    _desk(family, "desk@example.com")
+    assert profiles(family).issuperset(these("laptop ann@example.com", "cyd@example.com"))
 
 
 def test_the_one_it_is_kept_from_can_be_named(

@@ -19,6 +19,8 @@ from horizon.profiles.model import Node
 from horizon.profiles.people import MOST_NODES, Person
 from horizon.profiles.rules import ordered
 
+STAND_INS = 20  # of a cut; that all of them become hubs is told in docs/identity.md
+
 Solve = Callable[[Connection, Sequence[UUID], datetime, UUID], object]
 
 
@@ -52,7 +54,18 @@ def split(
             f"{node} and {other} stay together, so nothing was changed: tell whoever maintains "
             "Horizon, with what `horizon profile explain` says of the two."
         )
+    _stand_in(evidence, row.cut_id, other)
     return change
+
+
+def _stand_in(evidence: Evidence, cut_id: int, anchor: Node) -> None:
+    """An anchor that becomes a hub would hold nobody back: what stays with it does so then."""
+    profile_id = evidence.nodes([anchor.node])[anchor.node].profile_id
+    assert profile_id is not None, "the two were just parted"
+    group = [one.node for one in evidence.profile_nodes(profile_id, MOST_NODES)]
+    beside = [node for node in group if node != anchor.node]
+    values = {"cut_id": cut_id, "nodes": beside[:STAND_INS]}
+    evidence.tx.execute(QUERIES["stand_in"], values)
 
 
 def _kept(evidence: Evidence, person: Person, node: Node, other: Node | None) -> Node:
@@ -113,7 +126,7 @@ def uncut(evidence: Evidence, cut_id: int, solve: Solve, now: datetime) -> Chang
         raise UsageError(
             f"There is no cut {cut_id} that stands: `horizon profile cuts` lists them."
         )
-    ends = evidence.nodes([lifted.node, lifted.anchor])
+    ends = evidence.nodes(lifted.ends)
     before = [
         node
         for profile_id in {end.profile_id for end in ends.values() if end.profile_id is not None}

@@ -74,21 +74,28 @@ WHERE profile_id = %(profile_id)s AND value <> 'null' ORDER BY name;
 SELECT score, tier, "now" AS scored_at FROM current_scores WHERE profile_id = %(profile_id)s;
 
 -- name: cuts
--- Of these nodes, or all where none are given. The newest first.
-SELECT c.cut_id, c.node, c.anchor, c.made_at, c.lifted_at FROM cuts c
+-- Of these nodes, or all where none are given. The newest first, each with the end it is held against
+-- now; where all are out, with the one it was made against.
+SELECT c.cut_id, c.node, c.anchor, c.made_at, c.lifted_at
+FROM (SELECT cut_id, node, coalesce(held_against(anchor || stand_ins), anchor) AS anchor, made_at, lifted_at FROM cuts) c
 WHERE %(nodes)s::uuid[] IS NULL OR c.node = ANY(%(nodes)s::uuid[]) OR c.anchor = ANY(%(nodes)s::uuid[])
 ORDER BY c.cut_id DESC;
 
 -- name: add_cut
 INSERT INTO cuts (node, anchor, made_at) VALUES (%(node)s, %(anchor)s, %(now)s) RETURNING cut_id;
 
+-- name: stand_in
+-- What stays with the anchor; these are in their order.
+UPDATE cuts SET stand_ins = %(nodes)s::uuid[] WHERE cut_id = %(cut_id)s;
+
 -- name: lift_cut
-UPDATE cuts SET lifted_at = %(now)s WHERE cut_id = %(cut_id)s AND lifted_at IS NULL RETURNING node, anchor;
+UPDATE cuts SET lifted_at = %(now)s WHERE cut_id = %(cut_id)s AND lifted_at IS NULL
+RETURNING ARRAY[node, anchor] || stand_ins AS ends;
 
 -- name: standing_cut
 -- Whether a cut that stands is between the two profiles.
 SELECT c.cut_id FROM cuts c
-JOIN nodes n ON n.node = c.node JOIN nodes a ON a.node = c.anchor
+JOIN nodes n ON n.node = c.node JOIN nodes a ON a.node = held_against(c.anchor || c.stand_ins)
 WHERE c.lifted_at IS NULL
   AND (n.profile_id, a.profile_id) IN ((%(one)s, %(other)s), (%(other)s, %(one)s))
 ORDER BY c.cut_id LIMIT 1;

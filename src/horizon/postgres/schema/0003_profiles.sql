@@ -58,16 +58,25 @@ CREATE FUNCTION sighted_source(first uuid[]) RETURNS int LANGUAGE sql IMMUTABLE 
     SELECT nullif(('x' || right(first[3]::text, 8))::bit(32)::int, 0)
 $$;
 
--- Cannot-link: these two are never of one profile, until it is lifted.
+-- Cannot-link: these two are never of one profile, until it is lifted. An anchor that is out of matching
+-- (a hub, or blocked) holds nobody back: then its first stand-in that is not out is the other end.
 CREATE TABLE cuts (
     cut_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     node uuid NOT NULL,
     anchor uuid NOT NULL,
+    stand_ins uuid[] NOT NULL DEFAULT '{}',  -- what was of the anchor's profile then, the strongest first
     made_at timestamptz NOT NULL,
     lifted_at timestamptz
 );
 CREATE INDEX cuts_by_node ON cuts (node) WHERE lifted_at IS NULL;
 CREATE INDEX cuts_by_anchor ON cuts (anchor) WHERE lifted_at IS NULL;
+
+-- The end that a cut is held against now: the anchor, or who stands in for it. None: all are out.
+CREATE FUNCTION held_against(ends uuid[]) RETURNS uuid LANGUAGE sql STABLE AS $$
+    SELECT e.node FROM unnest(ends) WITH ORDINALITY e (node, place)
+    WHERE NOT EXISTS (SELECT FROM nodes d WHERE d.node = e.node AND d.profile_id IS NULL)
+    ORDER BY e.place LIMIT 1
+$$;
 
 -- Whose an event is: its first node that is not dead. One that the identity stage has not met yet
 -- counts as live. Called for the few events whose first node is dead: a call takes 10 us.
