@@ -40,7 +40,7 @@ class Answer:
     hubs: set[Hashable]
     refused: dict[
         tuple[Hashable, Hashable, str], str
-    ]  # a tie's ends and how -> hub, cut, limit:KIND
+    ]  # a tie's ends and how -> blocked, hub, cut, limit:KIND
 
 
 def clamped(time: datetime, received_at: datetime, trusted: bool) -> datetime:
@@ -57,7 +57,10 @@ def partition(world: World, rules: Rules) -> Answer:
     good = [key for key in first if key[0] not in world.blocked and key[1] not in world.blocked]
     hubs = {node for node in world.kinds if _is_hub(node, good, world, rules)}
     live = [node for node in world.kinds if node not in hubs and node not in world.blocked]
-    refused = {key: "hub" for key in first if not {key[0], key[1]} <= set(live)}
+    refused = {
+        key: "blocked" if {key[0], key[1]} & world.blocked else "hub"
+        for key in first if not {key[0], key[1]} <= set(live)
+    }  # fmt: skip
     out = hubs | world.blocked
     held = [(node, [one for one in others if one not in out]) for node, *others in world.cuts]
     cuts = [{node, others[0]} for node, others in held if others]

@@ -23,7 +23,8 @@ Bools = NDArray[np.bool_]
 
 JOINS: Final = 0
 HUB: Final = -1
-CUT: Final = -2  # and a number above 0: 1 + the kind whose limit refused
+CUT: Final = -2
+BLOCKED: Final = -3  # and a number above 0: 1 + the kind whose limit refused
 
 _MICROS = 1_000_000
 _DAY = 86_400 * _MICROS
@@ -55,13 +56,13 @@ class Solution:
     group: Ints
     component: Ints
     hub: Bools
-    refused: Ints  # of each edge: JOINS, HUB, CUT or 1 + a kind
+    refused: Ints  # of each edge: JOINS, BLOCKED, HUB, CUT or 1 + a kind
 
     def reason(self, edge: int, kinds: tuple[str, ...]) -> str | None:
         code = int(self.refused[edge])
         if code > 0:
             return f"limit:{kinds[code - 1]}"
-        return {JOINS: None, HUB: "hub", CUT: "cut"}[code]
+        return {JOINS: None, BLOCKED: "blocked", HUB: "hub", CUT: "cut"}[code]
 
 
 def solve(graph: Graph, rules: Rules) -> Solution:
@@ -70,7 +71,8 @@ def solve(graph: Graph, rules: Rules) -> Solution:
     live = ~(hub | graph.blocked)
     joins = live[graph.weak] & live[graph.strong]
     component = _components(len(graph.kind), graph.weak[joins], graph.strong[joins])
-    refused = np.where(joins, JOINS, HUB).astype(np.int64)
+    blocked = graph.blocked[graph.weak] | graph.blocked[graph.strong]
+    refused = np.where(joins, JOINS, np.where(blocked, BLOCKED, HUB)).astype(np.int64)
     group = component.copy()
     cuts = _standing(graph.cuts, live)
     contested = _contested(graph, limits, live, joins, component, cuts)
