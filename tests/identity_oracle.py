@@ -32,6 +32,7 @@ class World:
     # A node, and what it is kept from: the first of the others that is neither a hub nor blocked.
     cuts: list[tuple[Hashable, ...]] = field(default_factory=list)
     blocked: set[Hashable] = field(default_factory=set)
+    unjoined: set[tuple[Hashable, Hashable, str]] = field(default_factory=set)  # ties taken back
 
 
 @dataclass
@@ -61,6 +62,7 @@ def partition(world: World, rules: Rules) -> Answer:
         key: "blocked" if {key[0], key[1]} & world.blocked else "hub"
         for key in first if not {key[0], key[1]} <= set(live)
     }  # fmt: skip
+    refused |= {key: "unjoined" for key in first if key in world.unjoined}
     out = hubs | world.blocked
     held = [(node, [one for one in others if one not in out]) for node, *others in world.cuts]
     cuts = [{node, others[0]} for node, others in held if others]

@@ -147,6 +147,59 @@ def test_two_are_joined_though_no_event_does_it(
     assert profiles(here) == these("ann", "ann-b"), "a cut is stronger than a join"
 
 
+def test_a_join_is_taken_back_and_made_again(
+    here: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here.put(here.track("ann", 2 * DAY), here.track("bob", DAY))
+    here.identify_all()
+    two = ("user_id:ann", "user_id:bob")
+    assert profile("unjoin", *two) == 2
+    assert "No join by hand ties user_id:ann and user_id:bob" in capsys.readouterr().err
+    told(capsys, "join", *two, "--why", "ticket 7")
+    done = told(capsys, "unjoin", *reversed(two), "--why", "another ann")
+    assert [len(done["before"]), len(done["after"])] == [1, 2]
+    assert profiles(here) == these("ann", "bob")
+    found = told(capsys, "explain", *two)
+    assert [one["why"] for one in found["steps"]] == ["the join by hand was taken back"]
+    here.put(here.track("ann", DAY), here.track("bob", DAY))
+    here.put({**here.track("ann", DAY), "anonymousId": "laptop"})
+    here.identify_all()
+    assert profiles(here) == these("ann laptop", "bob"), "runs of the stage leave it taken back"
+    assert profile("unjoin", *two) == 2
+    told(capsys, "join", *two)
+    assert profiles(here) == these("ann bob laptop")
+    assert [action for action, _ in actions(here)] == [
+        "profile:joined", "profile:unjoined", "profile:joined",
+    ]  # fmt: skip
+
+
+def test_what_was_changed_by_hand_is_told_with_who_and_why(
+    family: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["identity", "changes"]) == 0
+    assert "Nothing was changed by hand." in capsys.readouterr().out
+    cyd, laptop = "email:cyd@example.com", "anonymous_id:laptop"
+    told(capsys, "split", laptop, "--cut", cyd, "--why", "her daughter")
+    told(capsys, "uncut", "1")
+    family.put(family.track("bob", DAY))
+    family.identify_all()
+    told(capsys, "join", "user_id:bob", laptop)
+    told(capsys, "unjoin", "user_id:bob", laptop)
+    capsys.readouterr()
+    assert main.run(["identity", "changes", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(one["what"], one["number"], one["why"]) for one in reversed(found)] == [
+        ("split", 1, "her daughter"), ("cut lifted", 1, None), ("joined", None, None),
+        ("join taken back", None, None),
+    ]  # fmt: skip
+    assert found[-1]["identifiers"] == ["email:c***@e***.com", "email:a***@e***.com"]
+    assert found[0]["identifiers"] == ["user_id:bob", laptop]
+    assert all(one["actor"].startswith("cli:") for one in found)
+    assert main.run(["identity", "changes", "--limit", "1", "--unmasked"]) == 0
+    assert "join taken back" in (out := capsys.readouterr().out)
+    assert "cut lifted" not in out
+
+
 def test_a_profile_of_more_identifiers_than_are_listed_is_changed_like_others(
     here: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from horizon.cli.identity_changes import identity_changes
 from horizon.cli.identity_rules import identity_adopt, identity_try, rules_show
 from horizon.cli.options import AsJson, DatabaseName
 from horizon.cli.output import many, say, show
@@ -26,7 +27,7 @@ def register(app: typer.Typer) -> None:
     identity = typer.Typer(no_args_is_help=True, help="How identifiers become people; the rules.")
     for name, command in (
         ("status", identity_status), ("hubs", identity_hubs), ("blocked", identity_blocked),
-        ("try", identity_try), ("adopt", identity_adopt),
+        ("changes", identity_changes), ("try", identity_try), ("adopt", identity_adopt),
     ):  # fmt: skip
         identity.command(name)(command)
     rules = typer.Typer(no_args_is_help=True, help="The rules of matching.")

@@ -24,7 +24,8 @@ Bools = NDArray[np.bool_]
 JOINS: Final = 0
 HUB: Final = -1
 CUT: Final = -2
-BLOCKED: Final = -3  # and a number above 0: 1 + the kind whose limit refused
+BLOCKED: Final = -3
+UNJOINED: Final = -4  # and a number above 0: 1 + the kind whose limit refused
 
 _MICROS = 1_000_000
 _DAY = 86_400 * _MICROS
@@ -43,6 +44,7 @@ class Graph:
     weak: Ints  # of each edge, a node
     strong: Ints
     contracts: Bools  # alias, same, manual: its ends count as one identifier
+    unjoined: Bools  # a join by hand that was taken back: it ties nobody, and counts for hubs
     time: Ints
     # Cut, node, and an end that it is kept from: of a cut's rows the first whose end is not out
     # counts. -1: an end that is not out, and not here.
@@ -56,23 +58,25 @@ class Solution:
     group: Ints
     component: Ints
     hub: Bools
-    refused: Ints  # of each edge: JOINS, BLOCKED, HUB, CUT or 1 + a kind
+    refused: Ints  # of each edge: JOINS, UNJOINED, BLOCKED, HUB, CUT or 1 + a kind
 
     def reason(self, edge: int, kinds: tuple[str, ...]) -> str | None:
         code = int(self.refused[edge])
         if code > 0:
             return f"limit:{kinds[code - 1]}"
-        return {JOINS: None, BLOCKED: "blocked", HUB: "hub", CUT: "cut"}[code]
+        return {
+            JOINS: None, UNJOINED: "unjoined", BLOCKED: "blocked", HUB: "hub", CUT: "cut",
+        }[code]  # fmt: skip
 
 
 def solve(graph: Graph, rules: Rules) -> Solution:
     limits = _Limits(graph, rules)
     hub = graph.hub | _hubs(graph, rules, limits)
     live = ~(hub | graph.blocked)
-    joins = live[graph.weak] & live[graph.strong]
+    joins = live[graph.weak] & live[graph.strong] & ~graph.unjoined
     component = _components(len(graph.kind), graph.weak[joins], graph.strong[joins])
     blocked = graph.blocked[graph.weak] | graph.blocked[graph.strong]
-    refused = np.where(joins, JOINS, np.where(blocked, BLOCKED, HUB)).astype(np.int64)
+    refused = np.select((joins, graph.unjoined, blocked), (JOINS, UNJOINED, BLOCKED), HUB)
     group = component.copy()
     cuts = _standing(graph.cuts, live)
     contested = _contested(graph, limits, live, joins, component, cuts)

@@ -230,13 +230,14 @@ FROM (
 JOIN numbered_kinds k USING (kind);
 
 -- name: read_edges
--- state: 0 joins, 1 is refused, 2 is fresh.
+-- state: 0 joins, 1 is refused, 2 is fresh. how 4: a join by hand that was taken back.
 SELECT weak, strong, time,
        CASE how WHEN 'event' THEN 0 WHEN 'alias' THEN 1 WHEN 'same' THEN 2 ELSE 3 END::bigint AS how, 2::bigint AS state
 FROM fresh_edges
 UNION ALL
 SELECT e.weak, e.strong, e.time,
-       CASE e.how WHEN 'event' THEN 0 WHEN 'alias' THEN 1 WHEN 'same' THEN 2 ELSE 3 END::bigint,
+       CASE WHEN e.refused_by = 'unjoined' THEN 4
+            ELSE CASE e.how WHEN 'event' THEN 0 WHEN 'alias' THEN 1 WHEN 'same' THEN 2 ELSE 3 END END::bigint,
        (e.refused_by IS NOT NULL)::int::bigint
 FROM (
     -- Not all of a hub's, which may have any number: only those of who is tied to it here.
@@ -250,7 +251,8 @@ WHERE NOT EXISTS (SELECT FROM fresh_edges f WHERE f.weak = e.weak AND f.strong =
 
 -- name: read_all_edges
 SELECT weak, strong, time,
-       CASE how WHEN 'event' THEN 0 WHEN 'alias' THEN 1 WHEN 'same' THEN 2 ELSE 3 END::bigint AS how,
+       CASE WHEN refused_by = 'unjoined' THEN 4
+            ELSE CASE how WHEN 'event' THEN 0 WHEN 'alias' THEN 1 WHEN 'same' THEN 2 ELSE 3 END END::bigint AS how,
        (refused_by IS NOT NULL)::int::bigint AS state
 FROM edges;
 

@@ -1,4 +1,4 @@
-"""What an operator says of who is who: a cut, a join, and lifting a cut.
+"""What an operator says of who is who: a cut, a join, and taking either back.
 
 Each is a row that the identity stage respects from then on; the profiles it touches are solved
 again at once, in the same transaction. The solving is the stage's and is handed in. What is of one
@@ -7,7 +7,7 @@ profile is asked by its number; the lists are for showing, and end somewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -120,6 +120,17 @@ def join(evidence: Evidence, one: Person, other: Person, solve: Solve, now: date
     return change
 
 
+def unjoin(evidence: Evidence, one: Node, other: Node, solve: Solve, now: datetime) -> Change:
+    """A join by hand ties nobody any more; what events say of the two holds on."""
+    values = {"one": one.node, "other": other.node}
+    before = _profiles_of(evidence, [one, other])
+    if evidence.tx.execute(QUERIES["unjoin"], values).fetchone() is None:
+        raise UsageError(
+            f"No join by hand ties {one} and {other}: `horizon identity changes` lists them."
+        )
+    return _solved(evidence, [one, other], before, solve, now)
+
+
 def uncut(evidence: Evidence, cut_id: int, solve: Solve, now: datetime) -> Change:
     lifted = evidence.tx.execute(QUERIES["lift_cut"], {"cut_id": cut_id, "now": now}).fetchone()
     if lifted is None:
@@ -127,12 +138,16 @@ def uncut(evidence: Evidence, cut_id: int, solve: Solve, now: datetime) -> Chang
             f"There is no cut {cut_id} that stands: `horizon profile cuts` lists them."
         )
     ends = evidence.nodes(lifted.ends)
-    before = [
+    before = _profiles_of(evidence, ends.values())
+    return _solved(evidence, list(ends.values()), before, solve, now, cut_id)
+
+
+def _profiles_of(evidence: Evidence, ends: Iterable[Node]) -> list[Node]:
+    return [
         node
-        for profile_id in {end.profile_id for end in ends.values() if end.profile_id is not None}
+        for profile_id in {end.profile_id for end in ends if end.profile_id is not None}
         for node in evidence.profile_nodes(profile_id, MOST_NODES)
     ]
-    return _solved(evidence, list(ends.values()), before, solve, now, cut_id)
 
 
 def _solved(

@@ -102,7 +102,24 @@ ORDER BY c.cut_id LIMIT 1;
 
 -- name: add_manual_edge
 INSERT INTO edges (weak, strong, how, time) VALUES (%(weak)s, %(strong)s, 'manual', %(now)s)
-ON CONFLICT (weak, strong, how) DO NOTHING;
+ON CONFLICT (weak, strong, how) DO UPDATE SET time = excluded.time, refused_by = NULL
+WHERE edges.refused_by = 'unjoined';
+
+-- name: unjoin
+-- The row stays, so that it is seen, and tells the solver that it ties nobody.
+UPDATE edges SET refused_by = 'unjoined'
+WHERE (weak, strong) IN ((%(one)s, %(other)s), (%(other)s, %(one)s)) AND how = 'manual'
+  AND refused_by IS DISTINCT FROM 'unjoined'
+RETURNING weak;
+
+-- name: operator_changes
+-- What was said by hand of who is who, and by which rules: the audit's lines, the newest first.
+SELECT a.audit_id, a.at, a.actor, a.action, a.object, a.details, c.cut_id, c.node, c.anchor
+FROM audit a
+LEFT JOIN cuts c ON c.cut_id = CASE a.action WHEN 'profile:split' THEN (a.details ->> 'cut_id')::bigint
+                                             WHEN 'profile:uncut' THEN a.object::bigint END
+WHERE a.action IN ('profile:split', 'profile:uncut', 'profile:joined', 'profile:unjoined', 'identity:rules:adopted')
+ORDER BY a.audit_id DESC LIMIT %(most)s;
 
 -- name: lock_stage
 -- The runner's lock of the identity stage: a run that goes on has read what is about to change.

@@ -55,7 +55,7 @@ def of_line(line: Line) -> list[str]:
 
 
 def short_refusal(edge: Edge) -> str:
-    short_of = {"hub": "a hub", "blocked": "blocked", "cut": "a cut"}
+    short_of = {"hub": "a hub", "blocked": "blocked", "cut": "a cut", "unjoined": "taken back"}
     return f"refused: {short_of.get(edge.refused_by or '', edge.why)}"
 
 

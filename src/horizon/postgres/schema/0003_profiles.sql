@@ -39,7 +39,9 @@ CREATE TABLE edges (
     time timestamptz NOT NULL,  -- of the first event, at most 30 days before its receipt
     event_id uuid,
     source_id int,
-    refused_by text,  -- what keeps its ends apart: limit:KIND, cut, hub or blocked; none: it joins them
+    -- What keeps its ends apart: limit:KIND, cut, hub, blocked; unjoined: a join by hand that was taken
+    -- back. None: it joins them.
+    refused_by text,
     PRIMARY KEY (weak, strong, how) INCLUDE (time)
 );
 CREATE INDEX edges_by_strong ON edges (strong);
