@@ -141,6 +141,30 @@ WHERE n.dead = %(dead)s
 GROUP BY n.node, n.kind, n.value, n.first_seen
 ORDER BY neighbours DESC, n.first_seen, n.node LIMIT %(most)s;
 
+-- name: neighbours
+-- What is tied to one identifier, who came last first; of those that are shown, when both last
+-- stood in one event of the hot store. An event's strongest identifier is tied to each other one, so
+-- the events are those of each neighbour, or of a stronger one of its ties: by index.
+WITH near AS (
+    SELECT n.node, n.kind, n.value, n.profile_id, n.dead, n.first_seen, min(e.time) AS first_tie,
+           count(*) OVER () AS neighbours
+    FROM (
+        SELECT strong AS other, time FROM edges WHERE weak = %(node)s
+        UNION ALL SELECT weak, time FROM edges WHERE strong = %(node)s
+    ) e JOIN nodes n ON n.node = e.other
+    GROUP BY n.node, n.kind, n.value, n.profile_id, n.dead, n.first_seen
+    ORDER BY first_tie DESC, n.node LIMIT %(most)s
+), firsts AS MATERIALIZED (
+    SELECT node FROM near UNION SELECT e.strong FROM near JOIN edges e ON e.weak = near.node
+), together AS (
+    SELECT o.node, max(e.time) AS last_event
+    FROM firsts f, LATERAL (SELECT k.nodes, least(k.time, k.received_at) AS time FROM events k
+                            WHERE k.nodes[1] = f.node AND %(node)s = ANY(k.nodes) OFFSET 0) e,
+         LATERAL unnest(e.nodes) o (node)
+    GROUP BY o.node
+)
+SELECT near.*, t.last_event FROM near LEFT JOIN together t USING (node) ORDER BY first_tie DESC, node;
+
 -- name: hub_count
 SELECT count(*) AS hubs FROM nodes WHERE dead = 'hub';
 
