@@ -244,11 +244,11 @@ class _OneByOne(random.Random):
 # What was said through an address, and through a contract, which two users make a hub thereafter.
 ADDRESS = [
     (None, "e0", None, "a0", "identify", False, "gold", True),
-    (None, "e0", None, "a1", "group", None, "free", True),
     *((user, "e0", None, "a2", "identify", None, None, True) for user in ("u0", "u1")),
 ]
 CONTRACT = [
     (None, "e1", "c0", "a0", "identify", True, "free", False),
+    (None, None, "c0", "a2", "group", None, "free", True),
     *((user, None, "c0", "a1", "identify", None, None, True) for user in ("u0", "u1")),
 ]
 
