@@ -29,8 +29,10 @@ class World:
     kinds: dict[Hashable, str]
     seen: dict[Hashable, datetime]
     ties: list[Tie]
-    cuts: list[tuple[Hashable, Hashable]] = field(default_factory=list)
+    # A node, and what it is kept from: the first of the others that is neither a hub nor blocked.
+    cuts: list[tuple[Hashable, ...]] = field(default_factory=list)
     blocked: set[Hashable] = field(default_factory=set)
+    unjoined: set[tuple[Hashable, Hashable, str]] = field(default_factory=set)  # ties taken back
 
 
 @dataclass
@@ -39,7 +41,7 @@ class Answer:
     hubs: set[Hashable]
     refused: dict[
         tuple[Hashable, Hashable, str], str
-    ]  # a tie's ends and how -> hub, cut, limit:KIND
+    ]  # a tie's ends and how -> blocked, hub, cut, limit:KIND
 
 
 def clamped(time: datetime, received_at: datetime, trusted: bool) -> datetime:
@@ -56,7 +58,14 @@ def partition(world: World, rules: Rules) -> Answer:
     good = [key for key in first if key[0] not in world.blocked and key[1] not in world.blocked]
     hubs = {node for node in world.kinds if _is_hub(node, good, world, rules)}
     live = [node for node in world.kinds if node not in hubs and node not in world.blocked]
-    refused = {key: "hub" for key in first if not {key[0], key[1]} <= set(live)}
+    refused = {
+        key: "blocked" if {key[0], key[1]} & world.blocked else "hub"
+        for key in first if not {key[0], key[1]} <= set(live)
+    }  # fmt: skip
+    refused |= {key: "unjoined" for key in first if key in world.unjoined}
+    out = hubs | world.blocked
+    held = [(node, [one for one in others if one not in out]) for node, *others in world.cuts]
+    cuts = [{node, others[0]} for node, others in held if others]
     groups = {node: frozenset({node}) for node in live}
     ordered = sorted(
         (key for key in first if key not in refused),
@@ -75,7 +84,7 @@ def partition(world: World, rules: Rules) -> Answer:
         union = groups[weak] | groups[strong]
         if groups[weak] == groups[strong]:
             continue
-        if any({a, b} <= union for a, b in world.cuts):
+        if any(cut <= union for cut in cuts):
             refused[weak, strong, how] = "cut"
             continue
         if how == "event" and (kind := _too_many(union, one, world, rules)):

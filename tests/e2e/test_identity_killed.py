@@ -10,7 +10,9 @@ import os
 import random
 import signal
 import time
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import LiteralString
 from uuid import UUID
 
 import pytest
@@ -27,6 +29,16 @@ PEOPLE = 400
 SEED = 7
 
 Map = dict[UUID, tuple[int | None, int | None, str | None]]
+Rows = list[tuple[object, ...]]
+
+# What the events alone decide, whatever the batches; numbers of profiles are given as they come.
+OF_EVENTS = {
+    "nodes": "SELECT node, kind, value, dead, first_seen FROM nodes",
+    "edges": "SELECT weak, strong, how, time, event_id, source_id, refused_by FROM edges",
+    "traits": "SELECT profile_id IS NOT NULL, t.node, name, t.value, value_node, time, trusted, event_id"
+              " FROM traits t JOIN nodes n ON n.node = t.node AND n.live",
+}  # fmt: skip
+NUMBERS = "SELECT profile_id, points_to, contested FROM profiles"
 
 
 def identify(settings: Settings) -> None:
@@ -59,10 +71,39 @@ def whole(tx: Connection) -> Map:
     }
 
 
-def seen(world: World) -> tuple[Answer, Map, str]:
+@dataclass(frozen=True)
+class Seen:
+    answer: Answer
+    said: dict[str, Rows]  # of the events
+    numbers: tuple[Map, Rows]
+    mark: str
+
+
+def seen(world: World) -> Seen:
     with world.horizon.database.transaction(Role.OWNER) as tx:
         mark = tx.execute("SELECT seen::text FROM watermarks WHERE stage = 'identity'").fetchone()
-        return the_map(tx), whole(tx), mark.seen if mark else ""
+        said = {name: _rows(tx, query) for name, query in OF_EVENTS.items()}
+        numbers = whole(tx), _rows(tx, NUMBERS)
+        _number_well(numbers)
+        return Seen(the_map(tx), said, numbers, mark.seen if mark else "")
+
+
+def _rows(tx: Connection, query: LiteralString) -> Rows:
+    return sorted(map(tuple, tx.execute(query)), key=repr)
+
+
+def _number_well(numbers: tuple[Map, Rows]) -> None:
+    """A profile has the oldest number that was given to one of its nodes; the others point to it."""
+    nodes, profiles = numbers
+    oldest: dict[int, int] = {}
+    for profile, born, _ in nodes.values():
+        if profile is not None and born is not None:
+            oldest[profile] = min(oldest.get(profile, born), born)
+    assert all(profile == least for profile, least in oldest.items())
+    leads = {born: profile for profile, born, _ in nodes.values() if born is not None}
+    assert {number: to for number, to, _ in profiles} == {
+        born: None if to in (born, None) else to for born, to in leads.items()
+    }
 
 
 def kill_at(world: World, after_s: float) -> bool:
@@ -90,19 +131,25 @@ def _kill_often(world: World, kills: int) -> None:
     done = 0
     while done < kills:
         fill(world, chance, 60)
-        before, _, mark = seen(world)
+        before = seen(world)
         killed = kill_at(world, chance.uniform(0, 1.2 * takes_s))
-        after, _, now = seen(world)
-        assert after == before or now != mark, "half a map, and no watermark"
+        after = seen(world)
+        assert after == before or after.mark != before.mark, "half a map, and no watermark"
         done += killed
     identify(world.horizon.settings)
-    killed_often = seen(world)[0]
+    killed_often = seen(world)
+    assert killed_often.said["traits"]
+    _begin_again(world)
+    anew = seen(world)
+    assert (anew.answer, anew.said) == (killed_often.answer, killed_often.said)
+
+
+def _begin_again(world: World) -> None:
     with world.horizon.database.transaction(Role.OWNER) as tx:
         tx.execute(
-            "TRUNCATE nodes, edges, profiles; DELETE FROM watermarks WHERE stage = 'identity'"
+            "TRUNCATE nodes, edges, profiles, traits; DELETE FROM watermarks WHERE stage = 'identity'"
         )
     identify(world.horizon.settings)
-    assert seen(world)[0] == killed_often
 
 
 def test_a_run_that_is_killed_leaves_the_map_before_or_the_map_after(world: World) -> None:
@@ -125,10 +172,7 @@ def test_two_workers_at_once_give_the_map_of_one(world: World) -> None:
         for one in pair:
             one.join()
         assert [one.exitcode for one in pair] == [0, 0]
-    together = seen(world)[0]
-    with world.horizon.database.transaction(Role.OWNER) as tx:
-        tx.execute(
-            "TRUNCATE nodes, edges, profiles; DELETE FROM watermarks WHERE stage = 'identity'"
-        )
-    identify(world.horizon.settings)
-    assert seen(world)[0] == together
+    together = seen(world)
+    _begin_again(world)
+    anew = seen(world)
+    assert (anew.answer, anew.said) == (together.answer, together.said)

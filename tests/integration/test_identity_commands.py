@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from horizon.cli import main
+from horizon.clock import utc_text
 from horizon.doctor import graph as doctor
 from horizon.doctor.finding import Verdict
 from horizon.postgres.database import Role
 from tests.identity_graph import Graph, ann_and_bob
-from tests.world import World
+from tests.world import DAY, World
 
 
 @pytest.fixture
@@ -42,6 +43,29 @@ def test_hubs_are_listed_with_whom_they_would_have_tied(
     assert "device_id:tablet" in said(capsys, "hubs")
     assert told(capsys, "blocked") == []
     assert "No identifier that came is blocked." in said(capsys, "blocked")
+
+
+def test_who_shares_a_hub_is_listed_with_first_and_last_time(
+    here: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tablet = {"device": {"id": "tablet"}}
+    seen = [("ann", 9), ("ann", 3), ("bob", 5), ("ann", 6)]
+    here.put(*({**here.track(user, ago * DAY), "context": tablet} for user, ago in seen))
+    cookie = {"type": "page", "anonymousId": "c1", "timestamp": (here.now - 4 * DAY).isoformat()}
+    here.put({**cookie, "userId": "bob", "context": tablet}, here.track("bob", DAY))
+    here.identify_all()
+    here.rows("UPDATE nodes SET dead = 'hub', profile_id = NULL WHERE value = 'tablet' RETURNING 1")
+    found = told(capsys, "hubs", "device_id:tablet")
+    at = {day: utc_text(here.now - day * DAY) for day in (9, 5, 4, 3)}
+    assert [(one["identifier"], one["first_tie"], one["last_event"]) for one in found] == [
+        ("anonymous_id:c1", at[4], at[4]), ("user_id:bob", at[5], at[4]), ("user_id:ann", at[9], at[3]),
+    ]  # fmt: skip
+    cut_off = said(capsys, "hubs", "device_id:tablet", "--limit", "2")
+    assert "1 more are tied to device_id:tablet" in cut_off
+    assert "user_id:ann" not in cut_off
+    here.change("TRUNCATE events CASCADE")
+    assert {one["last_event"] for one in told(capsys, "hubs", "device_id:tablet")} == {None}
+    assert main.run(["identity", "hubs", "device_id:none"]) == 2
 
 
 def test_what_is_blocked_is_masked_as_elsewhere(

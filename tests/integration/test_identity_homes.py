@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from horizon.identity import rules as rules_of
@@ -231,7 +231,31 @@ def _agree(world: World, calls: list[tuple[Any, ...]], chance: random.Random) ->
 HEALTHY = [HealthCheck.function_scoped_fixture]
 
 
+class _OneByOne(random.Random):
+    """The calls as they are, and a run after each."""
+
+    def random(self) -> float:
+        return 0.0
+
+    def shuffle(self, x: Any) -> None:
+        pass
+
+
+# What was said through an address, and through a contract, which two users make a hub thereafter.
+ADDRESS = [
+    (None, "e0", None, "a0", "identify", False, "gold", True),
+    *((user, "e0", None, "a2", "identify", None, None, True) for user in ("u0", "u1")),
+]
+CONTRACT = [
+    (None, "e1", "c0", "a0", "identify", True, "free", False),
+    (None, None, "c0", "a2", "group", None, "free", True),
+    *((user, None, "c0", "a1", "identify", None, None, True) for user in ("u0", "u1")),
+]
+
+
 @settings(max_examples=5, deadline=None, suppress_health_check=HEALTHY)
+@example(ADDRESS, _OneByOne())
+@example(CONTRACT, _OneByOne())
 @given(CALLS, st.randoms(use_true_random=False))
 def test_any_order_and_any_batches_say_the_same_of_whoever_lives(
     world: World, calls: list[tuple[Any, ...]], chance: random.Random

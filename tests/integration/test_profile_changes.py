@@ -16,6 +16,7 @@ from horizon.postgres.database import Role
 from horizon.profiles import changes
 from horizon.profiles.evidence import Evidence
 from horizon.profiles.people import find, find_node
+from tests import merging
 from tests.world import DAY, World
 
 Profiles = set[frozenset[str]]
@@ -83,6 +84,46 @@ def test_a_split_holds_against_later_events_until_it_is_taken_back(
     assert actions(family) == [("profile:split", number), ("profile:uncut", str(cut["cut_id"]))]
 
 
+def _desk(world: World, address: str) -> None:
+    """Eleven people sign in with one address, which is a hub from then on."""
+    world.put(*(world.identify(f"u{n}", DAY, email=address) for n in range(11)))
+    world.identify_all()
+    assert world.rows("SELECT dead FROM nodes WHERE value = %s", address)[0].dead == "hub"
+
+
+def test_a_split_holds_when_what_it_is_kept_from_becomes_a_hub(
+    family: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = told(capsys, "split", "anonymous_id:laptop", "--cut", "email:cyd@example.com")
+    _desk(family, "ann@example.com")
+    mine = frozenset({"laptop"}), frozenset({"cyd@example.com"})
+    again = {"type": "identify", "anonymousId": "laptop", "traits": {"email": "cyd@example.com"}}
+    family.put(again)
+    family.identify_all()
+    assert profiles(family).issuperset(mine)
+    [cut] = told(capsys, "cuts")
+    assert cut["anchor"]["value"] == "laptop", "it is told what the cut is held against now"
+    assert profile("join", "email:cyd@example.com", "anonymous_id:laptop") == 2
+    assert "Cut 1 keeps the two apart" in capsys.readouterr().err
+    assert profile("uncut", str(done["cut_id"])) == 0
+    assert frozenset({"laptop", "cyd@example.com"}) in profiles(family)
+
+
+def test_also_where_no_event_ties_it_to_the_two_any_more(family: World) -> None:
+    """While the desk's address is somebody's, the cut is against that alone."""
+    family.put(family.identify("u0", 2 * DAY, email="desk@example.com"))
+    family.identify_all()
+    names = ("cyd@example.com", "desk@example.com", "laptop")
+    node, anchor, stand_in = (merging.node(family, name) for name in names)
+    family.rows("INSERT INTO cuts (node, anchor, stand_ins, made_at) VALUES (%s, %s, %s, %s) RETURNING 1",
+                node, anchor, [stand_in], family.now)  # fmt: skip
+    family.put({**family.track("u0", DAY), "anonymousId": "laptop-2"})
+    family.identify_all()
+    assert frozenset(("laptop", "ann@example.com", "cyd@example.com")) in profiles(family)
+    _desk(family, "desk@example.com")
+    assert profiles(family).issuperset(these("laptop ann@example.com", "cyd@example.com"))
+
+
 def test_the_one_it_is_kept_from_can_be_named(
     family: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,6 +145,59 @@ def test_two_are_joined_though_no_event_does_it(
     assert actions(here)[0][0] == "profile:joined"
     told(capsys, "split", "user_id:ann", "--cut", "user_id:ann-b")
     assert profiles(here) == these("ann", "ann-b"), "a cut is stronger than a join"
+
+
+def test_a_join_is_taken_back_and_made_again(
+    here: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here.put(here.track("ann", 2 * DAY), here.track("bob", DAY))
+    here.identify_all()
+    two = ("user_id:ann", "user_id:bob")
+    assert profile("unjoin", *two) == 2
+    assert "No join by hand ties user_id:ann and user_id:bob" in capsys.readouterr().err
+    told(capsys, "join", *two, "--why", "ticket 7")
+    done = told(capsys, "unjoin", *reversed(two), "--why", "another ann")
+    assert [len(done["before"]), len(done["after"])] == [1, 2]
+    assert profiles(here) == these("ann", "bob")
+    found = told(capsys, "explain", *two)
+    assert [one["why"] for one in found["steps"]] == ["the join by hand was taken back"]
+    here.put(here.track("ann", DAY), here.track("bob", DAY))
+    here.put({**here.track("ann", DAY), "anonymousId": "laptop"})
+    here.identify_all()
+    assert profiles(here) == these("ann laptop", "bob"), "runs of the stage leave it taken back"
+    assert profile("unjoin", *two) == 2
+    told(capsys, "join", *two)
+    assert profiles(here) == these("ann bob laptop")
+    assert [action for action, _ in actions(here)] == [
+        "profile:joined", "profile:unjoined", "profile:joined",
+    ]  # fmt: skip
+
+
+def test_what_was_changed_by_hand_is_told_with_who_and_why(
+    family: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["identity", "changes"]) == 0
+    assert "Nothing was changed by hand." in capsys.readouterr().out
+    cyd, laptop = "email:cyd@example.com", "anonymous_id:laptop"
+    told(capsys, "split", laptop, "--cut", cyd, "--why", "her daughter")
+    told(capsys, "uncut", "1")
+    family.put(family.track("bob", DAY))
+    family.identify_all()
+    told(capsys, "join", "user_id:bob", laptop)
+    told(capsys, "unjoin", "user_id:bob", laptop)
+    capsys.readouterr()
+    assert main.run(["identity", "changes", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(one["what"], one["number"], one["why"]) for one in reversed(found)] == [
+        ("split", 1, "her daughter"), ("cut lifted", 1, None), ("joined", None, None),
+        ("join taken back", None, None),
+    ]  # fmt: skip
+    assert found[-1]["identifiers"] == ["email:c***@e***.com", "email:a***@e***.com"]
+    assert found[0]["identifiers"] == ["user_id:bob", laptop]
+    assert all(one["actor"].startswith("cli:") for one in found)
+    assert main.run(["identity", "changes", "--limit", "1", "--unmasked"]) == 0
+    assert "join taken back" in (out := capsys.readouterr().out)
+    assert "cut lifted" not in out
 
 
 def test_a_profile_of_more_identifiers_than_are_listed_is_changed_like_others(

@@ -41,6 +41,7 @@ EDGE_TOO = {
     "events.keyed_sources", "events.source_by_key", "events.source_by_name",
     "events.note_key_use", *INTAKE_COPIES,
 }  # fmt: skip
+CONSOLE_ALONE = {"profiles.operator_changes"}  # the audit is not the worker's to read
 WORKER_ALONE = {"api.add_token", "api.revoke_token", "api.tokens"}  # commands
 # No process that runs by itself may make a campaign, or forget one.
 OWNER_ALONE = {
@@ -66,6 +67,7 @@ def cases() -> Iterator[tuple[str, str, Role]]:
             key = f"{short}.{name}"
             roles = {Role.OWNER} if key in OWNER_ALONE else ROLES.get(short, {Role.WORKER})
             roles = {Role.WORKER} if key in WORKER_ALONE else roles
+            roles = {Role.CONSOLE} if key in CONSOLE_ALONE else roles
             for role in roles | ({Role.EDGE} if key in EDGE_TOO else set()):
                 yield key, package, role
 

@@ -40,12 +40,21 @@ def worlds(draw: st.DrawFn) -> World:
     kinds: dict[Hashable, str] = {node: draw(st.sampled_from(KINDS)) for node in nodes}
     seen: dict[Hashable, datetime] = {node: START + timedelta(days=draw(days)) for node in nodes}
     ends = st.tuples(st.sampled_from(nodes), st.sampled_from(nodes)).filter(lambda e: e[0] != e[1])
-    tie = st.tuples(ends, st.sampled_from(["event"] * 6 + ["alias"]), days)
+    tie = st.tuples(ends, st.sampled_from(["event"] * 6 + ["alias", "manual"]), days)
     # Lists alone are mostly short, and little happens in a small graph.
     found = [draw(tie) for _ in range(draw(st.integers(0, 30)))]
     ties = [Tie(a, b, how, START + timedelta(days=day)) for (a, b), how, day in found]
-    cuts: Any = draw(st.lists(ends, max_size=2))
-    return World(kinds, seen, ties, cuts, set(draw(st.lists(st.sampled_from(nodes), max_size=1))))
+    cuts: Any = draw(
+        st.lists(
+            st.lists(st.sampled_from(nodes), min_size=2, max_size=min(4, count), unique=True).map(
+                tuple
+            ),
+            max_size=2,
+        )
+    )
+    blocked: set[Hashable] = set(draw(st.lists(st.sampled_from(nodes), max_size=1)))
+    joins = [(tie.weak, tie.strong, tie.how) for tie in ties if tie.how == "manual"]
+    return World(kinds, seen, ties, cuts, blocked, set(joins[::2]))
 
 
 def graph_of(world: World) -> tuple[Graph, list[tuple[Hashable, Hashable, str]]]:
@@ -64,8 +73,12 @@ def graph_of(world: World) -> tuple[Graph, list[tuple[Hashable, Hashable, str]]]
         weak=np.array([key[0] for key in keys], np.int64),
         strong=np.array([key[1] for key in keys], np.int64),
         contracts=np.array([key[2] != "event" for key in keys], np.bool_),
+        unjoined=np.array([key in world.unjoined for key in keys], np.bool_),
         time=np.array([micros(first[key]) for key in keys], np.int64),
-        cuts=np.array(world.cuts, np.int64).reshape(-1, 2),
+        cuts=np.array(
+            [(cut, one, b) for cut, (one, *others) in enumerate(world.cuts) for b in others],
+            np.int64,
+        ).reshape(-1, 3),
     ), keys  # type: ignore[return-value]
 
 

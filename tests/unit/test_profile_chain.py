@@ -108,8 +108,9 @@ def test_what_refused_an_edge_is_told_in_words() -> None:
         Case("limit:email", None, "no more email on one profile"),
         Case("cut", None, "a cut keeps the two apart"),
         Case("hub", "hub", "device_id:v9 is a hub, which too many people share"),
-        Case("hub", "blocked", "device_id:v9 is blocked by the rules"),
+        Case("blocked", "blocked", "device_id:v9 is blocked by the rules"),
         Case("hub", None, "one of them was a hub"),
+        Case("blocked", None, "one of them was blocked by the rules"),
         Case("limit:phone", None, "at most 2 phone a week on one profile"),
     ):
         ends = (node(9, "device_id", None if case.dead else 1, case.dead), node(1))

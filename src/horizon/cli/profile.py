@@ -12,7 +12,12 @@ from horizon import clock
 from horizon.cli import profile_text as text
 from horizon.cli.options import AsJson, DatabaseName
 from horizon.cli.output import say, show
-from horizon.cli.profile_change import profile_join, profile_split, profile_uncut
+from horizon.cli.profile_change import (
+    profile_join,
+    profile_split,
+    profile_uncut,
+    profile_unjoin,
+)
 from horizon.cli.profile_options import Other, Unmasked, Who, reading
 from horizon.profiles import explain
 from horizon.profiles import show as shown
@@ -26,8 +31,8 @@ def register(app: typer.Typer) -> None:
     profile = typer.Typer(no_args_is_help=True, help="One person: who it is, why, and undoing it.")
     for name, command in (
         ("show", profile_show), ("explain", profile_explain), ("graph", profile_graph),
-        ("split", profile_split), ("join", profile_join), ("cuts", profile_cuts),
-        ("uncut", profile_uncut),
+        ("split", profile_split), ("join", profile_join), ("unjoin", profile_unjoin),
+        ("cuts", profile_cuts), ("uncut", profile_uncut),
     ):  # fmt: skip
         profile.command(name)(command)
     app.add_typer(profile, name="profile", rich_help_panel=PANEL)

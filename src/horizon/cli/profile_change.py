@@ -30,6 +30,18 @@ def _changing(database: str | None, *, unmasked: bool) -> Iterator[tuple[Evidenc
         yield evidence_in(tx, unmasked=unmasked), horizon.keys
 
 
+Why = Annotated[
+    str | None,
+    typer.Option(
+        "--why", metavar="TEXT", help="The reason, as `horizon identity changes` tells it."
+    ),
+]
+
+
+def _because(why: str | None) -> dict[str, str]:
+    return {"why": why} if why else {}
+
+
 def profile_split(
     profile: Who,
     cut: Annotated[
@@ -42,6 +54,7 @@ def profile_split(
             help="The one it shall never be joined with again; if unset, the strongest oldest one.",
         ),
     ] = None,
+    why: Why = None,
     unmasked: Unmasked = False,
     as_json: AsJson = False,
     database: DatabaseName = None,
@@ -53,27 +66,44 @@ def profile_split(
         other = find_node(evidence, kept, keys.node) if kept else None
         done = changes.split(evidence, person, node, other, stage.resolve, clock.now())
         details = {"cut_id": done.cut_id, "node": str(node.node), "profiles": list(done.after)}
-        write_audit(evidence.tx, "profile:split", str(person.profile_id), details)
+        write_audit(evidence.tx, "profile:split", str(person.profile_id), details | _because(why))
     text.change(done, as_json=as_json)
     if not as_json:
         say(f"`horizon profile uncut {done.cut_id}` takes it back.")
 
 
 def profile_join(
-    profile: Who, other: Other, unmasked: Unmasked = False, as_json: AsJson = False,
-    database: DatabaseName = None,
+    profile: Who, other: Other, why: Why = None, unmasked: Unmasked = False,
+    as_json: AsJson = False, database: DatabaseName = None,
 ) -> None:  # fmt: skip
     """Say that two are one person, though no event does."""
     with _changing(database, unmasked=unmasked) as (evidence, keys):
         one, two = (find(evidence, name, keys.node) for name in (profile, other))
         done = changes.join(evidence, one, two, stage.resolve, clock.now())
         details = {"nodes": [str(one.node.node), str(two.node.node)], "profiles": list(done.after)}
-        write_audit(evidence.tx, "profile:joined", str(one.profile_id), details)
+        write_audit(evidence.tx, "profile:joined", str(one.profile_id), details | _because(why))
+    text.change(done, as_json=as_json)
+
+
+def profile_unjoin(
+    one: Annotated[str, typer.Argument(metavar="KIND:VALUE", help="What was joined by hand,")],
+    other: Annotated[str, typer.Argument(metavar="KIND:VALUE", help="and with what.")],
+    why: Why = None, unmasked: Unmasked = False, as_json: AsJson = False,
+    database: DatabaseName = None,
+) -> None:  # fmt: skip
+    """Take a join by hand back: the two are one still where events say so, and may become one."""
+    with _changing(database, unmasked=unmasked) as (evidence, keys):
+        ends = [find_node(evidence, name, keys.node) for name in (one, other)]
+        done = changes.unjoin(evidence, ends[0], ends[1], stage.resolve, clock.now())
+        details = {"nodes": [str(end.node) for end in ends], "profiles": list(done.after)}
+        of = str(ends[0].profile_id or "")
+        write_audit(evidence.tx, "profile:unjoined", of, details | _because(why))
     text.change(done, as_json=as_json)
 
 
 def profile_uncut(
     cut_id: Annotated[int, typer.Argument(metavar="ID", help="`horizon profile cuts` lists them.")],
+    why: Why = None,
     unmasked: Unmasked = False,
     as_json: AsJson = False,
     database: DatabaseName = None,
@@ -81,6 +111,6 @@ def profile_uncut(
     """Lift a cut: the events may join the two again, and do so at once."""
     with _changing(database, unmasked=unmasked) as (evidence, _):
         done = changes.uncut(evidence, cut_id, stage.resolve, clock.now())
-        details = {"profiles": list(done.after)}
+        details = {"profiles": list(done.after), **_because(why)}
         write_audit(evidence.tx, "profile:uncut", str(cut_id), details)
     text.change(done, as_json=as_json)

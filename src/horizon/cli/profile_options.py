@@ -31,10 +31,12 @@ Unmasked = Annotated[
 
 
 @contextmanager
-def reading(database: str | None, *, unmasked: bool = False) -> Iterator[tuple[Evidence, Keys]]:
+def reading(
+    database: str | None, *, unmasked: bool = False, role: Role = Role.WORKER
+) -> Iterator[tuple[Evidence, Keys]]:
     """One moment of everything, and nothing is changed."""
     horizon = installed(database)
-    connection = horizon.database.connect(Role.WORKER)
+    connection = horizon.database.connect(role)
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     connection.read_only = True
     with closing_connection(connection) as tx:

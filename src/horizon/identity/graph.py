@@ -23,7 +23,9 @@ Bools = NDArray[np.bool_]
 
 JOINS: Final = 0
 HUB: Final = -1
-CUT: Final = -2  # and a number above 0: 1 + the kind whose limit refused
+CUT: Final = -2
+BLOCKED: Final = -3
+UNJOINED: Final = -4  # and a number above 0: 1 + the kind whose limit refused
 
 _MICROS = 1_000_000
 _DAY = 86_400 * _MICROS
@@ -42,8 +44,11 @@ class Graph:
     weak: Ints  # of each edge, a node
     strong: Ints
     contracts: Bools  # alias, same, manual: its ends count as one identifier
+    unjoined: Bools  # a join by hand that was taken back: it ties nobody, and counts for hubs
     time: Ints
-    cuts: Ints  # pairs of nodes, in two columns
+    # Cut, node, and an end that it is kept from: of a cut's rows the first whose end is not out
+    # counts. -1: an end that is not out, and not here.
+    cuts: Ints
 
 
 @dataclass(frozen=True)
@@ -53,27 +58,31 @@ class Solution:
     group: Ints
     component: Ints
     hub: Bools
-    refused: Ints  # of each edge: JOINS, HUB, CUT or 1 + a kind
+    refused: Ints  # of each edge: JOINS, UNJOINED, BLOCKED, HUB, CUT or 1 + a kind
 
     def reason(self, edge: int, kinds: tuple[str, ...]) -> str | None:
         code = int(self.refused[edge])
         if code > 0:
             return f"limit:{kinds[code - 1]}"
-        return {JOINS: None, HUB: "hub", CUT: "cut"}[code]
+        return {
+            JOINS: None, UNJOINED: "unjoined", BLOCKED: "blocked", HUB: "hub", CUT: "cut",
+        }[code]  # fmt: skip
 
 
 def solve(graph: Graph, rules: Rules) -> Solution:
     limits = _Limits(graph, rules)
     hub = graph.hub | _hubs(graph, rules, limits)
     live = ~(hub | graph.blocked)
-    joins = live[graph.weak] & live[graph.strong]
+    joins = live[graph.weak] & live[graph.strong] & ~graph.unjoined
     component = _components(len(graph.kind), graph.weak[joins], graph.strong[joins])
-    refused = np.where(joins, JOINS, HUB).astype(np.int64)
+    blocked = graph.blocked[graph.weak] | graph.blocked[graph.strong]
+    refused = np.select((joins, graph.unjoined, blocked), (JOINS, UNJOINED, BLOCKED), HUB)
     group = component.copy()
-    contested = _contested(graph, limits, live, joins, component)
+    cuts = _standing(graph.cuts, live)
+    contested = _contested(graph, limits, live, joins, component, cuts)
     edges = np.flatnonzero(joins & contested[component[graph.weak]])
     if len(edges):
-        _apart(graph, limits, edges, group, refused)
+        _apart(graph, limits, edges, group, refused, cuts)
     return Solution(group, component, hub, refused)
 
 
@@ -137,10 +146,19 @@ def _hubs(graph: Graph, rules: Rules, limits: _Limits) -> Bools:
     return hub
 
 
-def _contested(graph: Graph, limits: _Limits, live: Bools, joins: Bools, component: Ints) -> Bools:
+def _standing(cuts: Ints, live: Bools) -> Ints:
+    """The two ends of each cut, as it holds now; of those whose ends are here."""
+    held = cuts[(cuts[:, 2] < 0) | live[cuts[:, 2]]]
+    held = held[np.unique(held[:, 0], return_index=True)[1]]
+    return held[held[:, 2] >= 0, 1:]
+
+
+def _contested(
+    graph: Graph, limits: _Limits, live: Bools, joins: Bools, component: Ints, cuts: Ints
+) -> Bools:
     """Of each component's first node whether a limit or a cut may hold parts of it asunder."""
     contested = np.zeros(len(graph.kind), np.bool_)
-    first, second = graph.cuts[:, 0], graph.cuts[:, 1]
+    first, second = cuts[:, 0], cuts[:, 1]
     both = live[first] & live[second] & (component[first] == component[second])
     contested[component[first[both]]] = True
     contracted = joins & graph.contracts
@@ -166,7 +184,9 @@ def _contested(graph: Graph, limits: _Limits, live: Bools, joins: Bools, compone
     return contested
 
 
-def _apart(graph: Graph, limits: _Limits, edges: Ints, group: Ints, refused: Ints) -> None:
+def _apart(
+    graph: Graph, limits: _Limits, edges: Ints, group: Ints, refused: Ints, cuts: Ints
+) -> None:
     """Joins the ends of these edges one after the other, as far as limits and cuts let it."""
     weaker = np.maximum(
         limits.priority[graph.kind[graph.weak[edges]]],
@@ -186,7 +206,7 @@ def _apart(graph: Graph, limits: _Limits, edges: Ints, group: Ints, refused: Int
         buckets=limits.bucket(kinds, graph.seen[nodes]).tolist(),
         limits=limits.limit.tolist(),
         order=np.argsort(limits.priority, kind="stable").tolist(),
-        cuts=graph.cuts.tolist(),
+        cuts=cuts.tolist(),
     )
     forest = Forest(evidence)
     ends = zip(graph.weak[edges].tolist(), graph.strong[edges].tolist(), strict=True)

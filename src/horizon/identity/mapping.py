@@ -32,7 +32,8 @@ from horizon.postgres.queries import Queries
 
 QUERIES = Queries("horizon.identity")
 
-HOWS: Final = ("event", "alias", "same", "manual")
+HOWS: Final = ("event", "alias", "same", "manual", "manual")
+UNJOINED: Final = 4  # the second of these: it was taken back
 
 
 def active_rules(tx: Connection) -> Rules:
@@ -77,12 +78,14 @@ def read_known(tx: Connection, rules: Rules, *, everything: bool) -> Known:
     blocked = _blocked(tx, rules, nodes, everything=everything)
     if not everything:
         blocked |= dead == BLOCKED
-    cuts = [places(nodes, column) for column in read(tx, QUERIES["read_cuts"], "uuid", "uuid")]
+    cut, *cut_ends = read(tx, QUERIES["read_cuts"], "int", "uuid", "uuid")
+    cuts = np.stack((cut, *(places(nodes, column) for column in cut_ends)), axis=1)
     graph = Graph(
         kinds=kinds, kind=kind, seen=seen[order], blocked=blocked,
         hub=np.zeros(len(nodes), np.bool_) if everything else dead == HUB,
-        weak=ends[0][whole], strong=ends[1][whole], contracts=how[whole] > 0, time=time[whole],
-        cuts=np.stack(cuts, axis=1)[(cuts[0] >= 0) & (cuts[1] >= 0)],
+        weak=ends[0][whole], strong=ends[1][whole], contracts=how[whole] > 0,
+        unjoined=how[whole] == UNJOINED, time=time[whole],
+        cuts=cuts[cuts[:, 1] >= 0],
     )  # fmt: skip
     return Known(kinds, nodes, profile[order], born_as[order], dead, erased[order] > 0, how[whole],
                  state[whole], graph)  # fmt: skip

@@ -151,9 +151,18 @@ LEFT JOIN LATERAL (
 WHERE e.time IS NULL OR f.time < e.time;
 
 -- name: touch
--- Whose place may change: an end of a fresh edge.
+-- Whose place may change: an end of a fresh edge. With one that a cut is held against, all that may
+-- stand in for it, since it may be a hub now. Cuts are few: an operator made each.
+WITH ends AS MATERIALIZED (
+    SELECT weak AS node FROM fresh_edges UNION SELECT strong FROM fresh_edges UNION SELECT unnest(%(nodes)s::uuid[])
+), held AS (
+    SELECT c.cut_id FROM cuts c CROSS JOIN unnest(c.anchor || c.stand_ins) a (node) JOIN ends e ON e.node = a.node
+    WHERE c.lifted_at IS NULL
+)
 INSERT INTO touched (node)
-SELECT weak FROM fresh_edges UNION SELECT strong FROM fresh_edges UNION SELECT unnest(%(nodes)s::uuid[]);
+SELECT node FROM ends
+UNION
+SELECT unnest(ARRAY[c.node, c.anchor] || c.stand_ins) FROM cuts c WHERE c.cut_id IN (SELECT cut_id FROM held);
 
 -- name: involve
 -- All of the profiles that are touched, and of those that these are held apart from.
@@ -221,13 +230,14 @@ FROM (
 JOIN numbered_kinds k USING (kind);
 
 -- name: read_edges
--- state: 0 joins, 1 is refused, 2 is fresh.
+-- state: 0 joins, 1 is refused, 2 is fresh. how 4: a join by hand that was taken back.
 SELECT weak, strong, time,
        CASE how WHEN 'event' THEN 0 WHEN 'alias' THEN 1 WHEN 'same' THEN 2 ELSE 3 END::bigint AS how, 2::bigint AS state
 FROM fresh_edges
 UNION ALL
 SELECT e.weak, e.strong, e.time,
-       CASE e.how WHEN 'event' THEN 0 WHEN 'alias' THEN 1 WHEN 'same' THEN 2 ELSE 3 END::bigint,
+       CASE WHEN e.refused_by = 'unjoined' THEN 4
+            ELSE CASE e.how WHEN 'event' THEN 0 WHEN 'alias' THEN 1 WHEN 'same' THEN 2 ELSE 3 END END::bigint,
        (e.refused_by IS NOT NULL)::int::bigint
 FROM (
     -- Not all of a hub's, which may have any number: only those of who is tied to it here.
@@ -241,13 +251,20 @@ WHERE NOT EXISTS (SELECT FROM fresh_edges f WHERE f.weak = e.weak AND f.strong =
 
 -- name: read_all_edges
 SELECT weak, strong, time,
-       CASE how WHEN 'event' THEN 0 WHEN 'alias' THEN 1 WHEN 'same' THEN 2 ELSE 3 END::bigint AS how,
+       CASE WHEN refused_by = 'unjoined' THEN 4
+            ELSE CASE how WHEN 'event' THEN 0 WHEN 'alias' THEN 1 WHEN 'same' THEN 2 ELSE 3 END END::bigint AS how,
        (refused_by IS NOT NULL)::int::bigint AS state
 FROM edges;
 
 -- name: read_cuts
-SELECT c.node, c.anchor FROM cuts c
-WHERE c.lifted_at IS NULL AND (c.node IN (SELECT node FROM involved) OR c.node IN (SELECT node FROM fresh_nodes));
+-- Each with its anchor and who stands in for it, in this order; what is out already and is not asked anew
+-- is left out.
+SELECT c.cut_id, c.node, a.node AS anchor
+FROM cuts c CROSS JOIN unnest(c.anchor || c.stand_ins) WITH ORDINALITY a (node, place)
+WHERE c.lifted_at IS NULL AND (c.node IN (SELECT node FROM involved) OR c.node IN (SELECT node FROM fresh_nodes))
+  AND (a.node IN (SELECT node FROM involved)
+       OR NOT EXISTS (SELECT FROM nodes d WHERE d.node = a.node AND d.profile_id IS NULL))
+ORDER BY c.cut_id, a.place;
 
 -- name: draw_profiles
 SELECT nextval(pg_get_serial_sequence('profiles', 'profile_id')) AS profile_id FROM generate_series(1, %(count)s);

@@ -1,4 +1,4 @@
-"""What an operator says of who is who: a cut, a join, and lifting a cut.
+"""What an operator says of who is who: a cut, a join, and taking either back.
 
 Each is a row that the identity stage respects from then on; the profiles it touches are solved
 again at once, in the same transaction. The solving is the stage's and is handed in. What is of one
@@ -7,7 +7,7 @@ profile is asked by its number; the lists are for showing, and end somewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -18,6 +18,8 @@ from horizon.profiles.evidence import QUERIES, Evidence
 from horizon.profiles.model import Node
 from horizon.profiles.people import MOST_NODES, Person
 from horizon.profiles.rules import ordered
+
+STAND_INS = 20  # of a cut; that all of them become hubs is told in docs/identity.md
 
 Solve = Callable[[Connection, Sequence[UUID], datetime, UUID], object]
 
@@ -52,7 +54,18 @@ def split(
             f"{node} and {other} stay together, so nothing was changed: tell whoever maintains "
             "Horizon, with what `horizon profile explain` says of the two."
         )
+    _stand_in(evidence, row.cut_id, other)
     return change
+
+
+def _stand_in(evidence: Evidence, cut_id: int, anchor: Node) -> None:
+    """An anchor that becomes a hub would hold nobody back: what stays with it does so then."""
+    profile_id = evidence.nodes([anchor.node])[anchor.node].profile_id
+    assert profile_id is not None, "the two were just parted"
+    group = [one.node for one in evidence.profile_nodes(profile_id, MOST_NODES)]
+    beside = [node for node in group if node != anchor.node]
+    values = {"cut_id": cut_id, "nodes": beside[:STAND_INS]}
+    evidence.tx.execute(QUERIES["stand_in"], values)
 
 
 def _kept(evidence: Evidence, person: Person, node: Node, other: Node | None) -> Node:
@@ -107,19 +120,34 @@ def join(evidence: Evidence, one: Person, other: Person, solve: Solve, now: date
     return change
 
 
+def unjoin(evidence: Evidence, one: Node, other: Node, solve: Solve, now: datetime) -> Change:
+    """A join by hand ties nobody any more; what events say of the two holds on."""
+    values = {"one": one.node, "other": other.node}
+    before = _profiles_of(evidence, [one, other])
+    if evidence.tx.execute(QUERIES["unjoin"], values).fetchone() is None:
+        raise UsageError(
+            f"No join by hand ties {one} and {other}: `horizon identity changes` lists them."
+        )
+    return _solved(evidence, [one, other], before, solve, now)
+
+
 def uncut(evidence: Evidence, cut_id: int, solve: Solve, now: datetime) -> Change:
     lifted = evidence.tx.execute(QUERIES["lift_cut"], {"cut_id": cut_id, "now": now}).fetchone()
     if lifted is None:
         raise UsageError(
             f"There is no cut {cut_id} that stands: `horizon profile cuts` lists them."
         )
-    ends = evidence.nodes([lifted.node, lifted.anchor])
-    before = [
+    ends = evidence.nodes(lifted.ends)
+    before = _profiles_of(evidence, ends.values())
+    return _solved(evidence, list(ends.values()), before, solve, now, cut_id)
+
+
+def _profiles_of(evidence: Evidence, ends: Iterable[Node]) -> list[Node]:
+    return [
         node
-        for profile_id in {end.profile_id for end in ends.values() if end.profile_id is not None}
+        for profile_id in {end.profile_id for end in ends if end.profile_id is not None}
         for node in evidence.profile_nodes(profile_id, MOST_NODES)
     ]
-    return _solved(evidence, list(ends.values()), before, solve, now, cut_id)
 
 
 def _solved(

@@ -74,28 +74,52 @@ WHERE profile_id = %(profile_id)s AND value <> 'null' ORDER BY name;
 SELECT score, tier, "now" AS scored_at FROM current_scores WHERE profile_id = %(profile_id)s;
 
 -- name: cuts
--- Of these nodes, or all where none are given. The newest first.
-SELECT c.cut_id, c.node, c.anchor, c.made_at, c.lifted_at FROM cuts c
+-- Of these nodes, or all where none are given. The newest first, each with the end it is held against
+-- now; where all are out, with the one it was made against.
+SELECT c.cut_id, c.node, c.anchor, c.made_at, c.lifted_at
+FROM (SELECT cut_id, node, coalesce(held_against(anchor || stand_ins), anchor) AS anchor, made_at, lifted_at FROM cuts) c
 WHERE %(nodes)s::uuid[] IS NULL OR c.node = ANY(%(nodes)s::uuid[]) OR c.anchor = ANY(%(nodes)s::uuid[])
 ORDER BY c.cut_id DESC;
 
 -- name: add_cut
 INSERT INTO cuts (node, anchor, made_at) VALUES (%(node)s, %(anchor)s, %(now)s) RETURNING cut_id;
 
+-- name: stand_in
+-- What stays with the anchor; these are in their order.
+UPDATE cuts SET stand_ins = %(nodes)s::uuid[] WHERE cut_id = %(cut_id)s;
+
 -- name: lift_cut
-UPDATE cuts SET lifted_at = %(now)s WHERE cut_id = %(cut_id)s AND lifted_at IS NULL RETURNING node, anchor;
+UPDATE cuts SET lifted_at = %(now)s WHERE cut_id = %(cut_id)s AND lifted_at IS NULL
+RETURNING ARRAY[node, anchor] || stand_ins AS ends;
 
 -- name: standing_cut
 -- Whether a cut that stands is between the two profiles.
 SELECT c.cut_id FROM cuts c
-JOIN nodes n ON n.node = c.node JOIN nodes a ON a.node = c.anchor
+JOIN nodes n ON n.node = c.node JOIN nodes a ON a.node = held_against(c.anchor || c.stand_ins)
 WHERE c.lifted_at IS NULL
   AND (n.profile_id, a.profile_id) IN ((%(one)s, %(other)s), (%(other)s, %(one)s))
 ORDER BY c.cut_id LIMIT 1;
 
 -- name: add_manual_edge
 INSERT INTO edges (weak, strong, how, time) VALUES (%(weak)s, %(strong)s, 'manual', %(now)s)
-ON CONFLICT (weak, strong, how) DO NOTHING;
+ON CONFLICT (weak, strong, how) DO UPDATE SET time = excluded.time, refused_by = NULL
+WHERE edges.refused_by = 'unjoined';
+
+-- name: unjoin
+-- The row stays, so that it is seen, and tells the solver that it ties nobody.
+UPDATE edges SET refused_by = 'unjoined'
+WHERE (weak, strong) IN ((%(one)s, %(other)s), (%(other)s, %(one)s)) AND how = 'manual'
+  AND refused_by IS DISTINCT FROM 'unjoined'
+RETURNING weak;
+
+-- name: operator_changes
+-- What was said by hand of who is who, and by which rules: the audit's lines, the newest first.
+SELECT a.audit_id, a.at, a.actor, a.action, a.object, a.details, c.cut_id, c.node, c.anchor
+FROM audit a
+LEFT JOIN cuts c ON c.cut_id = CASE a.action WHEN 'profile:split' THEN (a.details ->> 'cut_id')::bigint
+                                             WHEN 'profile:uncut' THEN a.object::bigint END
+WHERE a.action IN ('profile:split', 'profile:uncut', 'profile:joined', 'profile:unjoined', 'identity:rules:adopted')
+ORDER BY a.audit_id DESC LIMIT %(most)s;
 
 -- name: lock_stage
 -- The runner's lock of the identity stage: a run that goes on has read what is about to change.
@@ -116,6 +140,30 @@ LEFT JOIN nodes o ON o.node = e.other
 WHERE n.dead = %(dead)s
 GROUP BY n.node, n.kind, n.value, n.first_seen
 ORDER BY neighbours DESC, n.first_seen, n.node LIMIT %(most)s;
+
+-- name: neighbours
+-- What is tied to one identifier, who came last first; of those that are shown, when both last
+-- stood in one event of the hot store. An event's strongest identifier is tied to each other one, so
+-- the events are those of each neighbour, or of a stronger one of its ties: by index.
+WITH near AS (
+    SELECT n.node, n.kind, n.value, n.profile_id, n.dead, n.first_seen, min(e.time) AS first_tie,
+           count(*) OVER () AS neighbours
+    FROM (
+        SELECT strong AS other, time FROM edges WHERE weak = %(node)s
+        UNION ALL SELECT weak, time FROM edges WHERE strong = %(node)s
+    ) e JOIN nodes n ON n.node = e.other
+    GROUP BY n.node, n.kind, n.value, n.profile_id, n.dead, n.first_seen
+    ORDER BY first_tie DESC, n.node LIMIT %(most)s
+), firsts AS MATERIALIZED (
+    SELECT node FROM near UNION SELECT e.strong FROM near JOIN edges e ON e.weak = near.node
+), together AS (
+    SELECT o.node, max(e.time) AS last_event
+    FROM firsts f, LATERAL (SELECT k.nodes, least(k.time, k.received_at) AS time FROM events k
+                            WHERE k.nodes[1] = f.node AND %(node)s = ANY(k.nodes) OFFSET 0) e,
+         LATERAL unnest(e.nodes) o (node)
+    GROUP BY o.node
+)
+SELECT near.*, t.last_event FROM near LEFT JOIN together t USING (node) ORDER BY first_tie DESC, node;
 
 -- name: hub_count
 SELECT count(*) AS hubs FROM nodes WHERE dead = 'hub';

@@ -71,7 +71,7 @@ def no_limits(_: str) -> tuple[int, str]:
 
 
 def why(refused_by: str | None, ends: Sequence[Node], limits: Limits) -> str | None:
-    """What refused an edge, in words: ``limit:KIND``, ``cut``, or ``hub`` for all that is out."""
+    """What refused an edge, in words: a rule, a cut, or what is out."""
     if refused_by is None:
         return None
     what, _, kind = refused_by.partition(":")
@@ -81,8 +81,11 @@ def why(refused_by: str | None, ends: Sequence[Node], limits: Limits) -> str | N
         return f"{told}{'' if window == 'ever' else f' a {window}'} on one profile"
     if what == "cut":
         return "a cut keeps the two apart"
-    if what == "hub":
-        return " and ".join(_out(one) for one in ends if one.dead) or "one of them was a hub"
+    if what == "unjoined":
+        return "the join by hand was taken back"
+    if what in ("hub", "blocked"):
+        was = "a hub" if what == "hub" else "blocked by the rules"
+        return " and ".join(_out(one) for one in ends if one.dead) or f"one of them was {was}"
     return refused_by
 
 

@@ -28,6 +28,19 @@ class Dead(Struct, frozen=True):
     last_tie: datetime | None
 
 
+class Neighbour(Struct, frozen=True):
+    """What an identifier is tied to. ``first_tie``: of the first event that had both.
+
+    ``last_event``: of the last one that the hot store has; None where it has none any more.
+    """
+
+    identifier: str
+    node: UUID
+    profile_id: int | None
+    first_tie: datetime
+    last_event: datetime | None
+
+
 class Kind(Struct, frozen=True):
     kind: str
     identifiers: int
@@ -67,6 +80,16 @@ def dead_nodes(evidence: Evidence, dead: str, most: int) -> list[Dead]:
         found.append(Dead(name, row.node, row.neighbours, row.kinds, row.profiles, row.first_seen,
                           row.first_tie, row.last_tie))  # fmt: skip
     return found
+
+
+def neighbours(evidence: Evidence, node: UUID, most: int) -> tuple[list[Neighbour], int]:
+    """Who was tied to it last, and how many are tied to it in all."""
+    rows = evidence.tx.execute(QUERIES["neighbours"], {"node": node, "most": most}).fetchall()
+    found = [
+        Neighbour(str(evidence.node(row)), row.node, row.profile_id, row.first_tie, row.last_event)
+        for row in rows
+    ]
+    return found, rows[0].neighbours if rows else 0
 
 
 def hub_count(tx: Connection) -> int:

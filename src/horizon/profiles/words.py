@@ -55,12 +55,8 @@ def of_line(line: Line) -> list[str]:
 
 
 def short_refusal(edge: Edge) -> str:
-    if edge.refused_by == "hub":
-        blocked = "blocked" in (edge.weak.dead, edge.strong.dead)
-        return f"refused: {'blocked' if blocked else 'a hub'}"
-    if edge.refused_by == "cut":
-        return "refused: a cut"
-    return f"refused: {edge.why}"
+    short_of = {"hub": "a hub", "blocked": "blocked", "cut": "a cut", "unjoined": "taken back"}
+    return f"refused: {short_of.get(edge.refused_by or '', edge.why)}"
 
 
 def _event(edge: Edge) -> str:

@@ -39,7 +39,9 @@ CREATE TABLE edges (
     time timestamptz NOT NULL,  -- of the first event, at most 30 days before its receipt
     event_id uuid,
     source_id int,
-    refused_by text,  -- what keeps its ends apart: limit:KIND, cut or hub; none: it joins them
+    -- What keeps its ends apart: limit:KIND, cut, hub, blocked; unjoined: a join by hand that was taken
+    -- back. None: it joins them.
+    refused_by text,
     PRIMARY KEY (weak, strong, how) INCLUDE (time)
 );
 CREATE INDEX edges_by_strong ON edges (strong);
@@ -58,16 +60,25 @@ CREATE FUNCTION sighted_source(first uuid[]) RETURNS int LANGUAGE sql IMMUTABLE 
     SELECT nullif(('x' || right(first[3]::text, 8))::bit(32)::int, 0)
 $$;
 
--- Cannot-link: these two are never of one profile, until it is lifted.
+-- Cannot-link: these two are never of one profile, until it is lifted. An anchor that is out of matching
+-- (a hub, or blocked) holds nobody back: then its first stand-in that is not out is the other end.
 CREATE TABLE cuts (
     cut_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     node uuid NOT NULL,
     anchor uuid NOT NULL,
+    stand_ins uuid[] NOT NULL DEFAULT '{}',  -- what was of the anchor's profile then, the strongest first
     made_at timestamptz NOT NULL,
     lifted_at timestamptz
 );
 CREATE INDEX cuts_by_node ON cuts (node) WHERE lifted_at IS NULL;
 CREATE INDEX cuts_by_anchor ON cuts (anchor) WHERE lifted_at IS NULL;
+
+-- The end that a cut is held against now: the anchor, or who stands in for it. None: all are out.
+CREATE FUNCTION held_against(ends uuid[]) RETURNS uuid LANGUAGE sql STABLE AS $$
+    SELECT e.node FROM unnest(ends) WITH ORDINALITY e (node, place)
+    WHERE NOT EXISTS (SELECT FROM nodes d WHERE d.node = e.node AND d.profile_id IS NULL)
+    ORDER BY e.place LIMIT 1
+$$;
 
 -- Whose an event is: its first node that is not dead. One that the identity stage has not met yet
 -- counts as live. Called for the few events whose first node is dead: a call takes 10 us.
@@ -248,9 +259,10 @@ CREATE INDEX opt_ins_by_address ON opt_ins (address_hash, mailed_at);           
 
 -- A person's traits: of all their nodes the last write of each, by event time. Of an address or a
 -- phone number what an untrusted source said never stands before what a trusted one did. What was
--- removed last is not there.
+-- removed last is not there. An object is one trait, which the last call that names it replaces whole, as
+-- Segment does; a null inside it removes that path.
 CREATE VIEW profile_traits AS
-SELECT profile_id, name, value, value_node, time, trusted, event_id
+SELECT profile_id, name, jsonb_strip_nulls(value) AS value, value_node, time, trusted, event_id
 FROM (
     SELECT DISTINCT ON (n.profile_id, t.name)
            n.profile_id, t.name, t.value, t.value_node, t.time, t.trusted, t.event_id
