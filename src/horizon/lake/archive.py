@@ -8,17 +8,14 @@ leaves files that no snapshot names; the next one reads the same rows again.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from pyiceberg.table import Table
-from sqlalchemy.exc import SQLAlchemyError
 
 from horizon.errors import LakeError
 from horizon.lake import commit
-from horizon.lake.faults import sentence
 from horizon.lake.reading import statement, stream
 from horizon.lake.table import QUERIES, Lake
 from horizon.lake.watermark import Watermark, watermark_of
@@ -41,7 +38,7 @@ class _Step:
 
 def run(tx: Connection, window: Window, *, lake: Lake) -> Iterator[StageResult]:
     """One result a step; the watermark is the Iceberg snapshot's own."""
-    with _told(lake):
+    with lake.told():
         table = lake.for_writing()
     mark = watermark_of(table)
     if mark.until is not None:  # a window that was not finished, and then what came since
@@ -57,7 +54,7 @@ def _window(tx: Connection, lake: Lake, table: Table, mark: Watermark) -> Iterat
     for step in steps:
         values = {**_parameters(mark), "first": step.first, "last": step.last}
         text = statement(tx, QUERIES["rows_of"], values)
-        with _told(lake):
+        with lake.told():
             written = _take(lake, table, text, step)
         yield StageResult({
             "events": written.events, "files": len(written.files), "bytes": written.size_bytes,
@@ -76,21 +73,6 @@ def _take(lake: Lake, table: Table, text: str, step: _Step) -> Written:
     if not commit.append(table, written.files, step.after):
         discard(table.io, written.files)
     return written
-
-
-@contextmanager
-def _told(lake: Lake) -> Iterator[None]:
-    """Raises LakeError for what disks, servers and catalogs say."""
-    try:
-        yield
-    except SQLAlchemyError as exc:
-        said = " ".join(str(exc).partition("\n")[0].split())
-        raise LakeError(
-            f"The lake's catalog in the database does not answer ({said}): run `horizon archive` "
-            "again, and see `horizon doctor` if it stays so."
-        ) from exc
-    except OSError as exc:
-        raise LakeError(sentence(str(exc.filename or lake.warehouse), exc)) from exc
 
 
 def _parameters(mark: Watermark) -> dict[str, Any]:

@@ -39,14 +39,15 @@ def run(
     if lake.seen_by(tx) is None:
         yield _result(Compacted())
         return
-    table = lake.for_writing()
-    for compacted in compaction.compact(table, compaction.FEW):
-        yield _result(compacted)
-    rest(window.now)
-    expired = cleaning.expire(table, window.now)
-    removed = cleaning.Removed()
-    if not _rests(tx, window.now):
-        removed = cleaning.remove_unnamed(table, _pinned(tx, window.now), window.now)
+    with lake.told():
+        table = lake.for_writing()
+        for compacted in compaction.compact(table, compaction.FEW):
+            yield _result(compacted)
+        rest(window.now)
+        expired = cleaning.expire(table, window.now)
+        removed = cleaning.Removed()
+        if not _rests(tx, window.now):
+            removed = cleaning.remove_unnamed(table, _pinned(tx, window.now), window.now)
     yield _result(Compacted(), expired, removed)
 
 

@@ -22,6 +22,7 @@ from pyiceberg.table.snapshots import Operation
 from pyiceberg.types import BooleanType, ListType, NestedField, TimestamptzType, UUIDType
 
 from horizon import clock
+from horizon.errors import LakeError
 from horizon.lake import cleaning
 from horizon.lake.engines import Engine
 from horizon.lake.planning import planned
@@ -168,7 +169,12 @@ def _for_writing(lake: Lake) -> Table:
     try:
         return catalog.load_table((NAMESPACE, RESTING))
     except NoSuchTableError:
-        return catalog.create_table_if_not_exists(
-            (NAMESPACE, RESTING), SCHEMA,
-            partition_spec=UNPARTITIONED_PARTITION_SPEC, properties=PROPERTIES,
-        )  # fmt: skip
+        pass
+    except LakeError as exc:
+        if not isinstance(exc.__cause__, FileNotFoundError):
+            raise
+        catalog.drop_table((NAMESPACE, RESTING))  # all that it had is in the events
+    return catalog.create_table_if_not_exists(
+        (NAMESPACE, RESTING), SCHEMA, lake.new_place(RESTING),
+        UNPARTITIONED_PARTITION_SPEC, properties=PROPERTIES,
+    )  # fmt: skip
