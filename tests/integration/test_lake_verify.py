@@ -219,8 +219,9 @@ def test_a_day_that_left_the_hot_store_is_compared_with_what_was_agreed(filled: 
     assert verified(filled).differing == []
     with changing(filled) as overwrite, overwrite() as gap:
         gap.delete_data_file(of_day(filled, DAYS[0]))
-    assert f"{DAYS[0]} (the lake has" in complaint(filled)
-    assert DAYS[0] in agreed(filled)
+    for _ in range(2):
+        assert f"{DAYS[0]} (the lake has" in complaint(filled)
+        assert agreed(filled)[DAYS[0]] == 15
 
 
 def test_a_day_that_nobody_agreed_on_and_only_the_lake_has(filled: LakeWorld) -> None:
@@ -232,6 +233,23 @@ def test_some_days_alone(filled: LakeWorld) -> None:
     found = verified(filled, DAYS[2])
     assert [one.day for one in found.days] == [DAYS[2]]
     assert set(agreed(filled)) == {DAYS[2]}
+
+
+def test_of_a_file_with_events_of_several_days_the_others_are_left_alone(world: World) -> None:
+    lake = LakeWorld(world)
+    for ago in (2, 0):
+        world.put(world.track("ann", 2 * DAY), received_at=NOW - ago * DAY)
+    lake.archive()
+    assert len(lake.files()) == 1
+    found = verified(lake, DAYS[2])
+    assert [(one.day, one.lake.events, one.differs) for one in found.days] == [(DAYS[2], 1, "")]
+
+
+def test_what_agrees_is_noted_though_a_file_is_broken(filled: LakeWorld) -> None:
+    path = Path(of_day(filled, DAYS[1]).file_path.removeprefix("file://"))
+    path.unlink()
+    complaint(filled)
+    assert set(agreed(filled)) == {DAYS[0], DAYS[2]}
 
 
 def test_agreed_is_since_when_it_is_the_same(filled: LakeWorld) -> None:

@@ -12,7 +12,17 @@ from typing import Final
 from horizon import clock
 from horizon import settings as setting
 from horizon.delivery import channels
-from horizon.doctor import configuration, database, folders, listeners, mail, names, ports, search
+from horizon.doctor import (
+    configuration,
+    database,
+    folders,
+    lake,
+    listeners,
+    mail,
+    names,
+    ports,
+    search,
+)
 from horizon.doctor.finding import Case, Check, Finding, ok, problem
 from horizon.errors import SettingsError
 
@@ -22,6 +32,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "settings": configuration.check_settings,
     "folders": folders.check_folders,
     "database": database.check_database,
+    "lake": lake.check_lake,
     "ports": ports.check_ports,
     "mail server": mail.check_mail_server,
     "DNS": names.check_names,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,13 @@ from pyarrow import fs
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
 
 from horizon.errors import UsageError
+from horizon.lake.faults import naming
 from horizon.settings import Settings
 
 _ON_DISK = "file"
+# Arrow's client asks three times: of a server that never answers we hear after three times so long.
+CONNECT_S = 5
+ANSWER_S = 20
 
 
 def warehouse(settings: Settings) -> str:
@@ -43,8 +47,8 @@ def properties(settings: Settings) -> dict[str, str]:
         "s3.access-key-id": settings.S3_ACCESS_KEY_ID,
         "s3.secret-access-key": settings.S3_SECRET_ACCESS_KEY,
         "s3.region": settings.S3_REGION,
-        "s3.connect-timeout": "5",
-        "s3.request-timeout": "20",
+        "s3.connect-timeout": str(CONNECT_S),
+        "s3.request-timeout": str(ANSWER_S),
     }
     told = {name: str(value) for name, value in known.items() if value}
     return {**told, "py-io-impl": f"{DurableFileIO.__module__}.{DurableFileIO.__qualname__}"}
@@ -130,6 +134,15 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def look(place: str, properties: Mapping[str, str]) -> None:
+    """Whether a bucket answers, and to us. Raises LakeError; nothing is made."""
+    scheme, netloc, _ = PyArrowFileIO.parse_location(place, dict(properties))
+    with naming(place):
+        system = PyArrowFileIO(dict(properties)).fs_by_scheme(scheme, netloc)
+        if system.get_file_info(str(netloc)).type == fs.FileType.NotFound:
+            raise OSError("NoSuchBucket")
 
 
 def local_path(location: str) -> Path | None:
