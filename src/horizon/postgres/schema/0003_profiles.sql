@@ -260,9 +260,10 @@ CREATE INDEX opt_ins_by_address ON opt_ins (address_hash, mailed_at);           
 -- A person's traits: of all their nodes the last write of each, by event time. Of an address or a
 -- phone number what an untrusted source said never stands before what a trusted one did. What was
 -- removed last is not there. An object is one trait, which the last call that names it replaces whole, as
--- Segment does; a null inside it removes that path.
+-- Segment does; a null inside it removes that path. Lists stay as they came.
 CREATE VIEW profile_traits AS
-SELECT profile_id, name, jsonb_strip_nulls(value) AS value, value_node, time, trusted, event_id
+SELECT profile_id, name,
+       CASE jsonb_typeof(value) WHEN 'object' THEN jsonb_strip_nulls(value) ELSE value END AS value, value_node, time, trusted, event_id
 FROM (
     SELECT DISTINCT ON (n.profile_id, t.name)
            n.profile_id, t.name, t.value, t.value_node, t.time, t.trusted, t.event_id
