@@ -172,9 +172,7 @@ def _bare(horizon: Installation, view: View, now: datetime) -> None:
         dbapi.connect(horizon.database.conninfo(Role.OWNER)) as connection,
         connection.cursor() as cursor,
     ):
-        cursor.adbc_ingest("bare_lake", found, mode="create")
-        connection.commit()
-        cursor.execute("DROP TABLE bare_lake")
+        cursor.adbc_ingest(f"bare_{uuid.uuid4().hex}", found, mode="create")
         connection.commit()
 
 

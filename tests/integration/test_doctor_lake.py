@@ -12,6 +12,7 @@ from horizon import clock
 from horizon.doctor.examine import CHECKS
 from horizon.doctor.finding import Case, Finding, Verdict
 from horizon.doctor.lake import check_lake
+from horizon.errors import LakeError
 from horizon.pipeline import stages
 from tests.lake import LakeWorld
 from tests.world import DAY, World
@@ -87,6 +88,17 @@ def test_how_long_ago_verify_agreed(filled: LakeWorld) -> None:
     assert findings[-1].found == "verify last agreed 0 h ago"
     filled.world.change("UPDATE lake_days SET verified_at = verified_at - %s", timedelta(days=3))
     assert "has not agreed for 3 days" in bad(found(filled.world, HOT_DAYS=3)).found
+
+
+def test_a_verify_that_failed_is_told_until_one_does_not(filled: LakeWorld) -> None:
+    stage = stages.verify_stage(filled.world.horizon)
+    filled.world.change("UPDATE events SET name = 'other' || name")
+    with pytest.raises(LakeError):
+        filled.world.runner.run(stage, clock.now())
+    assert "the last verify failed" in bad(found(filled.world)).found
+    filled.world.change("UPDATE events SET name = substr(name, 6)")
+    filled.world.runner.run(stage, clock.now())
+    assert all_is_well(found(filled.world))
 
 
 def java(folder: Path, version: str) -> dict[str, str]:

@@ -118,6 +118,8 @@ def test_a_file_is_on_the_disk_before_it_has_its_name_and_the_catalog_knows_it(
         assert done[at - 1] == ("synced", part)
         final = next(lake.folder().rglob(part.removeprefix(".").removesuffix(".part")))
         assert done[at + 1] == ("synced", final.parent.name)
+    begun = {name for what, name in done if what == "synced"}
+    assert {"lake", "horizon", lake.folder().name, "data"} <= begun  # where folders' names stand
     assert all_there_once(world.horizon)
 
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from horizon import clock
+from horizon.errors import LakeError
 from horizon.events.partitions import ensure_partitions
 from horizon.pipeline import stages
 from horizon.postgres.database import Role
@@ -173,3 +174,32 @@ def test_the_pipeline_verifies_once_a_day_and_only_where_days_are_to_leave(
         stages.keep_lake(horizon, now, uuid4())
     assert len(filled.world.rows(count)) == 1
     assert len(filled.world.rows("SELECT FROM lake_days")) == len(AGO)
+
+
+@pytest.mark.parametrize(
+    "done",
+    [
+        "DELETE FROM iceberg_tables",
+        "UPDATE iceberg_tables SET metadata_location = previous_metadata_location",
+    ],
+)
+def test_what_was_agreed_on_with_another_lake_lets_no_day_go(filled: LakeWorld, done: str) -> None:
+    """The documentation's two ways out of a lake that is damaged."""
+    filled.world.change(done)
+    assert drop(filled).figures["dropped_events"] == 0
+    assert hot(filled) == list(AGO)
+    filled.archive()
+    assert len(filled.by_pyiceberg()) == len(AGO)
+
+
+def test_a_day_that_was_not_looked_at_for_two_days_stays(filled: LakeWorld) -> None:
+    filled.world.change("UPDATE lake_days SET verified_at = now() - interval '49 hours'")
+    drop(filled)
+    assert hot(filled) == list(AGO)
+
+
+def test_a_lake_that_is_gone_has_none_of_the_days_that_left(filled: LakeWorld) -> None:
+    drop(filled)
+    filled.world.change("DELETE FROM iceberg_tables")
+    with pytest.raises(LakeError, match="the lake has 1 fewer than the agreed"):
+        filled.world.runner.run(stages.verify_stage(filled.world.horizon), clock.now())

@@ -59,6 +59,10 @@ def compact(now: Now = None, as_json: AsJson = False, database: DatabaseName = N
     """Make few sorted files of a day's many small ones, and let old snapshots and files go.
 
     `horizon up` does it when there is enough to do. No event comes or goes."""
+    if now is not None and now > clock.now():
+        raise UsageError(
+            "--now lies ahead, and what readers and backups still need would go: leave it out."
+        )
     horizon = installed(database)
     figures = horizon.runner.run(stages.compact_stage(horizon), now).figures
     with horizon.database.transaction(Role.WORKER) as tx:
@@ -87,9 +91,9 @@ def verify(
         horizon.runner.run(stages.verify_stage(horizon, _day(since), found.append))
     except HorizonError:
         if found:
-            _show(found[0], as_json=as_json)
+            _show(found[0], as_json=as_json, since=since)
         raise
-    _show(found[0], as_json=as_json)
+    _show(found[0], as_json=as_json, since=since)
 
 
 def _day(text: str | None) -> date | None:
@@ -101,7 +105,7 @@ def _day(text: str | None) -> date | None:
         raise UsageError(f"--since {text!r} is not a day: write it like 2026-06-01.") from exc
 
 
-def _show(found: Verified, *, as_json: bool) -> None:
+def _show(found: Verified, *, as_json: bool, since: str | None) -> None:
     rows = list(map(_row, found.days))
     if as_json:
         print_json({
@@ -109,7 +113,8 @@ def _show(found: Verified, *, as_json: bool) -> None:
             "broken": found.broken, "days": rows,
         })  # fmt: skip
         return
-    show(rows, as_json=False, empty="Nothing is in the lake yet: `horizon archive` fills it.")
+    nothing = f" that was received since {since}" if since else " yet: `horizon archive` fills it"
+    show(rows, as_json=False, empty=f"Nothing is in the lake{nothing}.")
     if rows:
         events = many(sum(day.lake.events for day in found.days), "event")
         agree = f"{len(rows) - len(found.differing):,} of {many(len(rows), 'day')} agree"

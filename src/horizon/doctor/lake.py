@@ -93,12 +93,18 @@ def _catalog(database: Database, case: Case) -> Iterator[Finding]:
         try:
             table = Lake.of(case.settings, database).seen_by(tx)
             agreed = tx.execute(QUERIES["last_agreed"]).fetchone()
+            verified = tx.execute(QUERIES["last_verify"]).fetchone()
         except psycopg.Error:
             return  # its tables are not there yet, or not ours
     if table is None:
         yield ok(PART, "nothing is archived yet")
         return
     yield ok(PART, f"the catalog's {table.metadata_location.rpartition('/')[2]} can be read")
+    if verified is not None and verified.status == "failed":
+        yield warning(
+            PART, "the last verify failed: a file is damaged, or lake and hot store differ",
+            "Type `horizon lake verify`, and do what it says.",
+        )  # fmt: skip
     if case.settings.HOT_DAYS is not None:
         yield _verified(case, agreed.verified_at if agreed else None)
 

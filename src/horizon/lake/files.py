@@ -79,7 +79,10 @@ class _DurableStream:
     """
 
     def __init__(self, path: Path) -> None:
+        new = [one for one in (path.parent, *path.parent.parents) if not one.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
+        for folder in new:
+            _sync(folder.parent)  # where its name stands
         self._path = path
         self._part = path.with_name(f".{path.name}.part")
         self._file = fs.LocalFileSystem().open_output_stream(str(self._part))

@@ -91,7 +91,8 @@ def verify(tx: Connection, lake: Lake, since: date) -> Verified:
     what is archived or received meanwhile makes no difference."""
     table = lake.seen_by(tx)
     if table is None:
-        return Verified()
+        agreed = _agreed(tx, since)
+        return Verified([Day(day, Sums(), None, known) for day, known in agreed.items()])
     values = {"since": datetime.combine(since, time(), UTC), **watermark_of(table).parameters()}
     reading = _Reading(table)
     tasks = live_files(table, _from(since))
@@ -107,15 +108,17 @@ def verify(tx: Connection, lake: Lake, since: date) -> Verified:
         for day, one in sums.items():
             if day >= since:
                 in_lake[day] = in_lake.get(day, Sums()).plus(one)
-    agreed = {
-        row.day: Sums(row.events, int(row.checksum))
-        for row in tx.execute(QUERIES["agreed_days"], {"since": since})
-    }
+    agreed = _agreed(tx, since)
     days = [
         Day(day, in_lake.get(day, Sums()), hot.get(day), agreed.get(day))
         for day in sorted(in_lake.keys() | hot.keys() | agreed.keys())
     ]
     return Verified(days, len(tasks), reading.broken)
+
+
+def _agreed(tx: Connection, since: date) -> dict[date, Sums]:
+    rows = tx.execute(QUERIES["agreed_days"], {"since": since})
+    return {row.day: Sums(row.events, int(row.checksum)) for row in rows}
 
 
 def _from(since: date) -> str | BooleanExpression:

@@ -32,6 +32,22 @@ CREATE TABLE lake_days (
 GRANT SELECT, INSERT, UPDATE, DELETE ON lake_days TO horizon_worker;
 GRANT SELECT ON lake_days TO horizon_console, horizon_reader;
 
+-- An agreement is about the lake that was read then, and those that grew out of it. Where the catalog is
+-- pointed to another (one taken away to be built anew, an older metadata file), no day that is still hot is
+-- agreed on. A commit of Iceberg's names what it came from.
+CREATE FUNCTION forget_agreements() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    DELETE FROM lake_days l USING day_partitions('events') part (day) WHERE part.day = l.day;
+    RETURN NULL;
+END $$;
+REVOKE EXECUTE ON FUNCTION forget_agreements() FROM PUBLIC;
+CREATE TRIGGER another_lake AFTER UPDATE ON iceberg_tables FOR EACH ROW
+WHEN (OLD.table_name = 'events' AND NEW.previous_metadata_location IS DISTINCT FROM OLD.metadata_location)
+EXECUTE FUNCTION forget_agreements();
+CREATE TRIGGER no_lake AFTER DELETE ON iceberg_tables FOR EACH ROW
+WHEN (OLD.table_name = 'events') EXECUTE FUNCTION forget_agreements();
+
 -- Whether all who read each event once have read a day's: identity, the history's seal, and forwards.
 CREATE FUNCTION day_is_read(day date) RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
@@ -56,11 +72,12 @@ BEGIN
 END $$;
 
 -- The days that may leave the hot store: before first_day, agreed on for a day of the server's clock,
--- and read. Who asks for a lake and its tail has begun since then, and finds these days in the lake.
+-- found so again within the last two, and read. Who asks for a lake and its tail has begun since then, and finds these days in the lake.
 CREATE FUNCTION days_to_leave(first_day date) RETURNS SETOF date
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT l.day FROM lake_days l JOIN day_partitions('events') part (day) ON part.day = l.day
-    WHERE l.day < first_day AND l.agreed_at < clock_timestamp() - interval '24 hours' AND day_is_read(l.day)
+    WHERE l.day < first_day AND l.agreed_at < clock_timestamp() - interval '24 hours'
+      AND l.verified_at > clock_timestamp() - interval '2 days' AND day_is_read(l.day)
       AND NOT EXISTS (SELECT FROM pg_stat_activity other
                       WHERE other.datname = current_database() AND other.xact_start < l.agreed_at)
     ORDER BY l.day
