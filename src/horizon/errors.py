@@ -8,7 +8,8 @@
     │   ├── MappingError         a file source's mapping cannot be used
     │   └── TemplateError        a mail template cannot be used
     ├── DatabaseError            the database cannot be reached or is not ours
-    ├── LakeError                the lake cannot be read: a file is missing or damaged
+    ├── LakeError                the lake cannot be read, or not be written
+    │   └── LakeFileError        one file of it is missing or damaged, and its place is well
     ├── PortInUseError           another program listens where we would
     ├── AlreadyRunningError      another Horizon serves the same home
     ├── TransportError           a channel did not take a message
@@ -48,6 +49,10 @@ class DatabaseError(HorizonError):
 
 
 class LakeError(HorizonError):
+    pass
+
+
+class LakeFileError(LakeError):
     pass
 
 

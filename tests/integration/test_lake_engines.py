@@ -236,16 +236,18 @@ def test_no_extension_is_ever_fetched(world: World, tmp_path: Path) -> None:
 
 
 def test_a_query_larger_than_memory_finishes(tmp_path: Path, world: World) -> None:
-    """60 MB of different values, sorted, with 50 MB for all."""
-    spill = tmp_path / "spill"
-    engine = DuckDB(50_000_000, spill)
+    """60 MB of different values, sorted, with 50 MB for all: what does not fit lies in a folder."""
+    spill, no_folder = tmp_path / "spill", tmp_path / "file"
+    no_folder.touch()
     rows = "SELECT md5(cast(i AS text)) AS value FROM generate_series(1, 1500000) AS t(i)"
-    found = engine.run(
-        f"SELECT count(*) AS n FROM (SELECT value, row_number() OVER (ORDER BY value) AS place FROM ({rows}) r) s",
-        view_of(world), {},
-    )  # fmt: skip
-    assert found.to_pylist() == [{"n": 1_500_000}]
+    ranked = f"SELECT value, row_number() OVER (ORDER BY value) AS place FROM ({rows}) r"
+    # Both columns are asked for, or the sort would be left out.
+    query = f"SELECT count(*) AS n, min(value) AS least FROM ({ranked}) s WHERE place > 0"
+    found = DuckDB(50_000_000, spill).run(query, view_of(world), {})
+    assert found.to_pylist() == [{"n": 1_500_000, "least": "0000104cd168386a335ba6bf6e32219d"}]
     assert not spill.exists() or not list(spill.iterdir())
+    with pytest.raises(LakeError, match=no_folder.name):
+        DuckDB(50_000_000, no_folder / "spill").run(query, view_of(world), {})
 
 
 def test_maintenance_makes_the_summary(world: World) -> None:

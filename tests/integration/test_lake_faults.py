@@ -17,7 +17,6 @@ from horizon.pipeline import stages
 from horizon.postgres.database import Role
 from tests.archiving import all_there_once
 from tests.lake import LakeWorld
-from tests.lake_worlds import rest
 from tests.world import DAY, World
 
 DAMAGES = {
@@ -111,31 +110,3 @@ def test_horizon_status_shows_what_failed(
     assert all(f"{path} is missing" in error for error in failed.values())
     assert main.run(["status"]) == 0
     assert capsys.readouterr().out.count("metadata.json") >= 4
-
-
-def test_each_database_of_a_home_has_a_summary_in_a_folder_of_its_own(filled: LakeWorld) -> None:
-    """Or one would take away the other's files."""
-    rest(filled.world, filled.world.now - 2 * DAY)
-    first = _summary(filled)
-    filled.world.change("DELETE FROM iceberg_tables WHERE table_name = 'resting'")
-    rest(filled.world, filled.world.now - 2 * DAY)
-    assert first.parent != _summary(filled).parent
-
-
-def _summary(filled: LakeWorld) -> Path:
-    query = "SELECT metadata_location FROM iceberg_tables WHERE table_name = 'resting'"
-    (row,) = filled.world.rows(query)
-    return Path(row.metadata_location.removeprefix("file://"))
-
-
-def test_a_summary_whose_file_is_gone_is_made_anew(filled: LakeWorld) -> None:
-    """Scores do without it, so that nobody would bring it back."""
-    world = filled.world
-    rest(world, world.now - 2 * DAY)
-    _summary(filled).unlink()
-    before = world.scores()
-    world.score()
-    assert world.scores() == before
-    assert rest(world, world.now - 2 * DAY) == 2
-    world.score()
-    assert world.scores() == before

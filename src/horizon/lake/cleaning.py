@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -39,29 +39,34 @@ def expire(table: Table, now: datetime, readers: timedelta = READERS) -> int:
     or a tag names. The age is that of the replacement: a reader may have begun just before it.
     """
     for _ in range(TRIES):
-        replaced = over(table, now - readers)
-        if not replaced:
+        gone = over(table, now - readers)
+        if not gone:
             return 0
         try:
-            table.maintenance.expire_snapshots().by_ids(replaced).commit()
+            table.maintenance.expire_snapshots().by_ids(gone).commit()
         except CommitFailedException:
             table.refresh()
             continue
-        return len(replaced)
+        return len(gone)
     return 0  # an archive is quicker; the next maintenance does it
 
 
 def over(table: Table, before: datetime) -> list[int]:
+    return replaced(table, before, _up_to_watermark(table))
+
+
+def replaced(table: Table, before: datetime, kept: Set[int] = frozenset()) -> list[int]:
+    """Snapshots that another took the place of before that time, and that nothing names."""
     replaced_ms: dict[int, int] = {}
     for snapshot in table.metadata.snapshots:
         if snapshot.parent_snapshot_id is not None:
             later = replaced_ms.get(snapshot.parent_snapshot_id, 0)
             replaced_ms[snapshot.parent_snapshot_id] = max(later, snapshot.timestamp_ms)
-    kept = {ref.snapshot_id for ref in table.metadata.refs.values()} | _up_to_watermark(table)
+    named = {ref.snapshot_id for ref in table.metadata.refs.values()}
     before_ms = before.timestamp() * 1000
     return [
         one.snapshot_id for one in table.metadata.snapshots
-        if one.snapshot_id not in kept
+        if one.snapshot_id not in named and one.snapshot_id not in kept
         and max(replaced_ms.get(one.snapshot_id, 0), one.timestamp_ms) < before_ms
     ]  # fmt: skip
 
@@ -84,7 +89,7 @@ def remove_unnamed(
     if not listed:
         return Removed()
     table.refresh()
-    named = set(_named(table))
+    named = names(table)
     for location in pinned:
         named |= set(_named_by_backup(table, location))
     gone = [(path, size) for path, size in listed if path not in named]
@@ -105,6 +110,11 @@ def _files(table: Table, before: datetime) -> tuple[fs.FileSystem, list[tuple[st
         if info.type == fs.FileType.File and info.mtime_ns is not None
         and info.mtime_ns < before.timestamp() * 1e9
     ]  # fmt: skip
+
+
+def names(table: Table) -> set[str]:
+    """All files that it names, as Arrow lists them. Raises LakeError where it cannot be told."""
+    return set(_named(table))
 
 
 def _named(table: Table) -> Iterator[str]:

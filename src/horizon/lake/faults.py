@@ -16,7 +16,7 @@ from pyiceberg.exceptions import (
     ValidationException,
 )
 
-from horizon.errors import HorizonError, LakeError
+from horizon.errors import HorizonError, LakeError, LakeFileError
 
 _CODE = re.compile(r"AWS Error ([A-Z_]+)")
 _REFUSED: Final = frozenset({
@@ -41,18 +41,29 @@ def naming(location: str) -> Iterator[None]:
     except (HorizonError, *_NOT_OURS):
         raise
     except Exception as exc:  # a torn Avro file even brings a SystemError
-        raise LakeError(sentence(location, exc)) from exc
+        raise fault(location, exc) from exc
 
 
-def sentence(location: str, exc: Exception) -> str:
-    """Arrow's S3 client says all with OSError, so its words are looked at."""
+def fault(location: str, exc: Exception) -> LakeError:
+    """LakeFileError where it is the file. Arrow's S3 client says all with OSError, so its words are
+    looked at."""
     said = " ".join(str(exc).split())
     code = found[1] if (found := _CODE.search(said)) else ""
     if isinstance(exc, FileNotFoundError) or code in _MISSING or "HTTP status 404" in said:
-        return (
+        return LakeFileError(
             f"{location} is missing: bring it back from a copy of the lake; docs/lake.md says what "
             "to do where there is none."
         )
+    if elsewhere := _elsewhere(location, exc, said, code):
+        return LakeError(elsewhere)
+    return LakeFileError(
+        f"{location} is damaged ({said[:_ANSWERS] or type(exc).__name__}): bring it back from a "
+        "copy of the lake; docs/lake.md says what to do where there is none."
+    )
+
+
+def _elsewhere(location: str, exc: Exception, said: str, code: str) -> str | None:
+    """What is wrong with where it lies."""
     if code == "NO_SUCH_BUCKET" or "NoSuchBucket" in said:
         return f"There is no bucket of {location}: make it, or look at LAKE_URL and S3_ENDPOINT."
     if isinstance(exc, PermissionError) or code in _REFUSED or "HTTP status 403" in said:
@@ -70,7 +81,4 @@ def sentence(location: str, exc: Exception) -> str:
             f"S3 does not answer for {location} ({code or 'no connection'}), and the lake is as it "
             "was: look at S3_ENDPOINT and at its server, then run it again."
         )
-    return (
-        f"{location} is damaged ({said[:_ANSWERS] or type(exc).__name__}): bring it back from a "
-        "copy of the lake; docs/lake.md says what to do where there is none."
-    )
+    return None

@@ -40,9 +40,10 @@ def plan(
     from horizon.lake import resting
 
     try:
-        summary = resting.found(resting_pointer, properties, events)
-    except (OSError, ValueError, EOFError):
-        summary = None  # a restored database may name one whose files are gone: all can be read
+        with naming(resting_pointer):
+            summary = resting.found(resting_pointer, properties, events)
+    except LakeError:
+        summary = None  # all that it has can be read from the events
     if summary is not None and summary[0].frontier > rests.astimezone(UTC).date():
         summary = None  # it says too little of the window
     return planned(events, summary)

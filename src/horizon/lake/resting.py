@@ -22,10 +22,12 @@ from pyiceberg.table.snapshots import Operation
 from pyiceberg.types import BooleanType, ListType, NestedField, TimestamptzType, UUIDType
 
 from horizon import clock
-from horizon.errors import LakeError
+from horizon.errors import LakeFileError
 from horizon.lake import cleaning
 from horizon.lake.engines import Engine
+from horizon.lake.faults import naming
 from horizon.lake.planning import planned
+from horizon.lake.scanning import live_files
 from horizon.lake.table import NAMESPACE, RESTING, Lake
 from horizon.lake.view import of_the_lake_alone
 from horizon.lake.watermark import Watermark
@@ -104,14 +106,26 @@ class Resting:
 def found(
     pointer: str, properties: Mapping[str, str], events: Table
 ) -> tuple[Resting, Table] | None:
-    """The summary as a transaction sees it, where it holds for the events as it sees those."""
-    summary = StaticTable.from_metadata(pointer, dict(properties))
-    resting = Resting.read(summary)
+    """The summary as a transaction sees it, where it holds for the events as it sees those.
+
+    Raises LakeError where a file of its own is missing or damaged, or out of reach.
+    """
+    with naming(pointer):
+        summary = StaticTable.from_metadata(pointer, dict(properties))
+    return _believed(summary, events)
+
+
+def _believed(summary: Table, events: Table) -> tuple[Resting, Table] | None:
+    with naming(summary.metadata_location):
+        resting = Resting.read(summary)
     if resting is None or not resting.holds_for(events):
         return None
-    for task in summary.scan().plan_files():
-        if not summary.io.new_input(task.file.file_path).exists():
-            return None
+    for task in live_files(summary):
+        file = task.file
+        with naming(file.file_path):
+            size_bytes = len(summary.io.new_input(file.file_path))
+            if size_bytes != file.file_size_in_bytes:
+                raise ValueError(f"{size_bytes:,} bytes, not {file.file_size_in_bytes:,}")
     return resting, summary
 
 
@@ -121,17 +135,22 @@ def refresh(lake: Lake, engine: Engine, before: datetime) -> int:
     Returns how many rows it has. Raises LakeError. To be called from the lake's maintenance, before
     snapshots expire: a summary whose snapshot is gone is not believed.
     """
-    events, summary = lake.for_writing(), _for_writing(lake)
+    events = lake.for_writing()
     now = events.current_snapshot()
     if now is None:
         return 0
     frontier = datetime.combine(before.astimezone(UTC).date(), time(), UTC)
-    sources = planned(events, _believed(events, summary, frontier), until=frontier.date())
-    if not sources.lake:
+    try:
+        summary = _for_writing(lake)
+        rows = _rows(lake, engine, events, frontier, _believed(summary, events))
+    except (
+        LakeFileError
+    ):  # all that it has is in the events; where the file is theirs, we hear again
+        rows = _rows(lake, engine, events, frontier, None)
+        lake.catalog().drop_table((NAMESPACE, RESTING))
+        summary = _for_writing(lake)
+    if rows is None:
         return 0  # nothing is that old
-    rows = engine.run(
-        LAST, of_the_lake_alone(sources.lake, lake.properties), {"frontier": frontier}
-    )
     told = Resting(frontier.date(), now.snapshot_id, now.sequence_number or 0)
     schema = SCHEMA.as_arrow()
     # An overwrite of nothing would warn.
@@ -144,37 +163,35 @@ def refresh(lake: Lake, engine: Engine, before: datetime) -> int:
     return int(rows.num_rows)
 
 
+def _rows(
+    lake: Lake, engine: Engine, events: Table, frontier: datetime,
+    before: tuple[Resting, Table] | None,
+) -> pa.Table | None:  # fmt: skip
+    if before is not None and before[0].frontier > frontier.date():
+        before = None
+    sources = planned(events, before, until=frontier.date())
+    if not sources.lake:
+        return None
+    view = of_the_lake_alone(sources.lake, lake.properties)
+    return engine.run(LAST, view, {"frontier": frontier})
+
+
 def _forget(summary: Table, now: datetime) -> None:
     """Its older snapshots, but those that a query may still read, and then their files."""
-    current = summary.metadata.current_snapshot_id
-    before_ms = (now - cleaning.READERS).timestamp() * 1000
-    old = [
-        one.snapshot_id for one in summary.metadata.snapshots
-        if one.snapshot_id != current and one.timestamp_ms < before_ms
-    ]  # fmt: skip
+    old = cleaning.replaced(summary, now - cleaning.READERS)
     if old:
         summary.maintenance.expire_snapshots().by_ids(old).commit()
     cleaning.remove_unnamed(summary, [], now)
 
 
-def _believed(events: Table, summary: Table, frontier: datetime) -> tuple[Resting, Table] | None:
-    before = Resting.read(summary)
-    if before is None or before.frontier > frontier.date() or not before.holds_for(events):
-        return None
-    return before, summary
-
-
 def _for_writing(lake: Lake) -> Table:
     catalog = lake.catalog()
     try:
-        return catalog.load_table((NAMESPACE, RESTING))
+        summary = catalog.load_table((NAMESPACE, RESTING))
+        cleaning.names(summary)  # the lists of older snapshots as well: _forget reads them
     except NoSuchTableError:
-        pass
-    except LakeError as exc:
-        if not isinstance(exc.__cause__, FileNotFoundError):
-            raise
-        catalog.drop_table((NAMESPACE, RESTING))  # all that it had is in the events
-    return catalog.create_table_if_not_exists(
-        (NAMESPACE, RESTING), SCHEMA, lake.new_place(RESTING),
-        UNPARTITIONED_PARTITION_SPEC, properties=PROPERTIES,
-    )  # fmt: skip
+        return catalog.create_table_if_not_exists(
+            (NAMESPACE, RESTING), SCHEMA, lake.new_place(RESTING),
+            UNPARTITIONED_PARTITION_SPEC, properties=PROPERTIES,
+        )  # fmt: skip
+    return summary

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from horizon.errors import LakeError
 from horizon.lake import files
-from horizon.lake.faults import naming, sentence
+from horizon.lake.faults import fault, naming
 from horizon.lake.schema import BY_DAY, PROPERTIES, SCHEMA
 from horizon.postgres.database import Connection, Database, Role
 from horizon.postgres.queries import Queries
@@ -100,7 +100,7 @@ class Lake:
                 "see `horizon doctor` if it stays so."
             ) from exc
         except OSError as exc:
-            raise LakeError(sentence(str(exc.filename or self.warehouse), exc)) from exc
+            raise fault(str(exc.filename or self.warehouse), exc) from exc
 
     def new_place(self, table: str) -> str:
         """A folder of this table alone: two databases of one home would else clean up each other's

@@ -49,7 +49,7 @@ class DuckDB:
             except (duckdb.Error, OSError) as exc:
                 from horizon.lake.engines.found import complaint
 
-                raise LakeError(complaint(view, exc)) from exc
+                raise complaint(view, exc) from exc
 
     @contextmanager
     def _session(self) -> Iterator[duckdb.DuckDBPyConnection]:

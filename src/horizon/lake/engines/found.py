@@ -10,7 +10,8 @@ from fsspec.implementations.arrow import ArrowFSWrapper
 from pyarrow import fs
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
-from horizon.lake.faults import sentence
+from horizon.errors import LakeError
+from horizon.lake.faults import fault
 from horizon.lake.files import local_path
 from horizon.lake.view import File, Files, View
 
@@ -45,15 +46,15 @@ def _system(properties: Mapping[str, str], location: str) -> tuple[fs.FileSystem
     return PyArrowFileIO(dict(properties)).fs_by_scheme(scheme, netloc), path
 
 
-def complaint(view: View, exc: Exception) -> str:
+def complaint(view: View, exc: Exception) -> LakeError:
     """What is wrong with which file: each is looked at, since a query does not always say."""
     for files in view.lake:
         for file in files.files:
             wrong = _wrong_with(view.properties, file)
             if wrong is not None:
-                return sentence(file.location, wrong)
+                return fault(file.location, wrong)
     said = " ".join(str(exc).split())
-    return f"The query over the lake failed ({said}), and no file is missing or damaged."
+    return LakeError(f"The query over the lake failed ({said}), and no file is missing or damaged.")
 
 
 def _wrong_with(properties: Mapping[str, str], file: File) -> Exception | None:

@@ -12,7 +12,6 @@ from typing import Any, Final, Self
 
 import pyarrow as pa
 
-from horizon.errors import LakeError
 from horizon.lake import files
 from horizon.lake.engines.definitions import carried
 from horizon.lake.engines.found import complaint
@@ -53,7 +52,7 @@ class Spark:
                 answer = session.sql(carried(definition, self.name), args=dict(parameters))
                 answer.writeTo(f"{CATALOG}.{NAMESPACE}.{_RESULT}").create()
             except failures() as exc:
-                raise LakeError(complaint(view, exc)) from exc
+                raise complaint(view, exc) from exc
             return lent.returned(_RESULT)
 
     def _catalog(self, lent: Lent) -> dict[str, str]:
