@@ -19,8 +19,10 @@ from horizon.errors import HorizonError
 from horizon.observe.metrics.place import existing, takes_files
 from horizon.postgres.database import Database, closing_connection, find
 from horizon.postgres.embedded import EmbeddedPostgres
+from horizon.postgres.queries import Queries
 from horizon.settings import Settings
 
+OWN = Queries("horizon.doctor")
 PART: Final = "lake"
 JAVA: Final = 17
 PYSPARK: Final = "4.1."
@@ -93,7 +95,7 @@ def _catalog(database: Database, case: Case) -> Iterator[Finding]:
         try:
             table = Lake.of(case.settings, database).seen_by(tx)
             agreed = tx.execute(QUERIES["last_agreed"]).fetchone()
-            verified = tx.execute(QUERIES["last_verify"]).fetchone()
+            verified = tx.execute(OWN["last_verify"]).fetchone()
         except psycopg.Error:
             return  # its tables are not there yet, or not ours
     if table is None:

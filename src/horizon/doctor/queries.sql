@@ -47,3 +47,6 @@ GROUP BY refused_by ORDER BY refused DESC, refused_by;
 SELECT s.name FROM sources s
 WHERE s.kind = 'public' AND s.enabled AND NOT EXISTS (SELECT FROM source_secrets k WHERE k.source_id = s.source_id)
 ORDER BY s.name;
+
+-- name: last_verify
+SELECT status FROM runs WHERE stage = 'verify' ORDER BY started_at DESC LIMIT 1;

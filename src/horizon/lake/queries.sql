@@ -100,6 +100,3 @@ SELECT count(*) AS events, min(received_at) AS since FROM (
 
 -- name: last_agreed
 SELECT count(*) AS days, max(verified_at) AS verified_at FROM lake_days;
-
--- name: last_verify
-SELECT status FROM runs WHERE stage = 'verify' ORDER BY started_at DESC LIMIT 1;

@@ -143,9 +143,8 @@ def refresh(lake: Lake, engine: Engine, before: datetime) -> int:
     try:
         summary = _for_writing(lake)
         rows = _rows(lake, engine, events, frontier, _believed(summary, events))
-    except (
-        LakeFileError
-    ):  # all that it has is in the events; where the file is theirs, we hear again
+    except LakeFileError:
+        # All that it has is in the events; where the file is theirs, we hear again.
         rows = _rows(lake, engine, events, frontier, None)
         lake.catalog().drop_table((NAMESPACE, RESTING))
         summary = _for_writing(lake)
