@@ -94,3 +94,19 @@ def test_compact(filled: LakeWorld, capsys: pytest.CaptureFixture[str]) -> None:
     assert found["replaced"] >= 9
     assert "0 files became 0" in typed(capsys, "compact")[1]
     assert len(filled.world.rows("SELECT FROM audit WHERE action = 'lake:compacted'")) == 2
+
+
+def test_a_time_ahead_lets_nothing_go(
+    filled: LakeWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(filled.files())
+    code, _, err = typed(capsys, "compact", "--now", "2199-01-01")
+    assert code != 0
+    assert "leave it out" in err
+    assert sorted(filled.files()) == before
+
+
+def test_days_that_nothing_came_on(filled: LakeWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = typed(capsys, "verify", "--since", "2199-01-01")
+    assert code == 0
+    assert "received since 2199-01-01" in out
