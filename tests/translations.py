@@ -6,6 +6,8 @@ from a checkout has no step in which it could make them.
 
 from __future__ import annotations
 
+import ast
+import re
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from babel.messages import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
+from django.utils.translation.template import templatize
 
 from horizon.edge.language import DEFAULT, DOMAIN, LANGUAGES, LOCALE
 
@@ -80,14 +83,53 @@ def mo_bytes(catalog: Catalog) -> bytes:
     return buffer.getvalue()
 
 
+CONSOLE = EDGE.parent / "console"
+_CONSOLE_COMMENT = "# The console. `make translations` keeps this file in order."
+# What Django makes of a template for xgettext: calls of gettext, and X for the rest.
+_CALL = re.compile(r"(?<![a-z])(?:_|gettext)\(u?(\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')\)")
+
+
+def console_file(language: str) -> Path:
+    return CONSOLE / "locale" / language / "LC_MESSAGES" / "django.po"
+
+
+def console_extracted() -> Catalog:
+    """The texts of the console's code and of its templates, which are Django's."""
+    catalog = Catalog()
+    for file, _, text, _comments, context in extract_from_dir(
+        CONSOLE, [("**.py", "python")], keywords=_KEYWORDS
+    ):
+        catalog.add(text, locations=[(file, 0)], context=context)
+    for path in sorted((CONSOLE / "templates").rglob("*.html")):
+        for text in _CALL.findall(templatize(path.read_text())):
+            name = str(path.relative_to(CONSOLE))
+            catalog.add(ast.literal_eval(text), locations=[(name, 0)])
+    return catalog
+
+
+def console_updated(language: str) -> Catalog:
+    file = console_file(language)
+    known = read_po(BytesIO(file.read_bytes()), locale=language) if file.exists() else Catalog()
+    catalog = PlainCatalog(language, header_comment=_CONSOLE_COMMENT, fuzzy=False)
+    for message in console_extracted():
+        if message.id:
+            same = known.get(message.id)
+            flags = message.flags | ({"python-format"} if "%(" in str(message.id) else set())
+            catalog.add(message.id, same.string if same else "", message.locations, flags)
+    return catalog
+
+
 def main() -> None:
     for language in translated():
-        catalog = updated(language)
-        po_file(language).parent.mkdir(parents=True, exist_ok=True)
-        po_file(language).write_bytes(po_text(catalog))
-        po_file(language).with_suffix(".mo").write_bytes(mo_bytes(catalog))
-        missing = [message.id for message in catalog if message.id and not message.string]
-        print(f"{po_file(language)}: {len(catalog)} texts, {len(missing)} without a translation")
+        for file, catalog in (
+            (po_file(language), updated(language)),
+            (console_file(language), console_updated(language)),
+        ):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(po_text(catalog))
+            file.with_suffix(".mo").write_bytes(mo_bytes(catalog))
+            missing = [message.id for message in catalog if message.id and not message.string]
+            print(f"{file}: {len(catalog)} texts, {len(missing)} without a translation")
 
 
 if __name__ == "__main__":

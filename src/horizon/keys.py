@@ -15,7 +15,7 @@ from pathlib import Path
 from horizon.errors import HorizonError
 
 KEY_BYTES = 32
-NAMES = ("NODE_KEY", "LINK_KEY")
+NAMES = ("NODE_KEY", "LINK_KEY", "CONSOLE_KEY")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Keys:
 
 def load(home: Path) -> Keys:
     """Read the keys; raise HorizonError where they are missing or damaged."""
-    return Keys(node=_read(home, "NODE_KEY"), link=_read(home, "LINK_KEY"))
+    return Keys(node=read(home, "NODE_KEY"), link=read(home, "LINK_KEY"))
 
 
 def are_in(home: Path) -> bool:
@@ -99,7 +99,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(file)
 
 
-def _read(home: Path, name: str) -> bytes:
+def read(home: Path, name: str) -> bytes:
+    """One of NAMES. Raises HorizonError."""
     path = home / "keys" / name
     try:
         key = bytes.fromhex(path.read_text().strip())

@@ -66,7 +66,7 @@ SECRETS = (
 PATHS = ("HORIZON_HOME", "LOG_PATH")
 PORTS = ("COLLECTOR_PORT", "API_PORT", "CONSOLE_PORT", "CATCHER_SMTP_PORT", "CATCHER_PAGE_PORT")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-URLS = ("PUBLIC_URL", "TRACKING_URL", "SHOP_URL", "ES_URL", "S3_ENDPOINT")
+URLS = ("PUBLIC_URL", "TRACKING_URL", "CONSOLE_URL", "SHOP_URL", "ES_URL", "S3_ENDPOINT")
 
 _PLACE = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 
@@ -89,6 +89,7 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = 2
     API_PORT: Port = 8200
     CONSOLE_PORT: Port = 8000
+    CONSOLE_URL: Text = ""  # empty: http://localhost:CONSOLE_PORT
     CATCHER_SMTP_PORT: Port = 1025
     CATCHER_PAGE_PORT: Port = 8025
     METRICS_HOST: Named = "127.0.0.1"
@@ -197,6 +198,12 @@ class Settings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     @property
     def public_url(self) -> str:
         return (self.PUBLIC_URL or f"http://{self.LISTEN_HOST}:{self.COLLECTOR_PORT}").rstrip("/")
+
+    @property
+    def console_url(self) -> str:
+        """A passkey needs a name: an address like 127.0.0.1 has none."""
+        host = "localhost" if self.LISTEN_HOST in LOOPBACK else self.LISTEN_HOST
+        return (self.CONSOLE_URL or f"http://{host}:{self.CONSOLE_PORT}").rstrip("/")
 
     @property
     def tracking_url(self) -> str:

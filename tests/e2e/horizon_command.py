@@ -21,7 +21,7 @@ class Command:
         self.folder = folder
         values = {name: getattr(settings, name) for name in (
             "PG_DSN", "HORIZON_HOME", "LOG_PATH", "COLLECTOR_PORT", "API_PORT", "CATCHER_SMTP_PORT", "CATCHER_PAGE_PORT",
-            "METRICS_PORT",
+            "CONSOLE_PORT", "METRICS_PORT",
         )}  # fmt: skip
         self.environment = {**os.environ, **{
             name: str(value) for name, value in {**values, **more}.items() if value is not None

@@ -79,7 +79,7 @@ def test_an_event_becomes_one_mail_by_itself(command: Command, world: World) -> 
 def test_killed_with_kill_9_it_leaves_nobody_behind(command: Command) -> None:
     with command.up() as process:
         children = _children(process)
-        assert len(children) == 6  # two collectors, worker, API, mail catcher, metrics
+        assert len(children) == 7  # two collectors, worker, API, console, mail catcher, metrics
         process.send_signal(signal.SIGKILL)
         process.wait()
         wait_until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))

@@ -23,6 +23,7 @@ from horizon.history.rules import FIRST
 from horizon.history.verify import Verified, verify
 from horizon.pipeline import stages
 from horizon.postgres import backup
+from horizon.postgres.audit import write_audit
 from horizon.postgres.database import Role, closing_connection
 from tests.world import DAY, World
 
@@ -445,7 +446,7 @@ def test_erasing_a_person_breaks_no_seal(world: World) -> None:
     """What the catalogue says of erasure is done to every row; the owner does it."""
     seal(world)
     catalogue = tomllib.loads((resources.files("horizon.privacy") / "catalogue.toml").read_text())
-    for table in ("messages", "alerts", "consents", "opt_ins"):
+    for table in ("messages", "alerts", "audit", "consents", "opt_ins"):
         for column, entry in catalogue["table"][table].items():
             if entry.endswith("null"):
                 own(world, f"UPDATE {table} SET {column} = NULL")
@@ -454,6 +455,35 @@ def test_erasing_a_person_breaks_no_seal(world: World) -> None:
     own(world, "DELETE FROM traits")
     own(world, "DELETE FROM nodes")
     assert told(world) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "details = '{}'",
+        "details = NULL",
+        "origin = '192.0.2.1'",
+        "salt = '\\x00'",
+        "digest = '\\x00'",
+    ],
+)
+def test_a_value_beside_the_audit_s_digest_is_no_other(change: str, world: World) -> None:
+    with world.horizon.database.transaction(Role.WORKER) as tx:
+        write_audit(tx, "source:added", "shop", {"kind": "server"})
+    seal(world)
+    assert verified(world).problems == []
+    own(world, f"UPDATE audit SET {change} WHERE object = 'shop'")
+    assert [(one.thing, one.what) for one in verified(world).problems] == [
+        ("audit", "is not what was sealed")
+    ]
+
+
+def test_the_same_values_have_another_digest_each_time(world: World) -> None:
+    with world.horizon.database.transaction(Role.WORKER) as tx:
+        for _ in range(2):
+            write_audit(tx, "source:added", "same", {"kind": "server"})
+    rows = world.rows("SELECT digest, salt FROM audit WHERE object = 'same'")
+    assert len({bytes(row.digest) for row in rows}) == len({bytes(row.salt) for row in rows}) == 2
 
 
 def test_only_columns_that_erasure_keeps_are_hashed() -> None:

@@ -33,7 +33,7 @@ TYPED: dict[str, object] = {
 
 ROLES = {
     "api": {Role.READER}, "edge": {Role.EDGE}, "postgres": {Role.OWNER}, "doctor": {Role.OWNER},
-    "observe.kibana": {Role.READER}, "observe.metrics": {Role.READER},
+    "observe.kibana": {Role.READER}, "observe.metrics": {Role.READER}, "console": {Role.CONSOLE},
 }  # fmt: skip
 # The others' are the worker's.
 EDGE_TOO = {

@@ -17,10 +17,13 @@ from typing import Any
 
 import pytest
 
+from horizon import clock
 from horizon.errors import AlreadyRunningError, HorizonError, SettingsError
 from horizon.log import LineFile
 from horizon.observe.shipper import bulk, dead_letters, files, rules, run, schema
 from horizon.observe.shipper.client import Client
+from horizon.observe.shipper.position import Position
+from horizon.observe.shipper.reader import Reader
 from horizon.observe.shipper.run import TRYING, Shipped, Shipper
 from horizon.observe.shipper.state import lag, read_status
 from horizon.settings import Settings
@@ -129,20 +132,29 @@ def letters(settings: Settings) -> list[dict[str, Any]]:
     return [json.loads(text) for text in lines if text]
 
 
-def test_what_the_log_and_its_rotated_files_hold(log: Path, endpoint: BulkEndpoint) -> None:
+@pytest.fixture
+def three_files(log: Path) -> Path:
     for number, path in enumerate(
         (log.with_name("cdp_events.log.2"), log.with_name("cdp_events.log.1"), log)
     ):
         path.write_text("".join(line(10 * number + n) for n in range(10)))
-    settings = settings_for(log, endpoint.url)
+    return log
+
+
+def test_what_the_log_and_its_rotated_files_hold(three_files: Path, endpoint: BulkEndpoint) -> None:
+    settings = settings_for(three_files, endpoint.url)
     assert ship(settings).indexed == 30
     assert counts(endpoint) == list(range(30))
-    assert [document["count"] for document in endpoint.documents.values()] == list(range(30)), (
-        "oldest first"
-    )
     assert ship(settings).indexed == 0
     assert endpoint.there == 0, "nothing is sent twice"
     assert endpoint.puts[0] == "/_index_template/cdp_events"
+
+
+def test_the_oldest_file_is_read_first(three_files: Path) -> None:
+    """Read, not stored: two connections send side by side."""
+    batches = list(Reader(three_files, Position(target="")).look(clock.now(), once=True))
+    read = [json.loads(item.split(b"\n", 2)[1])["count"] for one in batches for item in one.items]
+    assert read == list(range(30))
 
 
 def test_lines_are_followed_through_rotation(log: Path, endpoint: BulkEndpoint) -> None:

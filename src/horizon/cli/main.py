@@ -13,6 +13,7 @@ from horizon.cli import (
     archive,
     audit,
     consent,
+    console,
     dashboards,
     data,
     doctor,
@@ -63,7 +64,7 @@ def _root(
 
 for module in (
     serve, status, doctor, ship, ingest, data, forward, stages, archive, explain, consent, keep,
-    audit, lineage, dashboards, profile, identity, tokens, lake,
+    audit, console, lineage, dashboards, profile, identity, tokens, lake,
 ):  # fmt: skip
     module.register(app)
 

@@ -8,14 +8,17 @@ from typing import Annotated
 import typer
 
 from horizon import settings as setting
+from horizon.cli.console import new_owner_link
 from horizon.cli.options import DatabaseName
 from horizon.cli.output import complain, console, say
+from horizon.console.links import has_owner
 from horizon.delivery import channels
 from horizon.delivery.channels.smtp.advice import advice
 from horizon.errors import HorizonError
 from horizon.pipeline import forwarder, processes
 from horizon.pipeline.installation import Installation, open_installation
 from horizon.pipeline.processes import Child
+from horizon.postgres.database import Role
 from horizon.postgres.embedded import EmbeddedPostgres
 from horizon.serving.port import check_port
 from horizon.starting import until_stopped
@@ -47,12 +50,13 @@ def demo(
 
 
 def up() -> None:
-    """Serve until Ctrl-C: collector, profile API, worker, the log's shipper, a mail catcher."""
+    """Serve until Ctrl-C: collector, console, profile API, worker, log shipper, a mail catcher."""
     settings = setting.load()
     channels.check_settings()
     with processes.only_one(settings.home):
         check_port(settings.LISTEN_HOST, settings.COLLECTOR_PORT)
         check_port(settings.LISTEN_HOST, settings.API_PORT, "profile API")
+        check_port(settings.LISTEN_HOST, settings.CONSOLE_PORT, "console")
         horizon = open_installation(settings)
         children = _children(horizon)
         stop = until_stopped()
@@ -88,6 +92,7 @@ def _children(horizon: Installation) -> list[Child]:
             for _ in range(settings.COLLECTOR_PROCESSES)
         ),
         processes.api(settings.API_PORT, environment),
+        processes.console(settings.CONSOLE_PORT, environment),
         processes.worker(environment),
         processes.metrics(environment),
     ]
@@ -108,6 +113,7 @@ def _children(horizon: Installation) -> list[Child]:
 def _greet(horizon: Installation) -> None:
     settings = horizon.settings
     say(f"Horizon is up, from {settings.home}")
+    _greet_people(horizon)
     say(
         f"  events   {settings.public_url}/v1/batch   "
         "(Segment's API; `horizon source add NAME` gives a key)"
@@ -136,6 +142,16 @@ def _greet(horizon: Installation) -> None:
     if settings.LINEAGE_TO != "off":
         say(f"  lineage  to {settings.lineage_place}")
     say("Ctrl-C stops it.")
+
+
+def _greet_people(horizon: Installation) -> None:
+    """Until somebody may do everything, each start shows a new link that makes an owner."""
+    with horizon.database.transaction(Role.CONSOLE) as tx:
+        known = has_owner(tx)
+    say(f"  console  {horizon.settings.console_url}/")
+    if not known:
+        say("           The first owner is made by this link, once, within an hour:")
+        say(f"           {new_owner_link(horizon)}")
 
 
 def _watch(horizon: Installation, children: list[Child], stop: threading.Event) -> None:

@@ -182,7 +182,7 @@ ORDER BY 1, 2 LIMIT %(most)s;
 SELECT h.batch, h.place, 'audit' AS thing, h.number::text AS id,
        CASE WHEN a.audit_id IS NULL THEN 'is gone' ELSE 'is not what was sealed' END AS what
 FROM history h LEFT JOIN audit_digests('-9223372036854775808'::bigint) a ON a.audit_id = h.number
-WHERE h.thing = 'audit' AND (a.audit_id IS NULL OR h.digest <> a.digest OR h.at <> a.at)
+WHERE h.thing = 'audit' AND (a.audit_id IS NULL OR h.digest <> a.digest OR h.at <> a.at OR NOT a.genuine)
 ORDER BY 1, 2 LIMIT %(most)s;
 
 -- name: never_sealed

@@ -98,6 +98,10 @@ def api(port: int, environment: Mapping[str, str]) -> Child:
     return Child("profile API", ["horizon.api", "--port", str(port)], environment)
 
 
+def console(port: int, environment: Mapping[str, str]) -> Child:
+    return Child("console", ["horizon.console", "--port", str(port)], environment)
+
+
 def catcher(folder: Path, smtp_port: int, page_port: int) -> Child:
     return Child(
         "mail catcher",

@@ -11,11 +11,20 @@ from psycopg.types.json import Jsonb
 from horizon.postgres.database import Connection
 
 
-def write_audit(tx: Connection, action: str, thing: str, details: Mapping[str, Any]) -> None:
-    """Record, in the transaction that does it, what the person at this terminal did."""
+def write_audit(
+    tx: Connection,
+    action: str,
+    thing: str,
+    details: Mapping[str, Any],
+    *,
+    who: str | None = None,
+    origin: str | None = None,
+) -> None:
+    """Record, in the transaction that does it, what the person at this terminal did; or ``who``,
+    from the address ``origin``."""
     tx.execute(
-        "INSERT INTO audit (actor, action, object, details) VALUES (%s, %s, %s, %s)",
-        [actor(), action, thing, Jsonb(dict(details))],
+        "INSERT INTO audit (actor, action, object, origin, details) VALUES (%s, %s, %s, %s, %s)",
+        [who or actor(), action, thing, origin, Jsonb(dict(details))],
     )
 
 

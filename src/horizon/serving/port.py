@@ -7,7 +7,11 @@ import socket
 
 from horizon.errors import HorizonError, PortInUseError
 
-_SETTINGS = {"collector": "COLLECTOR_PORT", "profile API": "API_PORT"}
+_SETTINGS = {
+    "collector": "COLLECTOR_PORT",
+    "profile API": "API_PORT",
+    "console": "CONSOLE_PORT",
+}
 
 
 def check_port(host: str, port: int, who: str = "collector") -> None:

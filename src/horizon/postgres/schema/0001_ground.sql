@@ -92,14 +92,37 @@ CREATE TABLE watermarks (
     seen pg_snapshot NOT NULL
 );
 
+-- The history seals the digest and not the values beside it, so that erasing these breaks no chain;
+-- without the salt, which goes with them, nobody can guess from the digest what they were.
 CREATE TABLE audit (
     audit_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at timestamptz NOT NULL DEFAULT now(),
     actor text NOT NULL,
     action text NOT NULL,
     object text NOT NULL,
-    details jsonb NOT NULL DEFAULT '{}'
+    origin text,  -- from where: an address; none: this machine's terminal
+    details jsonb DEFAULT '{}',
+    salt bytea,
+    digest bytea NOT NULL
 );
+CREATE INDEX audit_by_actor ON audit (actor, audit_id);    -- the console's audit screen
+CREATE INDEX audit_by_action ON audit (action, audit_id);  -- the same
+
+CREATE FUNCTION audit_digest(salt bytea, origin text, details jsonb) RETURNS bytea LANGUAGE sql STABLE AS $$
+    SELECT sha256(salt || convert_to(ROW(origin, details)::text, 'UTF8'))
+$$;
+CREATE FUNCTION salt_audit() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    NEW.salt := uuid_send(gen_random_uuid());
+    NEW.digest := audit_digest(NEW.salt, NEW.origin, NEW.details);
+    RETURN NEW;
+END $$;
+-- Erased values are gone with their salt, all of them.
+CREATE FUNCTION audit_is_genuine(entry audit) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN entry.salt IS NULL THEN entry.details IS NULL AND entry.origin IS NULL
+           ELSE entry.digest = audit_digest(entry.salt, entry.origin, entry.details) END
+$$;
+CREATE TRIGGER salt_audit BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION salt_audit();
 
 CREATE TABLE simulations (
     name text PRIMARY KEY,

@@ -92,11 +92,15 @@ CREATE FUNCTION consent_digest(c consents) RETURNS bytea LANGUAGE sql STABLE AS 
         ROW(c.consent_id, c.address_hash, c.purpose, c.channel, c.granted, c.time, c.way, c.wording, c.actor)::text,
         'UTF8'))
 $$;
--- The worker may not read the audit: of its rows it learns the digest.
-CREATE FUNCTION audit_digests(later_than bigint) RETURNS TABLE (audit_id bigint, at timestamptz, digest bytea)
+-- The worker may not read the audit: of its rows it learns the digest, and whether the values beside
+-- it are still those that it was made of.
+CREATE FUNCTION audit_digests(later_than bigint)
+RETURNS TABLE (audit_id bigint, at timestamptz, digest bytea, genuine boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT a.audit_id, a.at,
-           sha256(convert_to(ROW(a.audit_id, a.at, a.actor, a.action, a.object, a.details)::text, 'UTF8'))
+           sha256(convert_to(ROW(a.audit_id, a.at, a.actor, a.action, a.object, encode(a.digest, 'hex'))::text,
+                             'UTF8')),
+           audit_is_genuine(a)
     FROM audit a WHERE a.audit_id > later_than
 $$;
 REVOKE EXECUTE ON FUNCTION history_cut(), audit_digests(bigint) FROM PUBLIC;
