@@ -24,7 +24,7 @@ SCREENS = {
     "home": "/", "team": "/settings/people", "member": "/settings/people/1", "audit": "/audit", "audit-empty": "/audit?actor=x",
     "factors": "/account/factors", "sign-ins": "/account/sign-ins", "password": "/account/password",
     "app": "/account/factors/app", "passkey": "/account/factors/passkeys/new", "again": "/account/again",
-    "nothing": "/nowhere",
+    "nothing": "/nowhere", "settings": "/settings", "tokens": "/settings/tokens",
 }  # fmt: skip
 OUTSIDE = {"sign-in": "/sign-in", "link-over": "/start/x"}
 

@@ -114,7 +114,14 @@ def test_what_changes_something_asks_the_password_again(
     routes: list[Any], everybody: dict[str, Visitor]
 ) -> None:
     asking = {route.name for route in routes if getattr(route.callback, "again", False)}
-    assert asking == {"invite", "member_roles", "member_active", "member_link", "audit_export"}
+    assert asking == {
+        "invite",
+        "member_roles",
+        "member_active",
+        "member_link",
+        "audit_export",
+        "token_add",
+    }
     answer = everybody["owner"].post("/audit/export", at="/audit")
     assert answer.headers["Location"].startswith("/account/again")
 

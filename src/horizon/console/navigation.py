@@ -23,6 +23,8 @@ class Screen:
 SCREENS = (
     Screen("home", _("Home"), Permission.PIPELINE_READ),
     Screen("team", _("People and roles"), Permission.PEOPLE_READ, settings=True),
+    Screen("tokens", _("API tokens"), Permission.TOKENS_READ, settings=True),
+    Screen("settings", _("Settings"), Permission.SETTINGS_READ, settings=True),
     Screen("audit", _("Audit"), Permission.AUDIT_READ, settings=True),
 )
 

@@ -26,6 +26,9 @@ class Permission(StrEnum):
     AUDIT_EXPORT = "audit:log:export"
     PEOPLE_READ = "console:people:read"
     PEOPLE_CHANGE = "console:people:change"
+    SETTINGS_READ = "settings:settings:read"
+    TOKENS_READ = "token:token:read"
+    TOKENS_CHANGE = "token:token:change"
 
 
 _ALL = frozenset(Role)
@@ -41,6 +44,9 @@ GRANTED: Mapping[Permission, frozenset[Role]] = MappingProxyType(
         Permission.AUDIT_EXPORT: _LEADING | {Role.AUDITOR},
         Permission.PEOPLE_READ: _LEADING | {Role.AUDITOR},
         Permission.PEOPLE_CHANGE: _LEADING,
+        Permission.SETTINGS_READ: _LEADING | {Role.ENGINEER, Role.AUDITOR},
+        Permission.TOKENS_READ: _LEADING | {Role.ENGINEER, Role.AUDITOR},
+        Permission.TOKENS_CHANGE: _LEADING | {Role.ENGINEER},
     }
 )
 

@@ -15,6 +15,7 @@ from django.urls import URLPattern, path
 from django.views.i18n import set_language
 
 from horizon.console.access import Anybody, needs
+from horizon.console.installation import urls as installation
 from horizon.console.views import audit, team
 from horizon.console.views.home import home
 from horizon.console.views.start import start
@@ -42,6 +43,7 @@ urlpatterns = [
     path("settings/people/<int:pk>/roles", team.member_roles, name="member_roles"),
     path("settings/people/<int:pk>/active", team.member_active, name="member_active"),
     path("settings/people/<int:pk>/link", team.member_link, name="member_link"),
+    *installation.urlpatterns,
     path("audit", audit.audit, name="audit"),
     path("audit/export", audit.audit_export, name="audit_export"),
     path("start/<str:token>", start, name="start"),

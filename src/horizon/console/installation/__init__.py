@@ -1,0 +1,1 @@
+"""The installation itself: the settings it runs with, and who reads profiles through the API."""
